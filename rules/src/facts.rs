@@ -1,0 +1,416 @@
+//! What is known of one host, by section. The same document is written by `collect --json`, read by `check` and
+//! `replay`, carried by the stream and stored by the server (each with its own type and a tested bridge).
+//!
+//! Invariant: unknown is never empty. A section that could not be read says why ([`Section::Unknown`]), and so does
+//! each value of [`PortPolicy`] on its own. No I/O, no clock.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ports::{Family, Port, PortRange, Protocol};
+use crate::text::Text;
+
+/// The value of `schema` in a facts file. The schema only grows; unknown members are ignored.
+pub const SCHEMA: &str = "portreeve.facts/1";
+
+/// One host at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Facts {
+    /// Always `portreeve.facts/1`.
+    pub schema: String,
+    /// When the facts were read, by the host's clock. `None`: not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collected_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub host: Section<Host>,
+    #[serde(default)]
+    pub sockets: Section<Vec<Socket>>,
+    #[serde(default)]
+    pub services: Section<Vec<Service>>,
+    #[serde(default)]
+    pub updates: Section<Vec<Update>>,
+    #[serde(default)]
+    pub port_policy: Section<PortPolicy>,
+}
+
+impl Default for Facts {
+    /// Nothing is known yet.
+    fn default() -> Self {
+        Self {
+            schema: SCHEMA.to_owned(),
+            collected_at: None,
+            host: Section::default(),
+            sockets: Section::default(),
+            services: Section::default(),
+            updates: Section::default(),
+            port_policy: Section::default(),
+        }
+    }
+}
+
+/// A source that was read, or why it was not. Written `{"known": …}` or `{"unknown": "reason"}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Section<T> {
+    Known(T),
+    Unknown(Text),
+}
+
+impl<T> Section<T> {
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Unknown(_) => None,
+        }
+    }
+
+    pub fn unknown(&self) -> Option<&Text> {
+        match self {
+            Self::Known(_) => None,
+            Self::Unknown(reason) => Some(reason),
+        }
+    }
+}
+
+impl<T> Default for Section<T> {
+    fn default() -> Self {
+        Self::Unknown(Text::new("not collected"))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Host {
+    pub name: Text,
+    /// DNS domain; `None`: a workgroup, or not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<Text>,
+    pub os: Os,
+    /// Time of the last boot by the host's clock. `None`: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub booted_at: Option<DateTime<Utc>>,
+    /// The same until the next boot. `None`: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<Text>,
+    /// Minutes that the host's local time is ahead of UTC. `None`: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub utc_offset_minutes: Option<i32>,
+    #[serde(default)]
+    pub collected_by: CollectedBy,
+    /// `None`: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain_controller: Option<bool>,
+    /// Server products with their versions, by the catalog's ids.
+    #[serde(default)]
+    pub products: Section<Vec<Product>>,
+    /// Server roles by the catalog's ids, such as `dns-server`, `nps`, `domain-controller`.
+    #[serde(default)]
+    pub roles: Section<Vec<Text>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CollectedBy {
+    /// The agent, live.
+    #[default]
+    Agent,
+    /// Text of commands, run on a host that cannot run the agent: no bind times, no live changes.
+    Capture,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Os {
+    /// As the system names itself, such as `Windows Server 2008 R2 Standard`.
+    pub name: Text,
+    pub major: u32,
+    pub minor: u32,
+    pub build: u32,
+    /// Update build revision. `None`: the system has none (before Server 2016), or it was not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_pack: Option<Text>,
+}
+
+impl Os {
+    /// The generation that decides which remedies and defaults apply.
+    ///
+    /// Source: <https://learn.microsoft.com/windows/win32/sysinfo/operating-system-version>; the builds of 10.0 tell
+    /// Server 2016 (14393) from 2019 (17763), 2022 (20348) and 2025 (26100).
+    pub fn generation(&self) -> OsGeneration {
+        match (self.major, self.minor) {
+            (5, 0) => OsGeneration::Windows2000,
+            (5, _) => OsGeneration::Server2003,
+            (6, 0) => OsGeneration::Server2008,
+            (6, 1) => OsGeneration::Server2008R2,
+            (6, 2) => OsGeneration::Server2012,
+            (6, 3) => OsGeneration::Server2012R2,
+            (10, _) if self.build >= 26100 => OsGeneration::Server2025,
+            (10, _) if self.build >= 20348 => OsGeneration::Server2022,
+            (10, _) if self.build >= 17763 => OsGeneration::Server2019,
+            (10, _) if self.build >= 14393 => OsGeneration::Server2016,
+            _ => OsGeneration::Other,
+        }
+    }
+}
+
+/// Server generations in order of age; `Other` compares above all and promises nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum OsGeneration {
+    #[serde(rename = "windows-2000")]
+    Windows2000,
+    #[serde(rename = "server-2003")]
+    Server2003,
+    #[serde(rename = "server-2008")]
+    Server2008,
+    #[serde(rename = "server-2008r2")]
+    Server2008R2,
+    #[serde(rename = "server-2012")]
+    Server2012,
+    #[serde(rename = "server-2012r2")]
+    Server2012R2,
+    #[serde(rename = "server-2016")]
+    Server2016,
+    #[serde(rename = "server-2019")]
+    Server2019,
+    #[serde(rename = "server-2022")]
+    Server2022,
+    #[serde(rename = "server-2025")]
+    Server2025,
+    #[serde(rename = "other")]
+    Other,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Product {
+    /// Id of the catalog, such as `exchange-server`.
+    pub id: Text,
+    pub name: Text,
+    /// Dotted numbers, such as `8.1.240.6`. `None`: present, version not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Text>,
+}
+
+/// A TCP endpoint or a bound UDP port, with its owner.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Socket {
+    pub protocol: Protocol,
+    pub address: IpAddr,
+    /// IPv6 scope id of a link-local address; 0 otherwise.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub scope: u32,
+    pub port: u16,
+    #[serde(default)]
+    pub state: SocketState,
+    /// Owner. `None`: not known. PID 4 is the kernel (HTTP.sys, SMB).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Image name (`dns.exe`) or full path, as far as it could be read. `None`: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Text>,
+    /// When the owning process started; guards against a reused PID. `None`: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process_started_at: Option<DateTime<Utc>>,
+    /// SCM key names of the owning service. Several: candidates that share the process. Empty: none known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<Text>,
+    /// Bound to this very port on purpose (`true`), or given it by the system (`false`). `None`: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub specific_port: Option<bool>,
+    /// When the port was bound, by the host's clock. `None`: not known, as in every capture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound_at: Option<DateTime<Utc>>,
+}
+
+impl Socket {
+    pub fn local_port(&self) -> Port {
+        Port { protocol: self.protocol, number: self.port }
+    }
+
+    pub fn family(&self) -> Family {
+        if self.address.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 }
+    }
+
+    /// `dns.exe` for `C:\Windows\System32\dns.exe`. `None`: the owner is not known.
+    pub fn process(&self) -> Option<&str> {
+        self.image.as_deref().map(|image| image.rsplit(['\\', '/']).next().unwrap_or(image))
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SocketState {
+    /// TCP, accepting connections.
+    Listen,
+    /// Bound: every UDP socket, and a TCP socket that neither listens nor is connected.
+    #[default]
+    Bound,
+    /// TCP with a peer.
+    Connected,
+}
+
+/// A Windows service. Key: the SCM key name, compared without case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Service {
+    pub name: Text,
+    #[serde(default)]
+    pub display_name: Text,
+    pub state: ServiceState,
+    /// `None`: not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartMode>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delayed: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger_start: Option<bool>,
+    /// `None`: it has no process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// dwWin32ExitCode: 0 fine, 1066 the reason is in `service_exit_code`, 1077 never started since boot.
+    /// `None`: not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_exit_code: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_path: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Text>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<Text>,
+    /// When it entered this state, by the host's clock. `None`: that was not seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_since: Option<DateTime<Utc>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceState {
+    Stopped,
+    StartPending,
+    StopPending,
+    Running,
+    ContinuePending,
+    PausePending,
+    Paused,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StartMode {
+    Boot,
+    System,
+    Auto,
+    Manual,
+    Disabled,
+}
+
+/// One entry of one list of updates. Key: (source, id). The same KB may stand in several sources.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Update {
+    pub source: UpdateSource,
+    /// Package identity, registry key name or KB: unique within the source.
+    pub id: Text,
+    /// `KB948609`. `None`: the entry names no KB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kb: Option<Text>,
+    #[serde(default)]
+    pub title: Text,
+    pub state: UpdateState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed_at: Option<DateTime<Utc>>,
+    /// `None`: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removable: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Text>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UpdateSource {
+    /// Component Based Servicing packages.
+    ComponentPackage,
+    UninstallEntry,
+    InstallerPatch,
+    UpdateHistory,
+    /// A list printed by a command on a host without an agent.
+    Capture,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UpdateState {
+    Installed,
+    Superseded,
+    /// Will be installed at the next restart.
+    InstallPending,
+    /// Will be gone after the next restart.
+    UninstallPending,
+    /// On disk or offered, not installed.
+    Staged,
+    Failed,
+    Absent,
+}
+
+/// What decides which ports may be taken. Each value is Known or Unknown on its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PortPolicy {
+    /// Where the system draws ports from, by protocol and address family.
+    #[serde(default)]
+    pub dynamic_ranges: Section<Vec<DynamicRange>>,
+    /// Excluded ports in force, administered and taken at run time.
+    #[serde(default)]
+    pub exclusions: Section<Vec<Exclusion>>,
+    /// Administered exclusions that survive a restart, read from the registry.
+    #[serde(default)]
+    pub persistent_exclusions: Section<Vec<Exclusion>>,
+    /// `Tcpip\Parameters\ReservedPorts`; honoured by Windows 2000 and 2003 only (KB812873).
+    #[serde(default)]
+    pub reserved_ports: Section<Vec<PortRange>>,
+    /// `Tcpip\Parameters\MaxUserPort`. `Known(None)`: the value is not set.
+    #[serde(default)]
+    pub max_user_port: Section<Option<u32>>,
+    #[serde(default)]
+    pub dns_socket_pool: Section<DnsSocketPool>,
+    /// `NTDS\Parameters\TCP/IP Port` (KB224196). `Known(None)`: the value is not set, LSASS takes a dynamic port.
+    #[serde(default)]
+    pub ntds_port: Section<Option<u16>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DynamicRange {
+    pub protocol: Protocol,
+    pub family: Family,
+    pub range: PortRange,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Exclusion {
+    pub protocol: Protocol,
+    /// `None`: the entry serves both families.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<Family>,
+    pub range: PortRange,
+    /// Made by an administrator (`*` in netsh): still bindable by explicit request, so it is the remedy. `false`: a
+    /// block taken at run time, in which a bind fails with 10013 although nobody holds the port.
+    #[serde(default)]
+    pub administered: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DnsSocketPool {
+    /// `DNS\Parameters\SocketPoolSize`. `None`: not set, the default of 2,500 applies where the pool exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u32>,
+    /// `DNS\Parameters\SocketPoolExcludedPortRanges` (Server 2008 R2 and later).
+    #[serde(default)]
+    pub excluded: Vec<PortRange>,
+}
