@@ -1,0 +1,56 @@
+# Portreeve's commands. `make run` and `make test` are all that a fresh clone needs; both set up what is missing on a
+# Debian machine (as root or with sudo), and say what they do while they do it.
+#
+# Everything that Cargo builds goes to one folder in one profile; set CARGO_TARGET_DIR to have it elsewhere, and
+# PORTREEVE_DATA_DIR to keep the data of `make run` elsewhere than ./data.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check gen agent-windows bench
+.NOTPARALLEL:
+
+step := tools/step.sh
+
+help: ## List these commands
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
+
+run: ## Start the server on its own Postgres with a demonstration fleet
+	@tools/setup.sh run
+	@$(step) 'Build the dashboard' tools/web.sh build
+	@$(step) 'Build the server (minutes at first, seconds later)' tools/cargo.sh build --locked --workspace --bins
+	@tools/server.sh demo
+
+test: ## Run every test: Rust, Windows agent under Wine, dashboard, browser
+	@tools/setup.sh test
+	@$(step) 'Build the dashboard' tools/web.sh build
+	@$(step) 'Test the dashboard' tools/web.sh test
+	@$(step) 'Build the Windows agent' tools/build-agent-windows.sh
+	@$(step) 'Build the workspace' tools/cargo.sh build --locked --workspace --all-targets
+	@$(step) 'Test the workspace' tools/cargo.sh test --locked --workspace
+	@$(step) 'Test in a browser' tools/web.sh browser
+
+check: ## Format, lints, types, generated files, tidiness
+	@tools/setup.sh check
+	@$(step) 'Format' tools/cargo.sh fmt --all --check
+	@$(step) 'Build the dashboard' tools/web.sh build
+	@$(step) 'Lint the dashboard' tools/web.sh lint
+	@$(step) 'Lint the workspace against a database' tools/queries.sh check
+	@$(step) 'Check the Windows agent' tools/build-agent-windows.sh check
+	@$(step) 'Build the workspace' tools/cargo.sh build --locked --workspace --all-targets
+	@$(step) 'Compare generated files' tools/generated.sh check
+	@$(step) 'Tidiness' tools/cargo.sh test --locked --workspace --test tidy
+
+gen: ## Write every generated file again
+	@tools/setup.sh gen
+	@$(step) 'Read the queries against a database' tools/queries.sh write
+	@$(step) 'Build the workspace' tools/cargo.sh build --workspace --all-targets
+	@$(step) 'Write generated files' tools/generated.sh write
+
+agent-windows: ## Build portreeve-agent.exe (Server 2008 R2 and later)
+	@tools/setup.sh agent-windows
+	@$(step) 'Build the Windows agent' tools/build-agent-windows.sh
+
+bench: ## Measure report → finding → browser event → webhook with the demonstration fleet
+	@tools/setup.sh run
+	@$(step) 'Build the dashboard' tools/web.sh build
+	@$(step) 'Build the workspace' tools/cargo.sh build --locked --workspace --all-targets
+	@$(step) 'Measure' tools/cargo.sh test --locked --workspace --test bench -- --nocapture

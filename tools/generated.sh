@@ -1,0 +1,35 @@
+#!/bin/sh
+# usage: tools/generated.sh write|check
+# Every committed file that a program writes, but for .sqlx (tools/queries.sh). `check` writes them too, and fails when
+# one was not what it should have been; the mended files then lie there to be looked at and committed.
+set -eu
+cd "$(dirname "$0")/.."
+. tools/env.sh
+
+files="proto/src/generated docs/facts.schema.json docs/openapi.json web/src/api/schema.d.ts"
+
+before=$(mktemp -d)
+trap 'rm -rf "$before"' EXIT
+for file in $files; do
+    if [ -e "$file" ]; then
+        mkdir -p "$before/$(dirname "$file")"
+        cp -R "$file" "$before/$file"
+    fi
+done
+
+# Those that a Rust test compares are written by the same test.
+UPDATE=1 tools/cargo.sh test --quiet --locked --workspace --test generated
+"$CARGO_TARGET_DIR/debug/portreeve-server" openapi >docs/openapi.json.new
+mv docs/openapi.json.new docs/openapi.json
+tools/web.sh gen
+
+[ "$1" = check ] || exit 0
+stale=
+for file in $files; do
+    diff -r "$before/$file" "$file" >/dev/null 2>&1 || stale="$stale $file"
+done
+if [ -n "$stale" ]; then
+    echo "These generated files were stale and have been written again:$stale" >&2
+    echo "Look at them and commit them; 'make gen' writes them all." >&2
+    exit 1
+fi
