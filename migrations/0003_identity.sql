@@ -24,6 +24,7 @@ create table agent_certificate (
 comment on table agent_certificate is 'Every certificate ever issued. Identity of a stream: serial -> (client, host).';
 comment on column agent_certificate.public_key_hash is 'SHA-256 of the SubjectPublicKeyInfo.';
 create index agent_certificate_by_host on agent_certificate (client_id, host_id);
+create index agent_certificate_revoked on agent_certificate (expires_at) where revoked_at is not null;
 
 create table agent_stream (
   client_id int not null,

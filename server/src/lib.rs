@@ -1,1 +1,26 @@
-//! Placeholder.
+//! The central server: what agents send becomes rows, rows become findings, findings become alerts and pages.
+//!
+//! Read in the order of the flow: [`listeners`] let agents in whom [`identity`] vouches for; every query is in [`db`];
+//! [`cli`] puts it together. One process holds one [`app::App`]; nothing else is shared.
+
+pub mod clock;
+
+pub mod coded;
+
+pub mod config;
+
+pub mod postgres;
+
+pub mod db;
+
+pub mod identity;
+
+pub mod live;
+
+pub mod app;
+
+pub mod listeners;
+
+pub mod lifecycle;
+
+pub mod cli;

@@ -1,0 +1,25 @@
+//! Refusals of gRPC calls: a status whose trailer `portreeve-code` holds a stable code (docs/errors.md). Agents log the
+//! code and back off; text is for people.
+
+use tonic::{Code, Status, metadata::MetadataValue};
+
+/// Name of the trailer.
+pub const TRAILER: &str = "portreeve-code";
+
+/// A status with a stable code such as `token.expired`.
+pub fn status(kind: Code, code: &'static str, message: impl Into<String>) -> Status {
+    let mut status = Status::new(kind, message);
+    status.metadata_mut().insert(TRAILER, MetadataValue::from_static(code));
+    status
+}
+
+/// The database (or something else of ours) failed. The cause is logged here; the agent learns that it may come back.
+pub fn unavailable(cause: &dyn std::error::Error) -> Status {
+    tracing::warn!(error = %cause, "Refused a call because the database did not answer");
+    status(Code::Unavailable, "server.unavailable", "the server cannot reach its database; try again later")
+}
+
+/// The stable code of a status that we or our server made; `None`: it carries none.
+pub fn code_of(status: &Status) -> Option<&str> {
+    status.metadata().get(TRAILER).and_then(|value| value.to_str().ok())
+}

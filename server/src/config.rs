@@ -1,0 +1,62 @@
+//! Everything that can be configured, read once by clap from flags and `PORTREEVE_…` variables.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::Args;
+use ipnet::IpNet;
+
+/// Where an installation lives: common to all subcommands.
+#[derive(Debug, Clone, Args)]
+pub struct Place {
+    /// Folder of the private Postgres and of the master key; made when missing.
+    #[arg(long, env = "PORTREEVE_DATA_DIR", default_value = "./data", global = true)]
+    pub data_dir: PathBuf,
+    /// Use this Postgres instead of a private one, such as postgres://user@host/portreeve.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
+    pub database_url: Option<DatabaseUrl>,
+    /// What is logged on standard error, such as `info` or `info,portreeve_server::ingest=debug`.
+    #[arg(long, env = "PORTREEVE_LOG", default_value = "info,sqlx=warn", global = true)]
+    pub log: String,
+}
+
+/// A connection address that never shows its password.
+#[derive(Clone)]
+pub struct DatabaseUrl(pub String);
+
+impl std::fmt::Debug for DatabaseUrl {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("***")
+    }
+}
+
+impl From<&str> for DatabaseUrl {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+/// Settings of `run`.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// Where people and programs connect: pages, API, health and metrics.
+    #[arg(long, env = "PORTREEVE_HTTP", default_value = "127.0.0.1:8080")]
+    pub http: SocketAddr,
+    /// Where enrolled agents connect (mutual TLS).
+    #[arg(long, env = "PORTREEVE_AGENTS", default_value = "0.0.0.0:8443")]
+    pub agents: SocketAddr,
+    /// Where agents enroll and renew (TLS).
+    #[arg(long, env = "PORTREEVE_ENROLL", default_value = "0.0.0.0:8444")]
+    pub enroll: SocketAddr,
+    /// Certificate chain for HTTPS, PEM. Needed, with --tls-key, unless --http is on loopback.
+    #[arg(long, env = "PORTREEVE_TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, env = "PORTREEVE_TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Networks of the proxies that speak HTTPS for us; only they may connect, and their X-Forwarded-For is believed.
+    #[arg(long, env = "PORTREEVE_BEHIND_PROXY", value_delimiter = ',')]
+    pub behind_proxy: Vec<IpNet>,
+    /// Private networks to which webhooks may be sent.
+    #[arg(long, env = "PORTREEVE_EGRESS_ALLOW", value_delimiter = ',')]
+    pub egress_allow: Vec<IpNet>,
+}

@@ -1,0 +1,1 @@
+//! The installation's one row, its clients and its sites.

@@ -1,0 +1,50 @@
+//! The only place with SQL. Every read takes the [`Scope`] first; row-level security stands behind it: the server speaks
+//! as `portreeve_app`, which owns nothing and sees only rows of the clients that the transaction named.
+
+use sqlx::{PgPool, Postgres, Transaction};
+
+pub mod bootstrap;
+
+pub mod identity;
+
+pub mod installation;
+
+/// The clients that one may see. Empty: nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scope(pub Vec<i32>);
+
+impl Scope {
+    /// One client only: what a report of its host may touch.
+    pub fn of(client_id: i32) -> Self {
+        Self(vec![client_id])
+    }
+
+    /// As the text of a Postgres array: `{1,2}`.
+    fn as_array(&self) -> String {
+        let ids: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        format!("{{{}}}", ids.join(","))
+    }
+}
+
+/// The pool of the running server. Tables without `client_id` may be read from `pool` directly.
+#[derive(Debug, Clone)]
+pub struct Db {
+    pub pool: PgPool,
+}
+
+impl Db {
+    /// A transaction that sees and writes rows of these clients only. Without it (on `pool`) client tables look empty.
+    pub async fn begin(&self, scope: &Scope) -> sqlx::Result<Transaction<'static, Postgres>> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query!("select set_config('app.clients', $1, true) as applied", scope.as_array())
+            .fetch_one(&mut *transaction)
+            .await?;
+        Ok(transaction)
+    }
+
+    /// Every client: for server-wide tasks, and for operators who are not confined.
+    pub async fn everything(&self) -> sqlx::Result<Scope> {
+        let ids = sqlx::query_scalar!("select all_client_ids()").fetch_one(&self.pool).await?;
+        Ok(Scope(ids.unwrap_or_default()))
+    }
+}
