@@ -183,6 +183,25 @@ pub enum OsGeneration {
     Other,
 }
 
+impl OsGeneration {
+    /// As a sentence names it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Windows2000 => "Windows 2000 Server",
+            Self::Server2003 => "Server 2003",
+            Self::Server2008 => "Server 2008",
+            Self::Server2008R2 => "Server 2008 R2",
+            Self::Server2012 => "Server 2012",
+            Self::Server2012R2 => "Server 2012 R2",
+            Self::Server2016 => "Server 2016",
+            Self::Server2019 => "Server 2019",
+            Self::Server2022 => "Server 2022",
+            Self::Server2025 => "Server 2025",
+            Self::Other => "a system of unknown generation",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Product {
     /// Id of the catalog, such as `exchange-server`.

@@ -1,6 +1,7 @@
 //! Facts in, findings out. Pure: no files, no clock, no network, no randomness; the same input gives the same output.
 //!
-//! Read in this order: [`text`], [`ports`], [`facts`], [`delta`], [`finding`].
+//! Read in this order: [`text`], [`ports`], [`facts`], [`delta`], [`finding`],
+//! [`catalog`], [`judge`], [`check`].
 
 pub mod text;
 
@@ -11,3 +12,12 @@ pub mod facts;
 pub mod delta;
 
 pub mod finding;
+
+pub mod version;
+
+pub mod catalog;
+
+mod judge;
+pub use judge::judge;
+
+pub mod check;

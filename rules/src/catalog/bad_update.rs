@@ -1,0 +1,173 @@
+//! An update that is known to do harm: how it is recognised, on which hosts, what it breaks, and how to be rid of it.
+
+use serde::{Deserialize, Serialize};
+
+use super::Grounding;
+use super::condition::Condition;
+use crate::facts::OsGeneration;
+use crate::finding::{Restart, Severity};
+
+/// One known-bad update. Serialized as it stands for the API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BadUpdate {
+    /// Also the name of the rule: `bad-update/<id>`.
+    pub id: String,
+    /// The number by which operators know it: `KB948609`. Subject of the finding.
+    pub kb: String,
+    /// Other numbers under which the same thing is listed; any of them counts as present.
+    #[serde(default)]
+    pub aliases: Vec<Alias>,
+    pub title: String,
+    /// What follows the KB in the title of a certain finding: `breaks Autodiscover on this Exchange 2007 SP1 server`.
+    pub harm: String,
+    /// The same where a condition is open: `may break Autodiscover if this server runs Exchange 2007 SP1`.
+    pub possible_harm: String,
+    /// What goes wrong while it is present, in a sentence or two.
+    pub summary: String,
+    pub category: String,
+    /// `2008-08-11`.
+    pub released: String,
+    pub severity: Severity,
+    pub conditions: Condition,
+    pub symptoms: Vec<String>,
+    #[serde(default)]
+    pub affected_services: Vec<String>,
+    /// Per generation: the number, and what ends the harm there.
+    #[serde(default)]
+    pub packages: Vec<Package>,
+    /// KBs whose presence ends the harm on any generation.
+    #[serde(default)]
+    pub fixed_by: Vec<String>,
+    pub remedy: UpdateRemedy,
+    pub status: Status,
+    pub grounding: Grounding,
+    pub sources: Vec<String>,
+    /// What in this entry is from memory, or otherwise worth knowing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alias {
+    pub kb: String,
+    pub kind: AliasKind,
+    pub grounding: Grounding,
+    /// What the other number names, such as `.NET Framework 3.5 SP1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AliasKind {
+    /// The security bulletin or article.
+    Bulletin,
+    /// The package that the list of installed updates shows.
+    Package,
+    /// A larger package that carries it.
+    Bundle,
+}
+
+/// The update on one generation of the system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Package {
+    pub os: OsGeneration,
+    pub kb: String,
+    /// `10.0.14393.2363`: the build that brings the harm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<String>,
+    #[serde(default)]
+    pub fixed_by: Vec<String>,
+    /// `10.0.14393.2368`: at or above this build the harm is gone, whatever is listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fixed_build: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateRemedy {
+    pub action: Action,
+    /// The steps in half a sentence.
+    pub summary: String,
+    /// What to do beyond what `action` says by itself, one sentence a step.
+    #[serde(default)]
+    pub steps: Vec<String>,
+    /// How to see that it worked, before the next report does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<String>,
+    /// What does not help, or must not be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caution: Option<String>,
+    pub risk: String,
+    pub restart: Restart,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Remove the update.
+    Uninstall,
+    /// Install the update that fixes it.
+    Update,
+    /// Keep it, and change a setting.
+    Configure,
+    /// By the other product's vendor.
+    Vendor,
+    Manual,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    Active,
+    Fixed,
+    Superseded,
+    Withdrawn,
+}
+
+impl BadUpdate {
+    /// Its own number, its aliases and those of its packages, each once.
+    pub fn all_kbs(&self) -> impl Iterator<Item = &str> {
+        let mut kbs: Vec<&str> = vec![&self.kb];
+        let others = self.aliases.iter().map(|alias| &alias.kb).chain(self.packages.iter().map(|package| &package.kb));
+        for kb in others {
+            if !kbs.contains(&kb.as_str()) {
+                kbs.push(kb);
+            }
+        }
+        kbs.into_iter()
+    }
+
+    pub fn rule(&self) -> String {
+        format!("bad-update/{}", self.id)
+    }
+}
+
+/// `KB948609` for `kb948609`, `KB 948609` or `948609`. `None`: no number of a KB.
+pub fn normalized_kb(text: &str) -> Option<String> {
+    let text = text.trim();
+    let digits = match text.get(..2) {
+        Some(prefix) if prefix.eq_ignore_ascii_case("KB") => text[2..].trim_start(),
+        _ => text,
+    };
+    let plausible = (5..=8).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    plausible.then(|| format!("KB{digits}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::normalized_kb;
+
+    #[test]
+    fn a_kb_has_one_form() {
+        for text in ["KB948609", "kb948609", "948609", " KB 948609 "] {
+            assert_eq!(normalized_kb(text).as_deref(), Some("KB948609"), "{text}");
+        }
+        for text in ["", "KB", "IAS", "KB94860x", "1812", "KB123456789"] {
+            assert_eq!(normalized_kb(text), None, "{text}");
+        }
+    }
+}
