@@ -3,8 +3,6 @@
 //!
 //! Invariant: nothing outside `wire` reads or writes rows of a message. No I/O, no clock.
 
-
-
 pub mod codec;
 
 /// Generated code, committed; `make gen` writes it and `tests/generated.rs` fails when it is stale.
