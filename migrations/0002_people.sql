@@ -9,6 +9,7 @@ create table operator (
   created_at timestamptz not null,
   disabled_at timestamptz
 );
+comment on table operator is 'A person who signs in. Made by command line, never by sign-up.';
 comment on column operator.password_hash is 'argon2id, PHC string.';
 comment on column operator.client_ids is 'Clients that the operator may see; null: all of them.';
 
@@ -19,6 +20,7 @@ create table session (
   last_seen_at timestamptz not null,
   expires_at timestamptz not null
 );
+comment on table session is 'A signed-in browser.';
 comment on column session.token_hash is 'SHA-256 of the cookie''s 256 random bits.';
 comment on column session.expires_at is 'Absolute end; idle end follows from last_seen_at.';
 

@@ -12,6 +12,7 @@ create table host_section (
   primary key (client_id, host_id, section),
   constraint host_section_host foreign key (client_id, host_id) references host (client_id, host_id)
 );
+comment on table host_section is 'What is known of each section of a host, and since when.';
 comment on column host_section.unknown_reason is 'Null: known. Otherwise why it is not, and what is stored is what was known last.';
 comment on column host_section.digest is 'Opaque, the agent''s own; compared with the next Hello.';
 comment on column host_section.facts is 'The section itself for host and port_policy, which are one document each; null for sections made of rows.';
@@ -72,6 +73,7 @@ create table service_now (
   primary key (client_id, host_id, key),
   constraint service_now_host foreign key (client_id, host_id) references host (client_id, host_id)
 ) with (fillfactor = 70);
+comment on table service_now is 'Services of a host as last reported.';
 comment on column service_now.key is 'SCM key name in lower case: key names compare without case.';
 comment on column service_now.state is 'rules::facts::ServiceState as written in facts files.';
 
@@ -90,6 +92,7 @@ create table update_now (
   primary key (client_id, host_id, source, id),
   constraint update_now_host foreign key (client_id, host_id) references host (client_id, host_id)
 ) with (fillfactor = 70);
+comment on table update_now is 'Entries of the lists of updates of a host as last reported.';
 create index update_now_by_kb on update_now (client_id, kb, host_id) where kb is not null;
 
 alter table host_section enable row level security;

@@ -56,6 +56,7 @@ create table host_judgement (
   primary key (client_id, host_id),
   constraint host_judgement_host foreign key (client_id, host_id) references host (client_id, host_id)
 );
+comment on table host_judgement is 'What the rules could not tell of a host at its last judgement.';
 comment on column host_judgement.cannot_tell is 'rules::finding::CannotTell[] of the last judgement.';
 
 alter table finding enable row level security;

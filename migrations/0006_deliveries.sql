@@ -35,6 +35,7 @@ create table delivery (
   constraint delivery_once unique (client_id, endpoint_id, finding_id, episode, transition),
   constraint delivery_finding foreign key (client_id, finding_id) references finding (client_id, finding_id)
 );
+comment on table delivery is 'A message that an endpoint is owed: the outbox.';
 comment on column delivery.delivery_id is 'The webhook-id: UUIDv5 of (endpoint, finding, episode, transition), the same after a crash, a retry and a restore.';
 comment on column delivery.body is 'The JSON exactly as signed and sent.';
 comment on column delivery.leased_until is 'A worker that died loses its lease at this time.';
@@ -53,6 +54,7 @@ create table delivery_attempt (
   primary key (client_id, delivery_id, attempt),
   constraint delivery_attempt_delivery foreign key (client_id, delivery_id) references delivery (client_id, delivery_id)
 );
+comment on table delivery_attempt is 'One try to deliver, and what came back.';
 comment on column delivery_attempt.status is 'HTTP status; null when there was no answer, see error.';
 comment on column delivery_attempt.response_excerpt is 'At most 1 KiB of the answer, as text.';
 
