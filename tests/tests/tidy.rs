@@ -92,14 +92,18 @@ fn the_agent_evaluates_no_rule() {
 /// One place to read for everything that is asked of the database, and one place that sets whose rows may be seen.
 #[test]
 fn only_the_db_folder_holds_queries() {
-    expect_none("move it to server/src/db", &tree().under("server/src").except("server/src/db/").code(&["rs"]), |file| {
-        lines_with(file, |line| {
-            ["sqlx::query", "query!(", "query_as!(", "query_scalar!("]
-                .iter()
-                .find(|call| line.contains(**call))
-                .map(|call| format!("holds `{call}`"))
-        })
-    });
+    expect_none(
+        "move it to server/src/db",
+        &tree().under("server/src").except("server/src/db/").code(&["rs"]),
+        |file| {
+            lines_with(file, |line| {
+                ["sqlx::query", "query!(", "query_as!(", "query_scalar!("]
+                    .iter()
+                    .find(|call| line.contains(**call))
+                    .map(|call| format!("holds `{call}`"))
+            })
+        },
+    );
 }
 
 /// The egress guard refuses private addresses; a client that is built elsewhere is not behind it.
@@ -122,8 +126,11 @@ fn only_egress_builds_http_clients() {
 /// What must be reviewed with Microsoft's pages open is all in one place.
 #[test]
 fn only_the_windows_files_are_unsafe() {
-    let files =
-        tree().except("agent/src/collect/windows").except("agent/src/platform").except("agent/src/service").code(&["rs"]);
+    let files = tree()
+        .except("agent/src/collect/windows")
+        .except("agent/src/platform")
+        .except("agent/src/service")
+        .code(&["rs"]);
     expect_none("unsafe code lives in the Windows files", &files, |file| {
         lines_with(file, |line| {
             let code = line.trim_start();
@@ -173,7 +180,8 @@ fn each_thing_has_one_name() {
         names.push(schema.clone());
         names.extend(body["properties"].as_object().into_iter().flatten().map(|(property, _)| property.clone()));
     }
-    let foreign: Vec<_> = names.into_iter().filter(|name| foreign_word(std::iter::once(name.clone())).is_some()).collect();
+    let foreign: Vec<_> =
+        names.into_iter().filter(|name| foreign_word(std::iter::once(name.clone())).is_some()).collect();
     assert!(foreign.is_empty(), "docs/openapi.json: names with words that are not ours: {foreign:?}");
 }
 
