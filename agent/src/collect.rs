@@ -1,0 +1,10 @@
+//! Where facts come from: a live Windows host. What its answers mean is told by pure files that are tested on any system.
+
+pub mod netsh;
+pub mod port_values;
+pub mod reading;
+pub mod roles;
+pub mod service_memory;
+pub mod update_entries;
+#[cfg(windows)]
+pub mod windows;
