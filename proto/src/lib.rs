@@ -1,7 +1,12 @@
 //! What agents and the server say to each other: the generated types of `fleet/v1/*.proto` and the one bridge between
 //! them and `rules::facts`.
 //!
-//! Invariant: nothing outside `wire` reads or writes rows of a message. No I/O, no clock.
+//! Invariant: nothing outside [`wire`] reads or writes rows of a message. No I/O, no clock.
+
+pub mod wire;
+
+mod digest;
+pub use digest::{Digests, SECTIONS, digest, digests};
 
 pub mod codec;
 
