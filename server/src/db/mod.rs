@@ -36,9 +36,7 @@ impl Db {
     /// A transaction that sees and writes rows of these clients only. Without it (on `pool`) client tables look empty.
     pub async fn begin(&self, scope: &Scope) -> sqlx::Result<Transaction<'static, Postgres>> {
         let mut transaction = self.pool.begin().await?;
-        sqlx::query!("select set_config('app.clients', $1, true) as applied", scope.as_array())
-            .fetch_one(&mut *transaction)
-            .await?;
+        narrow(&mut transaction, scope).await?;
         Ok(transaction)
     }
 
@@ -47,4 +45,12 @@ impl Db {
         let ids = sqlx::query_scalar!("select all_client_ids()").fetch_one(&self.pool).await?;
         Ok(Scope(ids.unwrap_or_default()))
     }
+}
+
+/// Sets the clients of a transaction that has begun, until it ends: for code that learns in its midst whose rows it is about.
+async fn narrow(transaction: &mut Transaction<'_, Postgres>, scope: &Scope) -> sqlx::Result<()> {
+    sqlx::query!("select set_config('app.clients', $1, true) as applied", scope.as_array())
+        .fetch_one(&mut **transaction)
+        .await
+        .map(drop)
 }
