@@ -1,6 +1,13 @@
 //! What the parts of a running server share.
 
-use crate::{config::Config, db::Db, identity::Identity, live::Bus};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Config,
+    db::Db,
+    identity::{Identity, seal::Sealer},
+    live::Bus,
+};
 
 /// Built once by `run` (and by tests), then shared as `Arc<App>`.
 #[derive(Debug)]
@@ -8,5 +15,8 @@ pub struct App {
     pub db: Db,
     pub bus: Bus,
     pub identity: Identity,
+    pub sealer: Sealer,
     pub config: Config,
+    /// Cancelled when the server begins to stop: whoever holds a connection open (streams, SSE) ends it then.
+    pub stopping: CancellationToken,
 }

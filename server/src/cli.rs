@@ -1,20 +1,131 @@
 //! The command line: one file per subcommand under cli/. Standard output is for results, standard error for talk.
+//!
+//! Exit codes: 0 fine, 1 failed, 2 usage, 3 not found, 4 not allowed, 5 findings present, 65 bad input.
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
 
 use crate::config::Place;
+
+pub mod open;
+
+pub mod output;
+
+pub mod run;
+
+pub mod migrate;
+
+pub mod client;
+
+pub mod site;
+
+pub mod enroll_token;
+
+pub mod host;
+
+pub mod doctor;
 
 #[derive(Debug, Parser)]
 #[command(name = "portreeve-server", version, about = "Who took the port, and which update did this")]
 pub struct Cli {
     #[command(flatten)]
     pub place: Place,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs the server until it is told to stop.
+    Run(run::Arguments),
+    /// Brings the database to the shape that this version needs.
+    Migrate,
+    /// Customers of the MSP.
+    #[command(subcommand)]
+    Client(client::Action),
+    /// Places of a client; every host belongs to one.
+    #[command(subcommand)]
+    Site(site::Action),
+    /// Tokens with which agents enroll.
+    #[command(subcommand)]
+    EnrollToken(enroll_token::Action),
+    /// Monitored machines.
+    #[command(subcommand)]
+    Host(host::Action),
+    /// Examines this installation and says what is wrong with it.
+    Doctor(doctor::Arguments),
+}
+
+/// A failure whose exit code means something to a script. Everything else ends with 1.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{0}")]
+    NotAllowed(String),
+    #[error("{0}")]
+    BadInput(String),
+}
+
+impl Refusal {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::NotFound(_) => 3,
+            Self::NotAllowed(_) => 4,
+            Self::BadInput(_) => 65,
+        }
+    }
 }
 
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
-    let _arguments = Cli::parse();
+    let Cli { place, command } = Cli::parse();
+    if let Err(error) = start_logging(&place.log) {
+        eprintln!("error: --log: {error}");
+        return ExitCode::from(2);
+    }
+    // Everything that speaks TLS uses ring. An error means that it is installed already.
+    drop(rustls::crypto::ring::default_provider().install_default());
+
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(dispatch(place, command)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(error.downcast_ref().map_or(1, Refusal::exit_code))
+        }
+    }
+}
+
+async fn dispatch(place: Place, command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(arguments) => run::run(place, arguments).await.map(success),
+        Command::Migrate => migrate::run(place).await.map(success),
+        Command::Client(action) => client::run(place, action).await.map(success),
+        Command::Site(action) => site::run(place, action).await.map(success),
+        Command::EnrollToken(action) => enroll_token::run(place, action).await.map(success),
+        Command::Host(action) => host::run(place, action).await.map(success),
+        Command::Doctor(arguments) => doctor::run(place, arguments).await,
+    }
+}
+
+fn success((): ()) -> ExitCode {
     ExitCode::SUCCESS
+}
+
+fn start_logging(filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_new(filter)?)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+    Ok(())
 }

@@ -1,8 +1,26 @@
 //! The three doors: HTTP for people and programs, mutual TLS for agents, TLS for enrollment.
+//!
+//! Invariants: whoever reaches the Fleet service showed a certificate of our authority, TLS 1.3; a slow or silent peer
+//! costs one of a bounded number of handshakes and ten seconds at most; people's passwords never cross a network in the
+//! clear.
 
 use std::net::SocketAddr;
 
-use crate::identity::revocations::Serial;
+use anyhow::Context;
+use axum::{extract::connect_info::Connected, serve::IncomingStream};
+use tokio::net::TcpListener;
+
+use crate::{config::Config, identity::revocations::Serial};
+
+pub mod tls;
+
+pub mod accept;
+
+pub mod agents;
+
+pub mod enroll;
+
+pub mod http;
 
 /// Who is at the other end of an agent's connection. Found in the extensions of every request of the Fleet service.
 #[derive(Debug, Clone)]
@@ -11,6 +29,35 @@ pub struct AgentPeer {
     pub serial: Serial,
 }
 
-/// Address of the other end, of every request at the HTTP and enrollment listeners (`ConnectInfo` of axum).
+/// Address of the other end: in the extensions of requests at the enrollment listener, and axum's `ConnectInfo` at the
+/// HTTP listener.
 #[derive(Debug, Clone, Copy)]
 pub struct PeerAddress(pub SocketAddr);
+
+impl Connected<IncomingStream<'_, http::HttpListener>> for PeerAddress {
+    fn connect_info(stream: IncomingStream<'_, http::HttpListener>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
+/// All three, bound before anything else starts: an address in use is told at once.
+#[derive(Debug)]
+pub struct Bound {
+    pub http: http::HttpListener,
+    pub agents: TcpListener,
+    pub enroll: TcpListener,
+}
+
+impl Bound {
+    pub async fn bind(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            http: http::HttpListener::bind(config).await?,
+            agents: bind(config.agents, "agents").await?,
+            enroll: bind(config.enroll, "enroll").await?,
+        })
+    }
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (--{flag})"))
+}

@@ -159,7 +159,7 @@ impl Cluster {
     }
 
     /// Ends the cluster, unless it belongs to another process. Open transactions are rolled back.
-    pub async fn stop(self) -> anyhow::Result<()> {
+    pub async fn stop(&self) -> anyhow::Result<()> {
         if self.lock.is_none() {
             return Ok(());
         }

@@ -42,12 +42,10 @@ impl Access {
     pub async fn private(superuser: &PgConnectOptions, database: &str) -> anyhow::Result<Self> {
         let mut connection = PgConnection::connect_with(superuser).await?;
         sqlx::raw_sql(CREATE_ROLES).execute(&mut connection).await?;
-        let exists = sqlx::query_scalar!(
-            r#"select exists (select from pg_database where datname = $1) as "exists!""#,
-            database
-        )
-        .fetch_one(&mut connection)
-        .await?;
+        let exists =
+            sqlx::query_scalar!(r#"select exists (select from pg_database where datname = $1) as "exists!""#, database)
+                .fetch_one(&mut connection)
+                .await?;
         if !exists {
             let create = format!("create database \"{database}\" owner {OWNER}");
             sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut connection).await?;
@@ -136,8 +134,7 @@ async fn ensure_roles(connection: &mut PgConnection) -> anyhow::Result<()> {
         }
     }
 
-    let is_member =
-        "select pg_has_role(current_user, 'portreeve_owner', 'member') and pg_has_role(current_user, 'portreeve_app', 'member')";
+    let is_member = "select pg_has_role(current_user, 'portreeve_owner', 'member') and pg_has_role(current_user, 'portreeve_app', 'member')";
     if !sqlx::query_scalar::<_, bool>(is_member).fetch_one(&mut *connection).await? {
         let grant = "grant portreeve_owner, portreeve_app to current_user";
         if let Err(error) = sqlx::raw_sql(grant).execute(&mut *connection).await {
@@ -152,9 +149,10 @@ async fn ensure_roles(connection: &mut PgConnection) -> anyhow::Result<()> {
     let may_use = "select has_schema_privilege('portreeve_owner', 'public', 'create')";
     if !sqlx::query_scalar::<_, bool>(may_use).fetch_one(&mut *connection).await? {
         let grant = "grant create, usage on schema public to portreeve_owner";
-        sqlx::raw_sql(grant).execute(&mut *connection).await.with_context(|| {
-            format!("{OWNER} may not make tables; as the database's owner run:\n  {grant};")
-        })?;
+        sqlx::raw_sql(grant)
+            .execute(&mut *connection)
+            .await
+            .with_context(|| format!("{OWNER} may not make tables; as the database's owner run:\n  {grant};"))?;
     }
     Ok(())
 }

@@ -44,22 +44,18 @@ pub async fn insert_once(db: &Db, installation: &Installation, name: &str, now: 
 pub async fn insert_client(db: &Db, name: &str, now: DateTime<Utc>) -> sqlx::Result<Option<i32>> {
     let mut transaction = db.begin(&Scope::default()).await?;
     // Neither `returning` nor a named conflict: both ask to see the row, and until its id is known no scope shows it.
-    let inserted = sqlx::query!(
-        "insert into client (name, created_at) values ($1, $2) on conflict do nothing",
-        name,
-        now
-    )
-    .execute(&mut *transaction)
-    .await?;
+    let inserted =
+        sqlx::query!("insert into client (name, created_at) values ($1, $2) on conflict do nothing", name, now)
+            .execute(&mut *transaction)
+            .await?;
     if inserted.rows_affected() == 0 {
         return Ok(None);
     }
     sqlx::query!("select set_config('app.clients', all_client_ids()::text, true) as applied")
         .fetch_one(&mut *transaction)
         .await?;
-    let client_id = sqlx::query_scalar!("select client_id from client where name = $1", name)
-        .fetch_one(&mut *transaction)
-        .await?;
+    let client_id =
+        sqlx::query_scalar!("select client_id from client where name = $1", name).fetch_one(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(Some(client_id))
 }

@@ -1,0 +1,93 @@
+//! `run`: the server.
+
+use std::{io::Write, sync::Arc};
+
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::{
+    app::App,
+    cli::open::Opened,
+    clock,
+    config::{Config, Place},
+    identity::enrollment::Enrollment,
+    lifecycle::Lifecycle,
+    listeners::{Bound, agents, enroll, http, tls},
+    live::Bus,
+    postgres::Cluster,
+};
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub config: Config,
+}
+
+pub async fn run(place: Place, arguments: Arguments) -> anyhow::Result<()> {
+    let config = arguments.config;
+    let stopping = CancellationToken::new();
+    let mut lifecycle = Lifecycle::new(stopping.clone())?;
+    // Addresses first: one that is in use is told before Postgres starts.
+    let bound = Bound::bind(&config).await?;
+    let mut opened = Opened::own(&place).await?;
+    let cluster = opened.cluster.take().map(Arc::new);
+    let served = serve(&opened, cluster.clone(), config, bound, stopping, &mut lifecycle).await;
+    let outcome = match served {
+        Ok(()) => lifecycle.run().await,
+        Err(error) => {
+            lifecycle.abandon().await;
+            Err(error)
+        }
+    };
+    opened.close().await?;
+    if let Some(cluster) = cluster {
+        cluster.stop().await?;
+    }
+    info!("Stopped");
+    outcome
+}
+
+async fn serve(
+    opened: &Opened,
+    cluster: Option<Arc<Cluster>>,
+    config: Config,
+    bound: Bound,
+    stopping: CancellationToken,
+    lifecycle: &mut Lifecycle,
+) -> anyhow::Result<()> {
+    let now = clock::now();
+    let sealer = opened.sealer()?;
+    let identity = opened.identity(now).await?;
+    let agents_tls = tls::for_agents(&identity.authority, now)?;
+    let enroll_tls = tls::for_enrollment(&identity.authority, now)?;
+    let url = bound.http.url();
+    let app = Arc::new(App { db: opened.db.clone(), bus: Bus::new(), identity, sealer, config, stopping });
+    let stop = || app.stopping.clone();
+
+    if let Some(cluster) = cluster {
+        let stop = stop();
+        lifecycle.spawn("postgres", async move {
+            cluster.keep_running(stop).await;
+            Ok(())
+        });
+    }
+    let (sweeper, sweep_stop) = (Arc::clone(&app), stop());
+    lifecycle.spawn("revocations", async move {
+        sweeper.identity.sweep_revocations(&sweeper.db, sweep_stop).await;
+        Ok(())
+    });
+    let revocations = Arc::clone(&app.identity.revocations);
+    let fleet = tonic::service::Routes::default();
+    lifecycle.spawn("agents", agents::serve(bound.agents, agents_tls, fleet, revocations, stop()));
+    let enrollment = Enrollment::new(Arc::clone(&app));
+    lifecycle.spawn("enroll", enroll::serve(bound.enroll, enroll_tls, enrollment, stop()));
+    lifecycle.spawn("http", http::serve(bound.http, axum::Router::new(), stop()));
+
+    info!(agents = %app.config.agents, enroll = %app.config.enroll, "Listening for agents");
+    // The last line of the start, on standard output: scripts wait for it.
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "Portreeve is ready: {url}")?;
+    out.flush()?;
+    Ok(())
+}
