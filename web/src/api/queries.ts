@@ -1,0 +1,134 @@
+// One entry per resource. The first member of each key is the resource, so that a live hint can name what it stales.
+
+import { infiniteQueryOptions, keepPreviousData, queryOptions } from "@tanstack/react-query";
+import { api, take } from "./client";
+
+export type FindingFilter = {
+  state?: "open" | "resolved" | "all";
+  severity?: "critical" | "warning" | "info";
+  confidence?: "certain" | "likely" | "possible";
+  client?: number;
+  host?: number;
+  rule?: string;
+  q?: string;
+};
+
+export type HostFilter = {
+  client?: number;
+  q?: string;
+  state?: "reporting" | "stale" | "silent" | "capture";
+};
+
+const PAGE = 100;
+
+export const sessionQuery = queryOptions({
+  queryKey: ["session"],
+  queryFn: ({ signal }) => take(api.GET("/api/v1/session", { signal })),
+  staleTime: Number.POSITIVE_INFINITY,
+  retry: false,
+});
+
+export const overviewQuery = queryOptions({
+  queryKey: ["overview"],
+  queryFn: ({ signal }) => take(api.GET("/api/v1/overview", { signal })),
+});
+
+export const clientsQuery = queryOptions({
+  queryKey: ["clients"],
+  queryFn: ({ signal }) => take(api.GET("/api/v1/clients", { signal })),
+  staleTime: 60_000,
+});
+
+export const findingsQuery = (filter: FindingFilter) =>
+  infiniteQueryOptions({
+    queryKey: ["findings", filter],
+    queryFn: ({ pageParam, signal }) =>
+      take(
+        api.GET("/api/v1/findings", {
+          params: {
+            query: {
+              ...filter,
+              // What is open is what is asked for; `all` is the absence of the filter.
+              state: filter.state === "all" ? undefined : (filter.state ?? "open"),
+              cursor: pageParam,
+              limit: PAGE,
+            },
+          },
+          signal,
+        }),
+      ),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+    placeholderData: keepPreviousData,
+  });
+
+export const findingQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["finding", id],
+    queryFn: ({ signal }) => take(api.GET("/api/v1/findings/{id}", { params: { path: { id } }, signal })),
+  });
+
+export const hostsQuery = (filter: HostFilter) =>
+  infiniteQueryOptions({
+    queryKey: ["hosts", filter],
+    queryFn: ({ pageParam, signal }) =>
+      take(
+        api.GET("/api/v1/hosts", {
+          params: { query: { ...filter, cursor: pageParam, limit: PAGE } },
+          signal,
+        }),
+      ),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+    placeholderData: keepPreviousData,
+  });
+
+export const hostQuery = (id: number) =>
+  queryOptions({
+    queryKey: ["host", id],
+    queryFn: ({ signal }) => take(api.GET("/api/v1/hosts/{id}", { params: { path: { id } }, signal })),
+  });
+
+export const hostServicesQuery = (id: number) =>
+  queryOptions({
+    queryKey: ["host", id, "services"],
+    queryFn: ({ signal }) =>
+      take(api.GET("/api/v1/hosts/{id}/services", { params: { path: { id } }, signal })),
+  });
+
+export const hostPortsQuery = (id: number) =>
+  queryOptions({
+    queryKey: ["host", id, "ports"],
+    queryFn: ({ signal }) => take(api.GET("/api/v1/hosts/{id}/ports", { params: { path: { id } }, signal })),
+  });
+
+export const hostUpdatesQuery = (id: number) =>
+  queryOptions({
+    queryKey: ["host", id, "updates"],
+    queryFn: ({ signal }) =>
+      take(api.GET("/api/v1/hosts/{id}/updates", { params: { path: { id } }, signal })),
+  });
+
+export const updatesQuery = (q: string | undefined) =>
+  infiniteQueryOptions({
+    queryKey: ["updates", q ?? ""],
+    queryFn: ({ pageParam, signal }) =>
+      take(api.GET("/api/v1/updates", { params: { query: { q, cursor: pageParam, limit: PAGE } }, signal })),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+    placeholderData: keepPreviousData,
+  });
+
+export const updateQuery = (kb: string) =>
+  infiniteQueryOptions({
+    queryKey: ["update", kb],
+    queryFn: ({ pageParam, signal }) =>
+      take(
+        api.GET("/api/v1/updates/{kb}", {
+          params: { path: { kb }, query: { cursor: pageParam, limit: PAGE } },
+          signal,
+        }),
+      ),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.hosts.next_cursor ?? undefined,
+  });

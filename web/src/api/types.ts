@@ -1,0 +1,26 @@
+// Short names for the generated schema. Nothing is described twice: every type here is a reference.
+
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+
+export type FindingSummary = Schemas["FindingSummary"];
+export type Finding = Schemas["Finding"];
+export type Step = Schemas["Step"];
+export type HostSummary = Schemas["HostSummary"];
+export type HostDetail = Schemas["HostDetail"];
+export type HostService = Schemas["HostService"];
+export type Holder = Schemas["Holder"];
+export type PortGroup = Schemas["PortGroup"];
+export type HostUpdate = Schemas["HostUpdate"];
+export type UpdateSummary = Schemas["UpdateSummary"];
+export type UpdateHost = Schemas["UpdateHost"];
+export type Advisory = Schemas["Advisory"];
+export type SectionStatus = Schemas["SectionStatus"];
+export type PortPolicy = Schemas["PortPolicy"];
+export type UpdateDetail = Schemas["UpdateDetail"];
+export type Overview = Schemas["Overview"];
+export type Session = Schemas["Session"];
+export type Severity = FindingSummary["severity"];
+export type Freshness = HostSummary["freshness"];
+export type Transition = Finding["timeline"][number]["transition"];

@@ -1,0 +1,38 @@
+import { List, Loader } from "@mantine/core";
+import { Command } from "./Copy";
+import { Card } from "./Page";
+
+/** An empty fleet: how to add the first server. The page turns by itself when the host appears. */
+export function FirstServer() {
+  const server = window.location.hostname;
+  return (
+    <Card>
+      <List
+        type="ordered"
+        spacing="md"
+        size="sm"
+        styles={{ itemWrapper: { width: "100%" }, itemLabel: { width: "100%" } }}
+      >
+        <List.Item>
+          On this server, name the client and its site, and make a token:
+          <Command
+            text={
+              'portreeve-server client create "Contoso"\n' +
+              'portreeve-server site create --client CLIENT-ID "Head office"\n' +
+              "portreeve-server enroll-token create --site SITE-ID"
+            }
+          />
+        </List.Item>
+        <List.Item>
+          On the Windows server, in an elevated command prompt, with the token at hand:
+          <Command text={`portreeve-agent enroll --server ${server}\nportreeve-agent install`} />
+        </List.Item>
+        <List.Item>
+          <span style={{ display: "inline-flex", gap: 10, alignItems: "center" }} role="status">
+            <Loader size={14} /> Waiting for the first report. The host appears here by itself.
+          </span>
+        </List.Item>
+      </List>
+    </Card>
+  );
+}

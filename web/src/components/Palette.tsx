@@ -1,0 +1,91 @@
+// Ctrl/⌘-K: pages, and a search over hosts and findings.
+
+import { useDebouncedValue } from "@mantine/hooks";
+import { Spotlight, type SpotlightActionData, type SpotlightActionGroupData } from "@mantine/spotlight";
+import { useInfiniteQuery } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
+import { Gauge, PackageCheck, Search, Server, TriangleAlert } from "lucide-react";
+import { useState } from "react";
+import { findingsQuery, hostsQuery } from "../api/queries";
+
+const AT_MOST = 6;
+
+export function Palette() {
+  const navigate = useNavigate();
+  const [query, setQuery] = useState("");
+  const [settled] = useDebouncedValue(query.trim(), 150);
+  const enabled = settled.length >= 2;
+  const hosts = useInfiniteQuery({ ...hostsQuery({ q: settled }), enabled });
+  const findings = useInfiniteQuery({ ...findingsQuery({ q: settled, state: "open" }), enabled });
+
+  const pages: SpotlightActionData[] = [
+    {
+      id: "overview",
+      label: "Overview",
+      leftSection: <Gauge size={16} />,
+      onClick: () => navigate({ to: "/" }),
+    },
+    {
+      id: "findings",
+      label: "Findings",
+      leftSection: <TriangleAlert size={16} />,
+      onClick: () => navigate({ to: "/findings" }),
+    },
+    {
+      id: "hosts",
+      label: "Hosts",
+      leftSection: <Server size={16} />,
+      onClick: () => navigate({ to: "/hosts" }),
+    },
+    {
+      id: "updates",
+      label: "Updates",
+      leftSection: <PackageCheck size={16} />,
+      onClick: () => navigate({ to: "/updates" }),
+    },
+  ].filter((page) => page.label.toLowerCase().includes(query.trim().toLowerCase()));
+
+  const foundHosts = enabled ? (hosts.data?.pages[0]?.items ?? []).slice(0, AT_MOST) : [];
+  const foundFindings = enabled ? (findings.data?.pages[0]?.items ?? []).slice(0, AT_MOST) : [];
+  const groups: SpotlightActionGroupData[] = [
+    { group: "Pages", actions: pages },
+    {
+      group: "Hosts",
+      actions: foundHosts.map((host) => ({
+        id: `host-${host.id}`,
+        label: host.name,
+        description: `${host.client.name} › ${host.site.name}`,
+        leftSection: <Server size={16} />,
+        onClick: () => navigate({ to: "/hosts/$id", params: { id: host.id } }),
+      })),
+    },
+    {
+      group: "Findings",
+      actions: foundFindings.map((finding) => ({
+        id: `finding-${finding.id}`,
+        label: finding.title,
+        description: `${finding.host.name} · ${finding.client.name}`,
+        leftSection: <TriangleAlert size={16} />,
+        onClick: () => navigate({ to: "/findings/$id", params: { id: finding.id } }),
+      })),
+    },
+  ].filter((group) => group.actions.length > 0);
+
+  return (
+    <Spotlight
+      actions={groups}
+      filter={(_, actions) => actions}
+      query={query}
+      onQueryChange={setQuery}
+      nothingFound={enabled && (hosts.isFetching || findings.isFetching) ? "Searching…" : "Nothing found"}
+      shortcut="mod + K"
+      scrollable
+      maxHeight={420}
+      searchProps={{
+        leftSection: <Search size={16} aria-hidden />,
+        placeholder: "A page, a host, a finding, a KB, udp/1812 …",
+        "aria-label": "Search everything",
+      }}
+    />
+  );
+}

@@ -1,0 +1,240 @@
+import type { ReactNode } from "react";
+import type { HostDetail, PortPolicy } from "../../api/types";
+import { Fact, Facts } from "../../components/Facts";
+import { Card, Section } from "../../components/Page";
+import { Chip } from "../../components/Severity";
+import { HostMoment, When } from "../../components/When";
+import classes from "./HostFacts.module.css";
+
+export function HostFacts({ host }: { host: HostDetail }) {
+  return (
+    <div className={classes.columns}>
+      <div>
+        <About host={host} />
+        <Collection host={host} />
+      </div>
+      <Policy policy={host.facts.port_policy} />
+    </div>
+  );
+}
+
+function About({ host }: { host: HostDetail }) {
+  const facts = host.facts.host;
+  if (!facts) {
+    return (
+      <Section title="Host">
+        <p className={classes.quiet}>Not reported yet.</p>
+      </Section>
+    );
+  }
+  const offset = facts.utc_offset_minutes;
+  return (
+    <Section title="Host">
+      <Card>
+        <Facts>
+          <Fact name="Name">{facts.name}</Fact>
+          <Fact name="Domain">{facts.domain ?? <NotKnown />}</Fact>
+          <Fact name="System">
+            {facts.os_name} {facts.service_pack ?? ""}
+          </Fact>
+          <Fact name="Booted">
+            {facts.booted_at ? <HostMoment at={facts.booted_at} offset={offset} /> : <NotKnown />}
+          </Fact>
+          <Fact name="Clock">
+            {offset === null || offset === undefined ? <NotKnown /> : utcOffset(offset)}
+          </Fact>
+          <Fact name="Domain controller">{yesOrNo(facts.domain_controller)}</Fact>
+          <Fact name="Products">
+            <Known of={facts.products}>
+              {(products) =>
+                products.length === 0
+                  ? "none"
+                  : products.map((product) => (
+                      <div key={product.id}>
+                        {product.name} <span className="mono">{product.version ?? "version not read"}</span>
+                      </div>
+                    ))
+              }
+            </Known>
+          </Fact>
+          <Fact name="Roles">
+            <Known of={facts.roles}>{(roles) => (roles.length === 0 ? "none" : roles.join(", "))}</Known>
+          </Fact>
+        </Facts>
+      </Card>
+    </Section>
+  );
+}
+
+function Collection({ host }: { host: HostDetail }) {
+  return (
+    <Section title="How it is known">
+      <Card>
+        <Facts>
+          <Fact name="Source">
+            {host.collected_by === "capture"
+              ? "a capture: output of commands"
+              : `agent ${host.agent_version ?? ""}`}
+          </Fact>
+          <Fact name="Enrolled">
+            <When at={host.enrolled_at} />
+          </Fact>
+          {host.sections.map((section) => (
+            <Fact key={section.section} name={section.section.replace("_", " ")}>
+              {section.state === "known" ? (
+                <>
+                  learned <When at={section.learned_at} />
+                </>
+              ) : (
+                <Unknown reason={section.reason} />
+              )}
+            </Fact>
+          ))}
+        </Facts>
+        {host.stream ? <StreamFacts stream={host.stream} /> : null}
+      </Card>
+    </Section>
+  );
+}
+
+function StreamFacts({ stream }: { stream: NonNullable<HostDetail["stream"]> }) {
+  return (
+    <div className={classes.stream}>
+      <Facts>
+        <Fact name="Stream">
+          {stream.connected_at ? (
+            <>
+              open since <When at={stream.connected_at} />
+            </>
+          ) : (
+            "not open"
+          )}
+        </Fact>
+        <Fact name="Reports applied">{stream.seq.toLocaleString("en")}</Fact>
+        <Fact name="Clock skew">{(stream.clock_skew_ms / 1_000).toFixed(1)} s</Fact>
+        {stream.quarantined > 0 ? (
+          <Fact name="Set aside">{stream.quarantined} reports that could not be applied</Fact>
+        ) : null}
+        {stream.gaps > 0 ? <Fact name="Lost">{stream.gaps} reports that the agent lost</Fact> : null}
+        {stream.dropped_rows > 0 ? (
+          <Fact name="Left out">{stream.dropped_rows} rows that could not be stored</Fact>
+        ) : null}
+        {stream.fork_seen_at ? (
+          <Fact name="Second agent">
+            seen with this identity <When at={stream.fork_seen_at} />
+          </Fact>
+        ) : null}
+      </Facts>
+    </div>
+  );
+}
+
+function Policy({ policy }: { policy: PortPolicy | null | undefined }) {
+  if (!policy) {
+    return (
+      <Section title="Port policy">
+        <p className={classes.quiet}>Not reported yet.</p>
+      </Section>
+    );
+  }
+  return (
+    <Section title="Port policy">
+      <Card>
+        <Facts>
+          <Fact name="Dynamic ranges">
+            <Known of={policy.dynamic_ranges}>
+              {(ranges) =>
+                ranges.map((range) => (
+                  <div key={`${range.protocol}-${range.family}-${range.range}`}>
+                    <span className="mono">
+                      {range.protocol}/{range.range}
+                    </span>{" "}
+                    {range.family}
+                  </div>
+                ))
+              }
+            </Known>
+          </Fact>
+          <Fact name="Exclusions in force">
+            <Known of={policy.exclusions}>{exclusions}</Known>
+          </Fact>
+          <Fact name="Exclusions kept">
+            <Known of={policy.persistent_exclusions}>{exclusions}</Known>
+          </Fact>
+          <Fact name="ReservedPorts">
+            <Known of={policy.reserved_ports}>{ranges}</Known>
+          </Fact>
+          <Fact name="MaxUserPort">
+            <Known of={policy.max_user_port}>{(port) => <span className="mono">{port}</span>}</Known>
+          </Fact>
+          <Fact name="DNS socket pool">
+            <Known of={policy.dns_socket_pool}>
+              {(pool) => (
+                <>
+                  {pool.size === null
+                    ? "size not set: the default applies"
+                    : `${pool.size.toLocaleString("en")} ports`}
+                  {pool.excluded.length > 0 ? <div>leaves alone {ranges(pool.excluded)}</div> : null}
+                </>
+              )}
+            </Known>
+          </Fact>
+          <Fact name="NTDS TCP/IP Port">
+            <Known of={policy.ntds_port}>{(port) => <span className="mono">tcp/{port}</span>}</Known>
+          </Fact>
+        </Facts>
+      </Card>
+    </Section>
+  );
+}
+
+type KnownProps<T> = {
+  of: { value?: T | null; unknown?: string | null };
+  children: (value: T) => ReactNode;
+};
+
+/** A value, that it is not set, or why it could not be read: three different things. */
+function Known<T>({ of, children }: KnownProps<T>) {
+  if (of.unknown !== null && of.unknown !== undefined) return <Unknown reason={of.unknown} />;
+  if (of.value === null || of.value === undefined) return <span className="dimmed">not set</span>;
+  return children(of.value);
+}
+
+function Unknown({ reason }: { reason: string | null }) {
+  return (
+    <>
+      <Chip tone="unknown">unknown</Chip> <span className="dimmed">{reason}</span>
+    </>
+  );
+}
+
+function NotKnown() {
+  return <span className="dimmed">not known</span>;
+}
+
+function exclusions(all: NonNullable<PortPolicy["exclusions"]["value"]>) {
+  if (all.length === 0) return "none";
+  return all.map((exclusion) => (
+    <div key={`${exclusion.protocol}-${exclusion.family}-${exclusion.range}`}>
+      <span className="mono">
+        {exclusion.protocol}/{exclusion.range}
+      </span>{" "}
+      {exclusion.administered ? "administered" : "taken at run time"}
+    </div>
+  ));
+}
+
+function ranges(all: string[]) {
+  return all.length === 0 ? "none" : <span className="mono">{all.join(", ")}</span>;
+}
+
+function yesOrNo(value: boolean | null) {
+  return value === null ? <NotKnown /> : value ? "yes" : "no";
+}
+
+/** `UTC+02:00` */
+function utcOffset(minutes: number): string {
+  const size = Math.abs(minutes);
+  const hours = String(Math.floor(size / 60)).padStart(2, "0");
+  return `UTC${minutes < 0 ? "−" : "+"}${hours}:${String(size % 60).padStart(2, "0")}`;
+}

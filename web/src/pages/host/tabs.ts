@@ -1,0 +1,4 @@
+/** The tabs of a host's page, as they stand in its URL. */
+export const hostTabs = ["services", "ports", "updates", "findings", "facts"] as const;
+
+export type HostTab = (typeof hostTabs)[number];

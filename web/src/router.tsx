@@ -1,0 +1,139 @@
+// Every screen and its URL. The URL is the state: what a page shows follows from its path and search alone.
+
+import type { QueryClient } from "@tanstack/react-query";
+import {
+  createRootRouteWithContext,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  Outlet,
+  redirect,
+} from "@tanstack/react-router";
+import { isSignedOut } from "./api/client";
+import { type FindingFilter, type HostFilter, sessionQuery } from "./api/queries";
+import { Failure } from "./components/Failure";
+import { NotFound } from "./components/NotFound";
+import { Shell } from "./components/Shell";
+import { type HostTab, hostTabs } from "./pages/host/tabs";
+
+const root = createRootRouteWithContext<{ queries: QueryClient }>()({ component: Outlet });
+
+const signIn = createRoute({
+  getParentRoute: () => root,
+  path: "/sign-in",
+  validateSearch: (search): { return?: string } => ({ return: word(search.return) }),
+  component: lazyRouteComponent(() => import("./pages/SignIn"), "SignIn"),
+});
+
+const signedIn = createRoute({
+  getParentRoute: () => root,
+  id: "signed-in",
+  beforeLoad: async ({ context, location }) => {
+    try {
+      await context.queries.ensureQueryData(sessionQuery);
+    } catch (error) {
+      if (isSignedOut(error)) throw redirect({ to: "/sign-in", search: { return: location.href } });
+      throw error;
+    }
+  },
+  component: Shell,
+});
+
+const overview = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/",
+  component: lazyRouteComponent(() => import("./pages/Overview"), "Overview"),
+});
+
+const findings = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/findings",
+  validateSearch: (search): FindingFilter => ({
+    state: one(["open", "resolved", "all"] as const, search.state),
+    severity: one(["critical", "warning", "info"] as const, search.severity),
+    confidence: one(["certain", "likely", "possible"] as const, search.confidence),
+    client: number(search.client),
+    host: number(search.host),
+    rule: word(search.rule),
+    q: word(search.q),
+  }),
+  component: lazyRouteComponent(() => import("./pages/Findings"), "Findings"),
+});
+
+const finding = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/findings/$id",
+  component: lazyRouteComponent(() => import("./pages/Finding"), "FindingPage"),
+});
+
+const hosts = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/hosts",
+  validateSearch: (search): HostFilter => ({
+    client: number(search.client),
+    q: word(search.q),
+    state: one(["reporting", "stale", "silent", "capture"] as const, search.state),
+  }),
+  component: lazyRouteComponent(() => import("./pages/Hosts"), "Hosts"),
+});
+
+const host = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/hosts/$id",
+  params: { parse: ({ id }) => ({ id: Number(id) }), stringify: ({ id }) => ({ id: String(id) }) },
+  validateSearch: (search): { tab?: HostTab; q?: string; sort?: string } => ({
+    tab: one(hostTabs, search.tab),
+    q: word(search.q),
+    sort: word(search.sort),
+  }),
+  component: lazyRouteComponent(() => import("./pages/Host"), "HostPage"),
+});
+
+const updates = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/updates",
+  validateSearch: (search): { q?: string } => ({ q: word(search.q) }),
+  component: lazyRouteComponent(() => import("./pages/Updates"), "Updates"),
+});
+
+const update = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/updates/$kb",
+  component: lazyRouteComponent(() => import("./pages/Update"), "UpdatePage"),
+});
+
+export function createAppRouter(queries: QueryClient) {
+  return createRouter({
+    routeTree: root.addChildren([
+      signIn,
+      signedIn.addChildren([overview, findings, finding, hosts, host, updates, update]),
+    ]),
+    context: { queries },
+    defaultPreload: "intent",
+    defaultPreloadStaleTime: 0,
+    defaultErrorComponent: Failure,
+    defaultNotFoundComponent: NotFound,
+    scrollRestoration: true,
+  });
+}
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: ReturnType<typeof createAppRouter>;
+  }
+}
+
+// Members of the search that are not understood are dropped, never an error: a link may be older than the page.
+
+function one<const T extends string>(allowed: readonly T[], value: unknown): T | undefined {
+  return allowed.find((each) => each === value);
+}
+
+function word(value: unknown): string | undefined {
+  if (typeof value === "number") return String(value);
+  return typeof value === "string" && value !== "" ? value : undefined;
+}
+
+function number(value: unknown): number | undefined {
+  return typeof value === "number" && Number.isFinite(value) ? value : undefined;
+}
