@@ -39,7 +39,8 @@ pub struct Finding {
 pub type Subject = BTreeMap<String, String>;
 
 /// A rule that could not be decided, because a fact it needs is unknown. It neither opens nor resolves the findings of
-/// `rule` whose subject has every member of `subject`; an empty subject stands for all of the rule.
+/// `rule` whose subject has every member of `subject`; an empty subject stands for all of the rule, and the rule
+/// `bad-update` for all rules of that family.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CannotTell {
     pub rule: String,
@@ -50,7 +51,8 @@ pub struct CannotTell {
 
 impl CannotTell {
     pub fn covers(&self, rule: &str, subject: &Subject) -> bool {
-        self.rule == rule && self.subject.iter().all(|(name, value)| subject.get(name) == Some(value))
+        let of_family = || rule.strip_prefix(&self.rule).is_some_and(|rest| rest.starts_with('/'));
+        (self.rule == rule || of_family()) && self.subject.iter().all(|(name, value)| subject.get(name) == Some(value))
     }
 }
 
@@ -96,6 +98,7 @@ pub struct Remedy {
     pub proven_when: String,
 }
 
+/// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     pub text: String,

@@ -5,8 +5,16 @@
 use crate::catalog::Catalog;
 use crate::facts::Facts;
 use crate::finding::Judgement;
+use crate::view::View;
+use crate::{bad_update, blocked};
 
 /// Everything that the rules say of one host. Findings are sorted by rule and subject.
-pub fn judge(_facts: &Facts, _catalog: &Catalog) -> Judgement {
-    Judgement::default()
+pub fn judge(facts: &Facts, catalog: &Catalog) -> Judgement {
+    let view = View::new(facts, catalog);
+    let mut judgement = Judgement::default();
+    blocked::judge(&view, &mut judgement);
+    bad_update::judge(&view, &mut judgement);
+    judgement.findings.sort_by(|a, b| (&a.rule, &a.subject).cmp(&(&b.rule, &b.subject)));
+    judgement.cannot_tell.sort_by(|a, b| (&a.rule, &a.subject).cmp(&(&b.rule, &b.subject)));
+    judgement
 }

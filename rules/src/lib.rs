@@ -17,6 +17,20 @@ pub mod version;
 
 pub mod catalog;
 
+mod words;
+
+mod view;
+
+mod dns_pool;
+
+mod conditions;
+
+mod blocked;
+
+mod bad_update;
+
+mod remedy;
+
 mod judge;
 pub use judge::judge;
 

@@ -69,7 +69,7 @@ impl OsSpan {
 }
 
 /// `pattern` with `*` for any run of characters; both in lower case.
-pub(super) fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let Some((head, mut rest)) = pattern.split_once('*') else { return pattern == name };
     let Some(mut name) = name.strip_prefix(head) else { return false };
     while let Some((middle, tail)) = rest.split_once('*') {

@@ -27,7 +27,7 @@ pub enum Condition {
     Update(String),
     /// `build.revision` of the system is at least this.
     BuildAtLeast(String),
-    /// The name of the host has at least this many characters.
+    /// The name of the host has exactly this many characters.
     HostNameLength(usize),
     /// The host is a member of a domain.
     DomainMember(bool),
@@ -75,7 +75,7 @@ impl fmt::Display for Condition {
             Self::Service(service) => write!(formatter, "the service {service}"),
             Self::Update(kb) => write!(formatter, "{kb} installed"),
             Self::BuildAtLeast(build) => write!(formatter, "build {build} or later"),
-            Self::HostNameLength(length) => write!(formatter, "a host name of {length} characters or more"),
+            Self::HostNameLength(length) => write!(formatter, "a host name of {length} characters"),
             Self::DomainMember(true) => formatter.write_str("membership in a domain"),
             Self::DomainMember(false) => formatter.write_str("no membership in a domain"),
             Self::DnsPoolReaches(port) => write!(formatter, "a DNS socket pool that can take {port}"),

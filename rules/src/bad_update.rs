@@ -1,0 +1,237 @@
+//! Rule `bad-update/<entry id>`: an update of the catalog is installed, its conditions are met, and nothing fixes it.
+//!
+//! Certain where every condition is met; possible where a condition is open, the entry or the alias is recalled, or only
+//! the history of installations names the update. A section that could not be read neither opens nor resolves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::catalog::{AliasKind, BadUpdate, Grounding};
+use crate::conditions::{self, Answer, Gap};
+use crate::facts::{Section, Update, UpdateSource, UpdateState};
+use crate::finding::{CannotTell, Confidence, Evidence, Finding, Judgement, Subject};
+use crate::remedy;
+use crate::view::{Presence, View};
+use crate::words;
+
+/// The family of these rules, and the rule of a [`CannotTell`] that stands for all of them.
+pub(crate) const FAMILY: &str = "bad-update";
+
+pub(crate) fn judge(view: &View<'_>, judgement: &mut Judgement) {
+    if let Section::Unknown(reason) = &view.facts.updates {
+        judgement.cannot_tell.push(CannotTell {
+            rule: FAMILY.to_owned(),
+            subject: Subject::new(),
+            reason: format!(
+                "Cannot tell whether known-bad updates are installed: the list of updates could not be read ({reason})."
+            ),
+        });
+        return;
+    }
+    let mut entries: BTreeMap<&str, &BadUpdate> = BTreeMap::new();
+    for kb in view.kbs() {
+        entries.extend(view.catalog.entries_for_kb(kb).map(|entry| (entry.id.as_str(), entry)));
+    }
+    for entry in entries.into_values() {
+        match verdict(entry, view) {
+            Verdict::Harmful(finding) => judgement.findings.push(*finding),
+            Verdict::CannotTell(cannot_tell) => judgement.cannot_tell.push(cannot_tell),
+            Verdict::Harmless(_) => {}
+        }
+    }
+}
+
+pub(crate) enum Verdict {
+    Harmful(Box<Finding>),
+    CannotTell(CannotTell),
+    /// Why not, as a sentence.
+    Harmless(String),
+}
+
+/// The verdict on one entry; the updates of the host are known.
+pub(crate) fn verdict(entry: &BadUpdate, view: &View<'_>) -> Verdict {
+    let kb = subject_kb(entry, view);
+    let Some(listed) = Listed::find(entry, view) else {
+        return Verdict::Harmless(not_installed(entry, &kb, view));
+    };
+    let conditions = conditions::answer(&entry.conditions, view);
+    if conditions == Answer::NotMet {
+        return Verdict::Harmless(format!(
+            "{kb} is installed, and does no harm here: that takes {}.",
+            entry.conditions
+        ));
+    }
+    let fixed = fixed(entry, view);
+    if let (Answer::Met, Some(by)) = (&fixed.0, &fixed.1) {
+        return Verdict::Harmless(format!("{kb} is installed, and its fault is mended: {by}."));
+    }
+    let gaps = match conditions.and(fixed.0.not()) {
+        Answer::Open(gaps) => gaps,
+        Answer::Met | Answer::NotMet => BTreeSet::new(),
+    };
+    let unread: Vec<&String> =
+        gaps.iter().filter_map(|gap| if let Gap::Unread(what) = gap { Some(what) } else { None }).collect();
+    if !unread.is_empty() {
+        return Verdict::CannotTell(CannotTell {
+            rule: entry.rule(),
+            subject: Subject::new(),
+            reason: format!("Cannot tell whether {kb} does harm here: {}.", words::list(&unread)),
+        });
+    }
+    Verdict::Harmful(Box::new(finding(entry, kb, &listed, &gaps, view)))
+}
+
+/// The number of the entry on this generation of the system.
+fn subject_kb(entry: &BadUpdate, view: &View<'_>) -> String {
+    let mut packages = entry.packages.iter().filter(|package| Some(package.os) == view.generation());
+    let present = packages.clone().find(|package| !matches!(view.presence(&package.kb), Presence::No));
+    present.or_else(|| packages.next()).map_or(&entry.kb, |package| &package.kb).clone()
+}
+
+/// The rows that show the update as installed.
+struct Listed<'a> {
+    rows: Vec<&'a Update>,
+    /// More than recalled, and more than history.
+    firm: bool,
+}
+
+impl<'a> Listed<'a> {
+    fn find(entry: &BadUpdate, view: &View<'a>) -> Option<Self> {
+        let mut rows = Vec::new();
+        let mut firm = false;
+        for kb in entry.all_kbs() {
+            let alias = entry.aliases.iter().find(|alias| alias.kb == kb);
+            let verified = alias.is_none_or(|alias| alias.grounding == Grounding::Verified);
+            match view.presence(kb) {
+                Presence::Installed(found) => {
+                    rows.extend(found);
+                    firm |= verified;
+                }
+                Presence::InHistory(found) => rows.extend(found),
+                Presence::Superseded | Presence::No => {}
+            }
+        }
+        (!rows.is_empty()).then_some(Self { rows, firm })
+    }
+}
+
+fn not_installed(entry: &BadUpdate, kb: &str, view: &View<'_>) -> String {
+    let states: BTreeSet<&str> =
+        entry.all_kbs().flat_map(|kb| view.updates_of(kb)).map(|row| state_words(row.state)).collect();
+    if states.is_empty() {
+        return format!("{kb} is not installed here.");
+    }
+    let states: Vec<_> = states.into_iter().collect();
+    format!("{kb} is not in force here: it is listed as {}.", words::list(&states))
+}
+
+fn state_words(state: UpdateState) -> &'static str {
+    match state {
+        UpdateState::Installed => "installed",
+        UpdateState::Superseded => "superseded",
+        UpdateState::InstallPending => "to be installed at the next restart",
+        UpdateState::UninstallPending => "installed until the next restart",
+        UpdateState::Staged => "staged",
+        UpdateState::Failed => "failed to install",
+        UpdateState::Absent => "absent",
+    }
+}
+
+/// Whether something on the host mends the fault, and what. A fix that was superseded is carried by what superseded it.
+fn fixed(entry: &BadUpdate, view: &View<'_>) -> (Answer, Option<String>) {
+    let packages: Vec<_> = entry.packages.iter().filter(|package| Some(package.os) == view.generation()).collect();
+    let by_package = packages.iter().flat_map(|package| &package.fixed_by);
+    let mut open = Answer::NotMet;
+    for kb in entry.fixed_by.iter().chain(by_package) {
+        match view.presence(kb) {
+            Presence::Installed(_) | Presence::Superseded => return (Answer::Met, Some(format!("{kb} is installed"))),
+            Presence::InHistory(_) => {
+                open = open.or(Answer::unsaid(format!("whether {kb}, which mends it, is still installed")));
+            }
+            Presence::No => {}
+        }
+    }
+    for build in packages.iter().filter_map(|package| package.fixed_build.as_deref()) {
+        match conditions::build_at_least(build, view) {
+            Answer::Met => return (Answer::Met, Some(format!("the system is at build {build} or later"))),
+            answer => open = open.or(answer),
+        }
+    }
+    (open, None)
+}
+
+fn finding(entry: &BadUpdate, kb: String, listed: &Listed<'_>, gaps: &BTreeSet<Gap>, view: &View<'_>) -> Finding {
+    let certain = gaps.is_empty() && listed.firm && entry.grounding == Grounding::Verified;
+    let title = format!("{kb} {}", if certain { &entry.harm } else { &entry.possible_harm });
+    let mut evidence: Vec<Evidence> = listed.rows.iter().map(|row| listed_evidence(row)).collect();
+    evidence.sort_by(|a, b| (a.at, &a.text).cmp(&(b.at, &b.text)));
+    evidence.dedup();
+    conditions::support(&entry.conditions, view, &mut evidence);
+    let since = listed.rows.iter().filter_map(|row| row.installed_at).min();
+    Finding {
+        rule: entry.rule(),
+        subject: Subject::from([("kb".to_owned(), kb.clone())]),
+        severity: entry.severity,
+        confidence: if certain { Confidence::Certain } else { Confidence::Possible },
+        title,
+        cause: cause(entry, &kb, listed, gaps, view),
+        evidence,
+        remedy: remedy::of_update(entry, &kb, &listed.rows, view),
+        since,
+        probability: None,
+    }
+}
+
+fn listed_evidence(row: &Update) -> Evidence {
+    let title = if row.title.is_empty() { &row.id } else { &row.title };
+    let state = match row.state {
+        UpdateState::UninstallPending => "still listed until the next restart",
+        _ if row.source == UpdateSource::UpdateHistory => "was installed",
+        _ => "is installed",
+    };
+    let source = match row.source {
+        UpdateSource::ComponentPackage => "component packages",
+        UpdateSource::UninstallEntry => "installed programs",
+        UpdateSource::InstallerPatch => "installer patches",
+        UpdateSource::UpdateHistory => "history of updates",
+        UpdateSource::Capture => "captured list of updates",
+    };
+    Evidence { at: row.installed_at, text: format!("\"{title}\" {state}"), source: source.to_owned() }
+}
+
+fn cause(entry: &BadUpdate, kb: &str, listed: &Listed<'_>, gaps: &BTreeSet<Gap>, view: &View<'_>) -> String {
+    let mut sentences = Vec::new();
+    let installed = match listed.rows.iter().filter_map(|row| row.installed_at).min() {
+        Some(at) => format!("Installed {}", view.date(at)),
+        None => "Installed".to_owned(),
+    };
+    let bundle = entry
+        .aliases
+        .iter()
+        .find(|alias| alias.kind == AliasKind::Bundle && matches!(view.presence(&alias.kb), Presence::Installed(_)));
+    let carried = bundle.map_or_else(String::new, |alias| {
+        format!(" with {} ({})", alias.name.as_deref().unwrap_or("a larger package"), alias.kb)
+    });
+    // Entries made for people name it best; a package identity is the last resort.
+    let row = listed.rows.iter().min_by_key(|row| (row.title.is_empty(), row.source, &row.id));
+    let name = row.map_or("", |row| if row.title.is_empty() { &*row.id } else { &*row.title });
+    sentences.push(format!("{installed}{carried}; Windows lists it as \"{name}\"."));
+    sentences.push(entry.summary.clone());
+    if listed.rows.iter().all(|row| row.state == UpdateState::UninstallPending) {
+        sentences.push("It was removed, and stays in force until the next restart.".to_owned());
+    }
+    if listed.rows.iter().all(|row| row.source == UpdateSource::UpdateHistory) {
+        sentences.push("Only the history of updates names it: it may have been removed since.".to_owned());
+    } else if !listed.firm {
+        sentences.push(format!("That this package carries {kb} is recalled, not verified."));
+    }
+    if entry.grounding == Grounding::Recalled {
+        sentences.push("The catalog's entry is recalled, not verified.".to_owned());
+    }
+    for gap in gaps {
+        if let Gap::Unsaid(what) = gap {
+            sentences.push(format!("Not known: {what}."));
+        }
+    }
+    sentences.extend(entry.remedy.caution.clone());
+    sentences.join(" ")
+}

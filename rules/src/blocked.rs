@@ -1,0 +1,244 @@
+//! Rule `port-conflict/blocked`: a service that should run does not, and a port it needs is held by something else or
+//! lies in a block that nobody administers.
+//!
+//! Certain with a bind error, or a holder that bound before the failure; likely where the service stopped with another
+//! or an unknown code; possible where it never started. Without a bind error a service that ended with 0, is
+//! trigger-started, manual or disabled is not blocked.
+
+mod exit;
+mod holder;
+mod words;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+pub(crate) use exit::Exit;
+pub(crate) use holder::{Holder, claim_is_free};
+
+use crate::catalog::{Claim, Grounding, Need};
+use crate::facts::{Exclusion, Section, Service, ServiceState, StartMode};
+use crate::finding::{CannotTell, Confidence, Finding, Judgement, Severity, Subject};
+use crate::ports::Port;
+use crate::remedy::{self, Conflict};
+use crate::view::View;
+
+pub(crate) const RULE: &str = "port-conflict/blocked";
+
+/// So long after a boot an automatic service may still be waiting for its turn.
+const STARTING: TimeDelta = TimeDelta::minutes(10);
+
+pub(crate) fn judge(view: &View<'_>, judgement: &mut Judgement) {
+    if let Section::Unknown(reason) = &view.facts.services {
+        judgement.cannot_tell.push(CannotTell {
+            rule: RULE.to_owned(),
+            subject: Subject::new(),
+            reason: format!(
+                "Cannot tell whether a port keeps a service from starting: the services could not be read ({reason})."
+            ),
+        });
+        return;
+    }
+    for service in view.services() {
+        match verdict(service, view) {
+            Verdict::Blocked(findings) => judgement.findings.extend(findings),
+            Verdict::CannotTell(reason) => judgement.cannot_tell.push(CannotTell {
+                rule: RULE.to_owned(),
+                subject: Subject::from([("service".to_owned(), service.name.to_string())]),
+                reason,
+            }),
+            Verdict::Fine(_) => {}
+        }
+    }
+}
+
+pub(crate) enum Verdict {
+    Blocked(Vec<Finding>),
+    /// Why not, as a sentence.
+    CannotTell(String),
+    /// Why it is not blocked, as a sentence.
+    Fine(String),
+}
+
+/// Whether the system should have started a service by itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    Yes,
+    No,
+    Unknown,
+}
+
+impl Expected {
+    fn of(service: &Service) -> Self {
+        match service.start {
+            None => Self::Unknown,
+            Some(StartMode::Boot | StartMode::System | StartMode::Auto) if service.trigger_start != Some(true) => {
+                Self::Yes
+            }
+            Some(_) => Self::No,
+        }
+    }
+}
+
+pub(crate) fn verdict(service: &Service, view: &View<'_>) -> Verdict {
+    let name = &service.name;
+    if service.state != ServiceState::Stopped {
+        return Verdict::Fine(format!("{name} is not stopped."));
+    }
+    let exit = Exit::of(service);
+    if exit == Exit::Clean {
+        return Verdict::Fine(format!("{name} is stopped and ended without an error."));
+    }
+    let expected = Expected::of(service);
+    if !exit.is_bind_error() && expected == Expected::No {
+        return Verdict::Fine(format!(
+            "{name} is stopped, but the system need not start it, and no failed bind is known."
+        ));
+    }
+    if exit == Exit::NeverStarted && still_starting(view) {
+        return Verdict::Fine(format!("{name} has not started yet, and the boot was less than 10 minutes ago."));
+    }
+    let claims: Vec<&Claim> = view.catalog.claims_of(name, view.generation()).collect();
+    if claims.is_empty() {
+        if exit.is_bind_error() {
+            return Verdict::CannotTell(format!(
+                "Cannot tell which port {name} lost: it {}, and the catalog knows no port of it.",
+                exit.words()
+            ));
+        }
+        return Verdict::Fine(format!("{name} is stopped, and the catalog knows no port that it needs."));
+    }
+    let ports: Vec<Port> = claims.iter().map(|claim| claim.port).collect();
+    if let Section::Unknown(reason) = &view.facts.sockets {
+        return Verdict::CannotTell(format!(
+            "Cannot tell whether {name} is kept from starting: who holds {} is not known, because the socket table could not be read ({reason}).",
+            crate::words::ports(&ports)
+        ));
+    }
+    let findings: Vec<Finding> =
+        claims.iter().filter_map(|claim| blocked(service, claim, &claims, exit, view)).collect();
+    if expected == Expected::Unknown && !exit.is_bind_error() && !findings.is_empty() {
+        return Verdict::CannotTell(format!(
+            "Cannot tell whether {name} should run: a port that it needs is taken, but how it starts was not read."
+        ));
+    }
+    if !findings.is_empty() {
+        return Verdict::Blocked(without_doubles(findings));
+    }
+    if exit.is_forbidden()
+        && let Err(reason) = view.policy_value(|policy| &policy.exclusions)
+    {
+        return Verdict::CannotTell(format!(
+            "Cannot tell why {name} did not start: it {}, nobody holds {}, and whether one of them lies in an excluded block is not known ({reason}).",
+            exit.words(),
+            crate::words::ports(&ports)
+        ));
+    }
+    Verdict::Fine(format!(
+        "{name} is stopped, but {} {} free.",
+        crate::words::ports(&ports),
+        if ports.len() == 1 { "is" } else { "are" }
+    ))
+}
+
+/// One finding a port: two claims of one service may name the same one.
+fn without_doubles(mut findings: Vec<Finding>) -> Vec<Finding> {
+    findings.sort_by(|a, b| a.subject.cmp(&b.subject).then(b.confidence.cmp(&a.confidence)));
+    findings.dedup_by(|a, b| a.subject == b.subject);
+    findings
+}
+
+fn still_starting(view: &View<'_>) -> bool {
+    let booted = view.host().and_then(|host| host.booted_at);
+    booted.zip(view.facts.collected_at).is_some_and(|(booted, collected)| collected - booted < STARTING)
+}
+
+/// What keeps a service from a port.
+pub(crate) enum Obstacle<'a> {
+    Holder(Holder<'a>),
+    /// A block that was taken at run time.
+    Block(Exclusion),
+}
+
+fn blocked(service: &Service, claim: &Claim, claims: &[&Claim], exit: Exit, view: &View<'_>) -> Option<Finding> {
+    let obstacle = match Holder::foreign(service, claim, view) {
+        Some(holder) => Obstacle::Holder(holder),
+        None => Obstacle::Block(block(claim, view)?),
+    };
+    let confidence = confidence(service, claim, &obstacle, exit, view)?;
+    let story = words::Story { service, claim, claims, exit, obstacle: &obstacle, view };
+    let conflict = Conflict { service, claim, claims, obstacle: &obstacle };
+    Some(Finding {
+        rule: RULE.to_owned(),
+        subject: Subject::from([
+            ("service".to_owned(), service.name.to_string()),
+            ("port".to_owned(), claim.port.to_string()),
+        ]),
+        severity: if confidence == Confidence::Possible { Severity::Warning } else { Severity::Critical },
+        confidence,
+        title: story.title(),
+        cause: story.cause(),
+        evidence: story.evidence(),
+        remedy: remedy::of_port(&conflict, view),
+        since: service.state_since,
+        probability: None,
+    })
+}
+
+/// The unadministered block in which the port lies although nobody holds it. HTTP.sys reserves the single ports that it
+/// serves in the same list, and no administered exclusion is ever a fault.
+fn block(claim: &Claim, view: &View<'_>) -> Option<Exclusion> {
+    let holds = |exclusion: &&Exclusion| {
+        exclusion.protocol == claim.port.protocol && exclusion.range.contains(claim.port.number)
+    };
+    let exclusions = view.policy_value(|policy| &policy.exclusions).ok()?;
+    let persistent = view.policy_value(|policy| &policy.persistent_exclusions).ok().into_iter().flatten();
+    let administered = exclusions.iter().filter(|exclusion| exclusion.administered).chain(persistent);
+    if administered.clone().any(|exclusion| holds(&exclusion)) || !claim_is_free(claim, view) {
+        return None;
+    }
+    let mut blocks: Vec<_> = exclusions.iter().filter(|exclusion| !exclusion.administered).filter(holds).collect();
+    blocks.sort_by_key(|exclusion| (exclusion.range, exclusion.family.is_some()));
+    blocks.into_iter().find(|block| !claim.kernel || block.range.count() > 1).copied()
+}
+
+/// `None`: the exit code speaks against this obstacle.
+fn confidence(
+    service: &Service,
+    claim: &Claim,
+    obstacle: &Obstacle<'_>,
+    exit: Exit,
+    view: &View<'_>,
+) -> Option<Confidence> {
+    let mut confidence = match (exit, obstacle) {
+        (Exit::Clean, _) | (Exit::Sharing(_) | Exit::InUse(_), Obstacle::Block(_)) => return None,
+        (Exit::Sharing(_), Obstacle::Holder(_)) if !claim.kernel => by_time(service.state_since, obstacle),
+        (Exit::InUse(_) | Exit::Forbidden(_) | Exit::Sharing(_), Obstacle::Holder(holder)) => {
+            if holder.bound_after(service.state_since) { Confidence::Likely } else { Confidence::Certain }
+        }
+        (Exit::Forbidden(_), Obstacle::Block(_)) => Confidence::Certain,
+        (Exit::NeverStarted | Exit::Elsewhere(_), _) => Confidence::Possible,
+        (Exit::Other(_) | Exit::Unknown, _) => by_time(service.state_since, obstacle),
+    };
+    let bind_error = exit.is_bind_error();
+    if matches!(claim.need, Need::Optional(_)) {
+        confidence = confidence.min(if bind_error { Confidence::Likely } else { Confidence::Possible });
+    }
+    if let Obstacle::Holder(holder) = obstacle
+        && holder.is_connection()
+    {
+        confidence = confidence.min(if bind_error { Confidence::Likely } else { Confidence::Possible });
+    }
+    let os_unknown = view.generation().is_none() && !claim.os.is_open();
+    if claim.grounding == Grounding::Recalled || os_unknown {
+        confidence = Confidence::Possible;
+    }
+    Some(confidence)
+}
+
+/// Without a bind error, when the holder bound decides.
+fn by_time(failed_at: Option<DateTime<Utc>>, obstacle: &Obstacle<'_>) -> Confidence {
+    match obstacle {
+        Obstacle::Holder(holder) if holder.bound_after(failed_at) => Confidence::Possible,
+        Obstacle::Holder(holder) if holder.bound_before(failed_at) => Confidence::Certain,
+        Obstacle::Holder(_) | Obstacle::Block(_) => Confidence::Likely,
+    }
+}

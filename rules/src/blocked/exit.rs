@@ -1,0 +1,99 @@
+//! What the exit code of a stopped service says about ports.
+//!
+//! Source: <https://learn.microsoft.com/windows/win32/debug/system-error-codes>; 1066 means that the code stands in the
+//! service-specific field, where it may also come as an HRESULT or an NTSTATUS.
+
+use crate::facts::Service;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// 0: it ended because it was told to, or had nothing to do.
+    Clean,
+    /// 10048, WSAEADDRINUSE.
+    InUse(u32),
+    /// 10013, WSAEACCES: excluded, or held for exclusive use.
+    Forbidden(u32),
+    /// 32, ERROR_SHARING_VIOLATION: what HTTP.sys says of a port that another program holds.
+    Sharing(u32),
+    /// 1077: not started since the boot.
+    NeverStarted,
+    /// A code of a failure before any port is bound: dependency, logon, missing file.
+    Elsewhere(u32),
+    /// Any other code, such as 1067 for a process that died.
+    Other(u32),
+    /// No code was read.
+    Unknown,
+}
+
+impl Exit {
+    pub(crate) fn of(service: &Service) -> Self {
+        match (service.exit_code, service.service_exit_code) {
+            (None, _) | (Some(1066), None) => Self::Unknown,
+            (Some(1066), Some(code)) => match Self::of_code(code) {
+                Self::Clean | Self::NeverStarted | Self::Elsewhere(_) => Self::Other(code),
+                exit => exit,
+            },
+            (Some(code), _) => Self::of_code(code),
+        }
+    }
+
+    fn of_code(code: u32) -> Self {
+        match code {
+            0 => Self::Clean,
+            // Also as HRESULT_FROM_WIN32, and as STATUS_ADDRESS_ALREADY_EXISTS.
+            10048 | 0x8007_2740 | 0xC000_020A => Self::InUse(code),
+            10013 | 0x8007_271D => Self::Forbidden(code),
+            // Also as HRESULT_FROM_WIN32, and as STATUS_SHARING_VIOLATION.
+            32 | 0x8007_0020 | 0xC000_0043 => Self::Sharing(code),
+            1077 => Self::NeverStarted,
+            // File or path not found, not a program, disabled, dependency failed or missing, logon failed.
+            2 | 3 | 193 | 1058 | 1068 | 1069 | 1075 => Self::Elsewhere(code),
+            _ => Self::Other(code),
+        }
+    }
+
+    /// The code says that binding a port failed. 32 says so only of HTTP.sys, which the claim decides.
+    pub(crate) fn is_bind_error(self) -> bool {
+        matches!(self, Self::InUse(_) | Self::Forbidden(_))
+    }
+
+    pub(crate) fn is_forbidden(self) -> bool {
+        matches!(self, Self::Forbidden(_))
+    }
+
+    /// What follows the name of the service: `stopped with 10048 (address already in use)`.
+    pub(crate) fn words(self) -> String {
+        match self {
+            Self::Clean => "stopped without an error".to_owned(),
+            Self::InUse(code) => format!("stopped with {} (address already in use)", number(code)),
+            Self::Forbidden(code) => format!("stopped with {} (access to the address was denied)", number(code)),
+            Self::Sharing(code) => format!("stopped with {} (in use by another process)", number(code)),
+            Self::NeverStarted => "was not started since the boot (1077)".to_owned(),
+            Self::Elsewhere(1068) => "was not started, because a service that it depends on failed (1068)".to_owned(),
+            Self::Elsewhere(1069) => "was not started, because its account could not log on (1069)".to_owned(),
+            Self::Other(1067) => "stopped with 1067 (its process ended unexpectedly)".to_owned(),
+            Self::Other(1053) => "did not answer the start in time (1053)".to_owned(),
+            Self::Elsewhere(code) | Self::Other(code) => format!("stopped with {}", number(code)),
+            Self::Unknown => "is stopped; its exit code is not known".to_owned(),
+        }
+    }
+}
+
+/// HRESULTs and NTSTATUS values are known by their hexadecimal form.
+fn number(code: u32) -> String {
+    if code >= 0x8000_0000 { format!("{code:#010X}").replacen("0X", "0x", 1) } else { code.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Exit;
+
+    #[test]
+    fn reads_every_form_of_a_bind_error() {
+        for code in [10048, 0x8007_2740, 0xC000_020A] {
+            assert_eq!(Exit::of_code(code), Exit::InUse(code));
+        }
+        assert_eq!(Exit::of_code(10013), Exit::Forbidden(10013));
+        assert_eq!(Exit::InUse(0x8007_2740).words(), "stopped with 0x80072740 (address already in use)");
+    }
+}

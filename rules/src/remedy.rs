@@ -1,0 +1,13 @@
+//! How to mend a finding on the generation of the system at hand: steps with commands, risk, undo and proof. Shown and
+//! downloaded, never executed by us.
+//!
+//! Invariant: a command holds no text of the host but names and numbers that [`command`] has found safe. Where a name
+//! is not, the step is given in words only.
+
+mod command;
+mod exclusion;
+mod port;
+mod update;
+
+pub(crate) use port::{Conflict, of_port};
+pub(crate) use update::of_update;

@@ -1,0 +1,429 @@
+//! What to do about a port that is taken, by who took it and by the generation of the system.
+//!
+//! On Windows 2000 and 2003 ports are kept by ReservedPorts (KB812873); from Server 2008 R2 on by exclusions, and for the
+//! DNS server's pool by SocketPoolExcludedPortRanges. Server 2008 has neither: there the dynamic range is moved (KB929851).
+
+use super::command::{by_hand, restart_server, restart_service, set_ranges, start, step, stop};
+use super::exclusion;
+use crate::blocked::{Holder, Obstacle};
+use crate::catalog::{Claim, Mechanism, Need};
+use crate::facts::{OsGeneration, Service};
+use crate::finding::{Remedy, Restart, Step};
+use crate::ports::{Family, PortRange, Protocol};
+use crate::view::View;
+use crate::words::{self, count, list};
+
+const TCPIP: &str = r"HKLM\SYSTEM\CurrentControlSet\Services\Tcpip\Parameters";
+const DNS: &str = r"HKLM\SYSTEM\CurrentControlSet\Services\DNS\Parameters";
+const NTDS: &str = r"HKLM\SYSTEM\CurrentControlSet\Services\NTDS\Parameters";
+const NETLOGON: &str = r"HKLM\SYSTEM\CurrentControlSet\Services\Netlogon\Parameters";
+
+/// A service and what keeps it from one of its ports.
+pub(crate) struct Conflict<'a> {
+    pub(crate) service: &'a Service,
+    pub(crate) claim: &'a Claim,
+    /// All that the service needs.
+    pub(crate) claims: &'a [&'a Claim],
+    pub(crate) obstacle: &'a Obstacle<'a>,
+}
+
+/// Where the steps lead, before the parts that every remedy has.
+struct Plan {
+    summary: String,
+    steps: Vec<Step>,
+    risk: String,
+    restart: Restart,
+    undo: Vec<Step>,
+}
+
+pub(crate) fn of_port(conflict: &Conflict<'_>, view: &View<'_>) -> Remedy {
+    let plan = match (view.generation(), conflict.obstacle) {
+        (None | Some(OsGeneration::Other), _) => conflict.in_words(),
+        (Some(generation), Obstacle::Block(_)) => conflict.around_block(generation, view),
+        (Some(generation), Obstacle::Holder(holder)) => conflict.around_holder(holder, generation, view),
+    };
+    let name = &conflict.service.name;
+    Remedy {
+        summary: plan.summary,
+        applies_to: view.generation().unwrap_or(OsGeneration::Other).label().to_owned(),
+        steps: plan.steps,
+        risk: plan.risk,
+        restart: plan.restart,
+        undo: plan.undo,
+        proven_when: format!("{name} runs and holds {} in the next report.", conflict.claim.port),
+    }
+}
+
+impl Conflict<'_> {
+    fn around_holder(&self, holder: &Holder<'_>, generation: OsGeneration, view: &View<'_>) -> Plan {
+        let old = generation <= OsGeneration::Server2003;
+        match holder.mechanism {
+            Some(Mechanism::DynamicRpc) => self.beside_lsass(generation, view),
+            Some(Mechanism::SocketPool) if old => self.reserved(holder.service(), view),
+            Some(Mechanism::SocketPool) if generation == OsGeneration::Server2008 => self.range_moved(view),
+            Some(Mechanism::SocketPool) => self.out_of_pool(view),
+            _ if !self.drawn_at_random(holder, view) => self.decided(holder),
+            _ if old => self.reserved(holder.service(), view),
+            _ if generation == OsGeneration::Server2008 => self.decided(holder),
+            _ => self.excluded(holder, generation),
+        }
+    }
+
+    /// The port was handed out, not asked for by number.
+    fn drawn_at_random(&self, holder: &Holder<'_>, view: &View<'_>) -> bool {
+        if holder.is_connection() || holder.socket.specific_port == Some(false) {
+            return true;
+        }
+        if holder.is_kernel() || holder.socket.specific_port == Some(true) {
+            return false;
+        }
+        let port = self.claim.port;
+        let old = view.generation().is_some_and(|generation| generation <= OsGeneration::Server2003);
+        if old {
+            let top = view.policy_value(|policy| &policy.max_user_port).ok().copied().flatten().unwrap_or(5000);
+            return (1025..=top).contains(&u32::from(port.number));
+        }
+        match view.policy_value(|policy| &policy.dynamic_ranges) {
+            Ok(ranges) => {
+                ranges.iter().any(|range| range.protocol == port.protocol && range.range.contains(port.number))
+            }
+            Err(_) => port.number >= 49152,
+        }
+    }
+
+    /// Numbers of all ports that the service always needs, and of the contested one. `None`: of both protocols.
+    fn wanted(&self, protocol: Option<Protocol>) -> Vec<u16> {
+        let claims = self.claims.iter().filter(|claim| claim.need == Need::Required);
+        let ports = claims.map(|claim| claim.port).chain([self.claim.port]);
+        let mut numbers: Vec<u16> = ports
+            .filter(|port| protocol.is_none_or(|protocol| protocol == port.protocol))
+            .map(|port| port.number)
+            .collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+    }
+
+    /// ReservedPorts of Windows 2000 and 2003, which keeps the ranges that are there.
+    fn reserved(&self, holder_service: Option<&str>, view: &View<'_>) -> Plan {
+        let name = &self.service.name;
+        let wanted = words::ranges(self.wanted(None));
+        let mut steps = Vec::new();
+        if let Some(holder) = holder_service {
+            let [stop, start_victim, start_holder] = [stop(holder), start(name), start(holder)];
+            let command = stop.command.zip(start_victim.command).zip(start_holder.command);
+            steps.push(step(
+                format!("To help at once, until the next boot: stop {holder}, start {name}, start {holder}."),
+                command.map(|((stop, victim), holder)| format!("{stop} & {victim} & {holder}")),
+            ));
+        }
+        let (set, undo) = reserved_ports(&wanted, view);
+        steps.push(set);
+        if name.eq_ignore_ascii_case("PolicyAgent") {
+            steps.push(by_hand(
+                "If the server cannot be reached by network, do this at its console: set IPSEC Services to disabled and restart; then reserve the port, set it back to automatic and restart again (KB912023).",
+            ));
+        }
+        steps.push(restart_server());
+        Plan {
+            summary: format!("Reserve {} in ReservedPorts, then restart", list(&wanted)),
+            steps,
+            risk: "The server is away during the restart. Programs that ask for any free port get none of the reserved ones; who asks by number still does.".to_owned(),
+            restart: Restart::Server,
+            undo: vec![undo, restart_server()],
+        }
+    }
+
+    /// Server 2008: the UDP range from which the pool is drawn moves above the ports of the service.
+    fn range_moved(&self, view: &View<'_>) -> Plan {
+        let wanted = self.wanted(Some(Protocol::Udp));
+        let above =
+            wanted.iter().copied().filter(|port| *port >= 49152).max().map_or(49152, |port| u32::from(port) + 1);
+        let number = 65536_u32.saturating_sub(above);
+        // netsh takes no range of less than 255 ports.
+        let command = |start: u32, number: u32| {
+            (number >= 255).then(|| {
+                ["ipv4", "ipv6"]
+                    .map(|family| format!("netsh int {family} set dynamicport udp start={start} num={number}"))
+                    .join(" & ")
+            })
+        };
+        let former = view.policy_value(|policy| &policy.dynamic_ranges).ok().and_then(|ranges| {
+            let of_udp = ranges.iter().filter(|range| range.protocol == Protocol::Udp);
+            of_udp.min_by_key(|range| (range.family != Family::Ipv4, range.range)).map(|range| range.range)
+        });
+        let back = match former {
+            Some(range) => step(
+                format!("Set the UDP dynamic range back to {range}, and restart the DNS server."),
+                command(u32::from(range.start()), range.count()),
+            ),
+            None => by_hand("Set the UDP dynamic range back to what it was, and restart the DNS server."),
+        };
+        let name = &self.service.name;
+        Plan {
+            summary: format!("Move the UDP dynamic range above {}, restart DNS, start {name}", list(&words::ranges(wanted))),
+            steps: vec![
+                step(format!("Move the UDP dynamic range, from which the DNS server draws its pool, to {above}-65535."), command(above, number)),
+                restart_service("DNS"),
+                start(name),
+            ],
+            risk: "DNS is away for some seconds. Programs that ask for any free UDP port get one of the new range; TCP is as it was.".to_owned(),
+            restart: Restart::Service,
+            undo: vec![back],
+        }
+    }
+
+    /// Server 2008 R2 and later: ports that the pool leaves out.
+    fn out_of_pool(&self, view: &View<'_>) -> Plan {
+        let name = &self.service.name;
+        let numbers = self.wanted(Some(Protocol::Udp));
+        let wanted = words::ranges(numbers.iter().copied());
+        let shown = list(&wanted);
+        let (set, undo) = match view.policy_value(|policy| &policy.dns_socket_pool) {
+            Ok(pool) => {
+                let former = words::merged(pool.excluded.clone());
+                let all = words::merged(former.iter().chain(&wanted).copied().collect());
+                (
+                    set_ranges(
+                        format!(
+                            "Keep {shown} out of the DNS server's pool; ranges that it leaves out already stay in the list."
+                        ),
+                        DNS,
+                        "SocketPoolExcludedPortRanges",
+                        &all,
+                    ),
+                    set_ranges("Put the former list back.".to_owned(), DNS, "SocketPoolExcludedPortRanges", &former),
+                )
+            }
+            Err(_) => (
+                by_hand(format!(
+                    "Add {shown} to the value SocketPoolExcludedPortRanges (REG_MULTI_SZ, a range a line) under {DNS}. What it holds already was not read: keep it."
+                )),
+                by_hand("Take the added lines out of SocketPoolExcludedPortRanges again."),
+            ),
+        };
+        Plan {
+            summary: format!("Keep {shown} out of the DNS server's pool, restart DNS, start {name}"),
+            steps: vec![set, restart_service("DNS"), start(name)],
+            risk: format!("DNS is away for some seconds. {}", pool_loss(&numbers, view)),
+            restart: Restart::Service,
+            undo: vec![undo, restart_service("DNS")],
+        }
+    }
+
+    /// LSASS cannot be stopped: its port is fixed, and the one of the service reserved.
+    fn beside_lsass(&self, generation: OsGeneration, view: &View<'_>) -> Plan {
+        let name = &self.service.name;
+        let port = self.claim.port;
+        let is_controller =
+            view.host().and_then(|host| host.domain_controller).unwrap_or(view.service("NTDS").is_some());
+        let mut steps = Vec::new();
+        let mut undo = Vec::new();
+        if is_controller {
+            let (set, back) = fixed_port(view);
+            steps.push(set);
+            undo.push(back);
+        }
+        let numbers = self.wanted(Some(port.protocol));
+        if generation <= OsGeneration::Server2003 {
+            let (set, back) = reserved_ports(&words::ranges(self.wanted(None)), view);
+            steps.extend([set, restart_server()]);
+            undo.push(back);
+        } else if generation == OsGeneration::Server2008 {
+            steps.extend([restart_server(), start(name)]);
+        } else {
+            let missing = exclusion::missing(port.protocol, &numbers, view);
+            steps.push(restart_server());
+            steps.extend(exclusion::add(port.protocol, &missing, generation));
+            steps.push(start(name));
+            undo.extend(exclusion::remove(port.protocol, &missing));
+        }
+        undo.push(restart_server());
+        let first = if is_controller { "Give LSASS a fixed port" } else { "Restart the server" };
+        Plan {
+            summary: format!("{first}, and reserve {port} for {name}"),
+            steps,
+            risk: format!(
+                "The server is away during the restart. Firewalls between domain controllers must let the fixed port pass.{}",
+                exclusion::risk(generation)
+            ),
+            restart: Restart::Server,
+            undo,
+        }
+    }
+
+    /// A block of WinNAT: it must go for a moment, so that the exclusion can be made.
+    fn around_block(&self, generation: OsGeneration, view: &View<'_>) -> Plan {
+        let name = &self.service.name;
+        let protocol = self.claim.port.protocol;
+        let missing = exclusion::missing(protocol, &self.wanted(Some(protocol)), view);
+        let mut steps = vec![step(
+            "Stop WinNAT, so that its blocks are given back. If it is not running, the block belongs to another driver: restart the server, and go on before containers and virtual machines start.",
+            Some("net stop winnat".to_owned()),
+        )];
+        steps.extend(exclusion::add(protocol, &missing, generation));
+        steps.push(start(name));
+        steps.push(step("Start WinNAT again; it now leaves the port out.", Some("net start winnat".to_owned())));
+        Plan {
+            summary: format!("Stop WinNAT, reserve {}, start {name}, start WinNAT", self.claim.port),
+            steps,
+            risk: format!(
+                "Containers and NAT networks lose their connections while WinNAT is stopped.{}",
+                exclusion::risk(generation)
+            ),
+            restart: Restart::Service,
+            undo: exclusion::remove(protocol, &missing),
+        }
+    }
+
+    /// A program that drew the port by chance: exclude it while the program is away.
+    fn excluded(&self, holder: &Holder<'_>, generation: OsGeneration) -> Plan {
+        let name = &self.service.name;
+        let port = self.claim.port;
+        let range = [PortRange::single(port.number)];
+        let (stop_holder, start_holder) = match holder.service() {
+            Some(service) => (stop(service), start(service)),
+            None => {
+                (by_hand(format!("Close {}.", holder.full_name())), by_hand(format!("Start {} again.", holder.name())))
+            }
+        };
+        let mut steps = vec![stop_holder];
+        steps.extend(exclusion::add(port.protocol, &range, generation));
+        steps.extend([start(name), start_holder]);
+        Plan {
+            summary: format!("Stop {}, reserve {port}, start {name}, start it again", holder.name()),
+            steps,
+            risk: format!("{} is away for some seconds.{}", holder.name(), exclusion::risk(generation)),
+            restart: Restart::Service,
+            undo: exclusion::remove(port.protocol, &range),
+        }
+    }
+
+    /// Two programs are set to one port, or no reservation exists here: somebody must decide.
+    fn decided(&self, holder: &Holder<'_>) -> Plan {
+        let name = &self.service.name;
+        let port = self.claim.port;
+        let mut steps =
+            vec![by_hand(format!("Decide which of the two is to have {port}: {name} or {}.", holder.full_name()))];
+        let mut undo = Vec::new();
+        match holder.service() {
+            _ if holder.is_kernel() => steps.push(step(
+                "See which program uses the port through HTTP.sys, and stop it or give it another port.",
+                Some("netsh http show servicestate".to_owned()),
+            )),
+            Some(service) => {
+                steps.push(stop(service));
+                undo.push(start(service));
+            }
+            None => steps.push(by_hand(format!("Close {}.", holder.full_name()))),
+        }
+        steps.push(start(name));
+        steps.push(by_hand("Give the other one another port or disable it, or the next boot will be the same race."));
+        Plan {
+            summary: format!("Decide who is to have {port}; stop the other, start {name}"),
+            steps,
+            risk: format!("What {} does is away while it is stopped.", holder.name()),
+            restart: Restart::Service,
+            undo,
+        }
+    }
+
+    /// The generation is not known, and with it the way to reserve a port.
+    fn in_words(&self) -> Plan {
+        let name = &self.service.name;
+        let port = self.claim.port;
+        Plan {
+            summary: format!("Free {port}, start {name}, and reserve the port"),
+            steps: vec![
+                by_hand(format!("Stop what holds {port}, start {name}, then start the other again.")),
+                by_hand(
+                    "Reserve the port in the way of this system: ReservedPorts on Windows 2000 and 2003, an excluded port range on Server 2008 R2 and later.",
+                ),
+            ],
+            risk: "What holds the port is away while it is stopped.".to_owned(),
+            restart: Restart::Service,
+            undo: Vec::new(),
+        }
+    }
+}
+
+/// The step that adds `wanted` to ReservedPorts, and the one that takes it back.
+fn reserved_ports(wanted: &[PortRange], view: &View<'_>) -> (Step, Step) {
+    let shown = list(wanted);
+    match view.policy_value(|policy| &policy.reserved_ports) {
+        Ok(former) => {
+            let former = words::merged(former.clone());
+            let all = words::merged(former.iter().chain(wanted).copied().collect());
+            let text = format!("Reserve {shown} in ReservedPorts; ranges that it holds already stay in the list.");
+            (
+                set_ranges(text, TCPIP, "ReservedPorts", &all),
+                set_ranges("Put the former list back.".to_owned(), TCPIP, "ReservedPorts", &former),
+            )
+        }
+        Err(_) => (
+            by_hand(format!(
+                "Add {shown} to the value ReservedPorts (REG_MULTI_SZ, a range a line, a single port as 4500-4500) under {TCPIP}. What it holds already was not read: keep it."
+            )),
+            by_hand("Take the added lines out of ReservedPorts again."),
+        ),
+    }
+}
+
+/// A fixed port for the directory service, or for Netlogon where the directory service has one already.
+fn fixed_port(view: &View<'_>) -> (Step, Step) {
+    let fixed = view.policy_value(|policy| &policy.ntds_port).ok().copied();
+    let (what, key, value) = match fixed {
+        Some(Some(_)) => ("Netlogon", NETLOGON, "DCTcpipPort"),
+        _ => ("the directory service (KB224196)", NTDS, "TCP/IP Port"),
+    };
+    let back =
+        step(format!("Let {what} draw its port again."), Some(format!("reg delete \"{key}\" /v \"{value}\" /f")));
+    match (fixed, free_port(view)) {
+        (Some(_), Some(port)) => (
+            step(
+                format!(
+                    "Give {what} the fixed port tcp/{port}, which nobody holds and which lies outside the dynamic range."
+                ),
+                Some(format!("reg add \"{key}\" /v \"{value}\" /t REG_DWORD /d {port} /f")),
+            ),
+            back,
+        ),
+        _ => (
+            by_hand(format!(
+                "Give {what} a fixed port outside the dynamic range: DWORD value \"{value}\" under {key}."
+            )),
+            back,
+        ),
+    }
+}
+
+/// A TCP port that nobody holds or claims, outside every range from which ports are drawn. `None`: the ranges or the
+/// sockets are not known.
+fn free_port(view: &View<'_>) -> Option<u16> {
+    let policy = view.policy()?;
+    view.facts.sockets.known()?;
+    let mut drawn: Vec<PortRange> = Vec::new();
+    if view.generation()? <= OsGeneration::Server2003 {
+        let top = policy.max_user_port.known()?.unwrap_or(5000);
+        drawn.extend(PortRange::new(1024, u16::try_from(top).unwrap_or(u16::MAX)));
+    } else {
+        drawn.extend(policy.dynamic_ranges.known()?.iter().map(|range| range.range));
+    }
+    // First below the usual dynamic range, then above what Exchange and SBS set.
+    (47_100..=49_151).chain(60_001..=65_534).find(|&number| {
+        let port = crate::ports::Port { protocol: Protocol::Tcp, number };
+        !drawn.iter().any(|range| range.contains(number))
+            && view.sockets_on(port).is_empty()
+            && view.catalog.claims_on(port).next().is_none()
+    })
+}
+
+/// `4 of 64,511 ports leave its pool.`
+fn pool_loss(numbers: &[u16], view: &View<'_>) -> String {
+    let Ok(ranges) = crate::dns_pool::drawn_from(view) else {
+        return "The excluded ports leave its pool.".to_owned();
+    };
+    let lost = numbers.iter().filter(|number| ranges.iter().any(|range| range.contains(**number))).count();
+    let all = ranges.iter().map(|range| range.count() as usize).max().unwrap_or_default();
+    format!("{} of {} ports leave its pool.", count(lost), count(all))
+}

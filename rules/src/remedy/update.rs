@@ -1,0 +1,116 @@
+//! What to do about a bad update: remove it in the way of this system, install its fix, or change a setting.
+//!
+//! Sources: KB934307 (wusa, whose `/uninstall` came with Windows 7 and Server 2008 R2), KB940410 (pkgmgr on Server 2008).
+
+use super::command::{by_hand, restart_server, step};
+use crate::catalog::{Action, BadUpdate};
+use crate::facts::{OsGeneration, Update, UpdateSource};
+use crate::finding::{Remedy, Step};
+use crate::view::View;
+use crate::words;
+
+pub(crate) fn of_update(entry: &BadUpdate, kb: &str, rows: &[&Update], view: &View<'_>) -> Remedy {
+    let generation = view.generation();
+    let mut steps = Vec::new();
+    match entry.remedy.action {
+        Action::Uninstall => {
+            steps.push(uninstall(kb, rows, generation));
+            steps.push(restart_server());
+            steps.extend(entry.remedy.steps.iter().map(by_hand));
+        }
+        Action::Update => {
+            let fixes = fixes(entry, generation);
+            if !fixes.is_empty() {
+                steps.push(by_hand(format!(
+                    "Install {}, or any later rollup that carries it.",
+                    words::list(&fixes).replace(" and ", " or ")
+                )));
+            }
+            steps.extend(entry.remedy.steps.iter().map(by_hand));
+            steps.push(restart_server());
+        }
+        Action::Configure | Action::Vendor | Action::Manual => steps.extend(entry.remedy.steps.iter().map(by_hand)),
+    }
+    steps.extend(entry.remedy.test.iter().map(|test| by_hand(format!("Test: {test}"))));
+    let undo = match entry.remedy.action {
+        Action::Uninstall => vec![by_hand(format!("Install {kb} again from the Microsoft Update Catalog."))],
+        Action::Update => vec![by_hand("Uninstall the update that was installed.")],
+        Action::Configure | Action::Vendor | Action::Manual => vec![by_hand("Put the changed settings back.")],
+    };
+    let proven_when = match entry.remedy.action {
+        Action::Uninstall => format!("{kb} is gone from the next report."),
+        Action::Update => "The next report lists the fix, or a build at or above it.".to_owned(),
+        Action::Configure | Action::Vendor | Action::Manual => {
+            entry.remedy.test.clone().unwrap_or_else(|| "The symptoms are gone.".to_owned())
+        }
+    };
+    Remedy {
+        summary: entry.remedy.summary.clone(),
+        applies_to: generation.unwrap_or(OsGeneration::Other).label().to_owned(),
+        steps,
+        risk: entry.remedy.risk.clone(),
+        restart: entry.remedy.restart,
+        undo,
+        proven_when,
+    }
+}
+
+/// The KBs that mend it on this generation; without rows for it, those that mend it anywhere.
+fn fixes(entry: &BadUpdate, generation: Option<OsGeneration>) -> Vec<&str> {
+    let here: Vec<&str> = entry
+        .packages
+        .iter()
+        .filter(|package| Some(package.os) == generation)
+        .flat_map(|package| &package.fixed_by)
+        .map(String::as_str)
+        .collect();
+    if here.is_empty() { entry.fixed_by.iter().map(String::as_str).collect() } else { here }
+}
+
+/// Removes the update in the way that this generation knows.
+fn uninstall(kb: &str, rows: &[&Update], generation: Option<OsGeneration>) -> Step {
+    let number = kb.trim_start_matches("KB");
+    let packages = rows.iter().filter(|row| row.source == UpdateSource::ComponentPackage && row.id.contains(number));
+    let package = packages.filter_map(|row| identity(&row.id)).min_by_key(|id| (!id.starts_with("Package_for_"), *id));
+    let listed = rows.iter().find(|row| !row.title.is_empty()).map_or(kb, |row| &*row.title);
+    let Some(generation) = generation else {
+        return by_hand(format!("Uninstall {kb}, which is listed as \"{listed}\"."));
+    };
+    match (generation, package) {
+        (OsGeneration::Windows2000 | OsGeneration::Server2003, _) => step(
+            format!("Uninstall {kb}: in Add or Remove Programs, or with its own uninstaller."),
+            Some(format!("\"%SystemRoot%\\$NtUninstall{kb}$\\spuninst\\spuninst.exe\"")),
+        ),
+        (OsGeneration::Server2008, Some(package)) => step(
+            format!("Uninstall {kb}, which Programs and Features lists as \"{listed}\" under installed updates."),
+            Some(format!("start /w pkgmgr /up:{package} /norestart")),
+        ),
+        (OsGeneration::Server2008, None) => by_hand(format!(
+            "Uninstall {kb}: in Control Panel open Programs and Features, View installed updates, and remove \"{listed}\". wusa /uninstall does not exist on Server 2008."
+        )),
+        (_, Some(package)) => step(
+            format!("Uninstall {kb}."),
+            Some(format!("dism /online /remove-package /packagename:{package} /norestart")),
+        ),
+        (_, None) => step(format!("Uninstall {kb}."), Some(format!("wusa /uninstall /kb:{number} /norestart"))),
+    }
+}
+
+/// A package identity that may stand in a command: `Package_for_KB948609~31bf3856ad364e35~amd64~~6.0.1.2716`.
+fn identity(id: &str) -> Option<&str> {
+    let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '~' | '-');
+    (id.contains('~') && !id.starts_with('-') && id.chars().all(safe)).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::identity;
+
+    #[test]
+    fn only_an_identity_becomes_part_of_a_command() {
+        assert!(identity("Package_for_KB948609~31bf3856ad364e35~amd64~~6.0.1.2716").is_some());
+        for id in ["KB948609", "a~b & calc", "a~b\"", "-a~b", "a~b%x%"] {
+            assert_eq!(identity(id), None, "{id}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Facts, indexed once for all rules of one judgement. Sections that are unknown stay unknown here.
+//!
+//! Invariant: every list is in an order of its own, so that no rule can depend on the order of rows in the facts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::catalog::{Catalog, normalized_kb};
+use crate::facts::{
+    Facts, Host, OsGeneration, PortPolicy, Section, Service, Socket, Update, UpdateSource, UpdateState,
+};
+use crate::ports::Port;
+use crate::text::Text;
+
+pub(crate) struct View<'a> {
+    pub(crate) facts: &'a Facts,
+    pub(crate) catalog: &'a Catalog,
+    /// By port, then by the other fields. Empty where the section is unknown.
+    sockets: Vec<&'a Socket>,
+    /// By name in lower case.
+    services: BTreeMap<String, &'a Service>,
+    /// Rows that name a KB, by that KB.
+    updates: BTreeMap<String, Vec<&'a Update>>,
+}
+
+/// Whether a KB is on the host.
+pub(crate) enum Presence<'a> {
+    /// A list of what is installed now holds it; the rows that say so.
+    Installed(Vec<&'a Update>),
+    /// Only the history of installations does; it may have been removed since.
+    InHistory(Vec<&'a Update>),
+    /// It was replaced by a later update that carries it.
+    Superseded,
+    No,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(facts: &'a Facts, catalog: &'a Catalog) -> Self {
+        let mut sockets: Vec<&Socket> = facts.sockets.known().into_iter().flatten().collect();
+        sockets.sort_unstable_by(|a, b| a.local_port().cmp(&b.local_port()).then_with(|| a.cmp(b)));
+        let services = facts.services.known().into_iter().flatten();
+        let mut updates: BTreeMap<String, Vec<&Update>> = BTreeMap::new();
+        for update in facts.updates.known().into_iter().flatten() {
+            for kb in kbs_of(update) {
+                updates.entry(kb).or_default().push(update);
+            }
+        }
+        for rows in updates.values_mut() {
+            rows.sort_by(|a, b| (a.source, &a.id).cmp(&(b.source, &b.id)));
+        }
+        Self {
+            facts,
+            catalog,
+            sockets,
+            services: services.map(|service| (service.name.to_lowercase(), service)).collect(),
+            updates,
+        }
+    }
+
+    pub(crate) fn host(&self) -> Option<&'a Host> {
+        self.facts.host.known()
+    }
+
+    /// `None`: the host section is unknown.
+    pub(crate) fn generation(&self) -> Option<OsGeneration> {
+        self.host().map(|host| host.os.generation())
+    }
+
+    pub(crate) fn policy(&self) -> Option<&'a PortPolicy> {
+        self.facts.port_policy.known()
+    }
+
+    /// A value of the port policy, or why it is not known.
+    pub(crate) fn policy_value<T>(&self, pick: impl Fn(&'a PortPolicy) -> &'a Section<T>) -> Result<&'a T, &'a Text> {
+        let policy = match &self.facts.port_policy {
+            Section::Known(policy) => policy,
+            Section::Unknown(reason) => return Err(reason),
+        };
+        match pick(policy) {
+            Section::Known(value) => Ok(value),
+            Section::Unknown(reason) => Err(reason),
+        }
+    }
+
+    pub(crate) fn services(&self) -> impl Iterator<Item = &'a Service> {
+        self.services.values().copied()
+    }
+
+    pub(crate) fn service(&self, name: &str) -> Option<&'a Service> {
+        self.services.get(&name.to_lowercase()).copied()
+    }
+
+    pub(crate) fn sockets_on(&self, port: Port) -> &[&'a Socket] {
+        let start = self.sockets.partition_point(|socket| socket.local_port() < port);
+        let end = self.sockets.partition_point(|socket| socket.local_port() <= port);
+        &self.sockets[start..end]
+    }
+
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = &'a Socket> {
+        self.sockets.iter().copied()
+    }
+
+    /// Every KB that some row names.
+    pub(crate) fn kbs(&self) -> impl Iterator<Item = &str> {
+        self.updates.keys().map(String::as_str)
+    }
+
+    pub(crate) fn updates_of(&self, kb: &str) -> &[&'a Update] {
+        self.updates.get(kb).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn presence(&self, kb: &str) -> Presence<'a> {
+        let (history, current): (Vec<&Update>, Vec<&Update>) =
+            self.updates_of(kb).iter().copied().partition(|row| row.source == UpdateSource::UpdateHistory);
+        let installed: Vec<_> = current.iter().copied().filter(|row| is_installed(row)).collect();
+        if !installed.is_empty() {
+            return Presence::Installed(installed);
+        }
+        if current.iter().any(|row| row.state == UpdateState::Superseded) {
+            return Presence::Superseded;
+        }
+        let remembered: Vec<_> = history.into_iter().filter(|row| is_installed(row)).collect();
+        if current.is_empty() && !remembered.is_empty() {
+            return Presence::InHistory(remembered);
+        }
+        Presence::No
+    }
+
+    /// `2008-10-14`, in the host's time where its offset is known.
+    pub(crate) fn date(&self, at: DateTime<Utc>) -> String {
+        let offset = self.host().and_then(|host| host.utc_offset_minutes).unwrap_or(0);
+        let local = at.checked_add_signed(TimeDelta::minutes(i64::from(offset))).unwrap_or(at);
+        local.format("%Y-%m-%d").to_string()
+    }
+}
+
+fn is_installed(update: &Update) -> bool {
+    matches!(update.state, UpdateState::Installed | UpdateState::UninstallPending)
+}
+
+/// The KB that a row names: its own, or those in its identity and title.
+fn kbs_of(update: &Update) -> BTreeSet<String> {
+    if let Some(kb) = update.kb.as_deref().and_then(normalized_kb) {
+        return BTreeSet::from([kb]);
+    }
+    let words = |text: &'static [char], source: &Text| -> Vec<String> {
+        source.split(text).filter(|word| word.len() > 2 && word[..].is_char_boundary(2)).filter_map(kb_word).collect()
+    };
+    const SEPARATORS: &[char] = &[' ', '_', '~', '(', ')', '-', '.', ',', '{', '}', '[', ']'];
+    words(SEPARATORS, &update.id).into_iter().chain(words(SEPARATORS, &update.title)).collect()
+}
+
+fn kb_word(word: &str) -> Option<String> {
+    word[..2].eq_ignore_ascii_case("KB").then(|| normalized_kb(word)).flatten()
+}
