@@ -52,7 +52,10 @@ impl Caller {
         if self.role >= role {
             return Ok(());
         }
-        Err(Problem::new(Code::RoleTooLow, format!("This takes the role {}; yours is {}.", role.as_str(), self.role.as_str())))
+        Err(Problem::new(
+            Code::RoleTooLow,
+            format!("This takes the role {}; yours is {}.", role.as_str(), self.role.as_str()),
+        ))
     }
 
     /// Who this proof speaks for at this moment, without counting as use of a session.

@@ -65,16 +65,18 @@ pub async fn list(
     let after = page::decode(query.cursor.as_deref())?;
     let rows = read_clients::list(&caller.scope, &app.db, after, query.limit.to_fetch()).await?;
     let sites = read_clients::sites(&caller.scope, &app.db).await?;
-    Ok(Json(Page::new(rows, query.limit, ClientRow::key).map(|row| Client {
-        sites: sites
-            .iter()
-            .filter(|site| site.client_id == row.client_id)
-            .map(|site| Site { id: site.site_id, name: site.name.clone(), hosts: site.hosts })
-            .collect(),
-        id: row.client_id,
-        name: row.name,
-        created_at: row.created_at,
-        hosts: row.hosts,
-        open: OpenCounts { critical: row.critical, warning: row.warning, info: row.info },
+    Ok(Json(Page::new(rows, query.limit, ClientRow::key).map(|row| {
+        Client {
+            sites: sites
+                .iter()
+                .filter(|site| site.client_id == row.client_id)
+                .map(|site| Site { id: site.site_id, name: site.name.clone(), hosts: site.hosts })
+                .collect(),
+            id: row.client_id,
+            name: row.name,
+            created_at: row.created_at,
+            hosts: row.hosts,
+            open: OpenCounts { critical: row.critical, warning: row.warning, info: row.info },
+        }
     })))
 }

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::app::App;
 use crate::api::access::Caller;
 use crate::api::extract::Query;
 use crate::api::findings::Transition;
 use crate::api::page::{self, Limit, Page};
 use crate::api::problem::Problem;
+use crate::app::App;
 use crate::db::read_deliveries::{self, DeliveryFilter, DeliveryRow};
 
 /// One webhook about one transition of a finding.

@@ -1,9 +1,9 @@
 //! What handlers take from a request. Like axum's own extractors, but a refusal is a [`Problem`], and text with U+0000
 //! (which Postgres cannot hold) is refused before it meets a query.
 
+use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::body::Bytes;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};

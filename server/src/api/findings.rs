@@ -12,13 +12,13 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::app::App;
 use crate::api::access::Caller;
 use crate::api::deliveries::Delivery;
 use crate::api::extract::{Path, Query};
 use crate::api::model::{ClientRef, Confidence, HostRef, Severity, SiteRef};
 use crate::api::page::{self, Limit, Page};
 use crate::api::problem::Problem;
+use crate::app::App;
 use crate::db::read_deliveries::{self, DeliveryFilter};
 use crate::db::read_findings::{self, FindingFilter, FindingRow};
 
@@ -232,11 +232,7 @@ pub async fn list(
     params(("id" = Uuid, Path, description = "Id of the finding")),
     responses((status = 200, body = Finding), (status = "default", response = Problem))
 )]
-pub async fn one(
-    caller: Caller,
-    State(app): State<Arc<App>>,
-    Path(id): Path<Uuid>,
-) -> Result<Json<Finding>, Problem> {
+pub async fn one(caller: Caller, State(app): State<Arc<App>>, Path(id): Path<Uuid>) -> Result<Json<Finding>, Problem> {
     let Some(detail) = read_findings::one(&caller.scope, &app.db, id).await? else {
         return Err(Problem::not_found("finding"));
     };

@@ -24,13 +24,20 @@ pub fn join(rows: &ServiceRows, findings: &[FindingRow], catalog: &Catalog) -> V
                         catalog::Need::Required => None,
                         catalog::Need::Optional(when) => Some(when.clone()),
                     },
-                    holder: if sockets_known { holder(service, claim, &rows.sockets) } else { no_one(HolderKind::Unknown) },
+                    holder: if sockets_known {
+                        holder(service, claim, &rows.sockets)
+                    } else {
+                        no_one(HolderKind::Unknown)
+                    },
                 })
                 .collect();
             HostService {
                 needs,
                 holds: groups(rows.sockets.iter().filter(|socket| holds(service, socket))),
-                finding_id: findings.iter().find(|finding| is_about(finding, service)).map(|finding| finding.finding_id),
+                finding_id: findings
+                    .iter()
+                    .find(|finding| is_about(finding, service))
+                    .map(|finding| finding.finding_id),
                 name: service.name.to_string(),
                 display_name: service.display_name.to_string(),
                 state: service.state.into(),
@@ -48,9 +55,8 @@ pub fn join(rows: &ServiceRows, findings: &[FindingRow], catalog: &Catalog) -> V
 }
 
 fn holder(service: &Service, claim: &Claim, sockets: &[Socket]) -> Holder {
-    let on_port = || {
-        sockets.iter().filter(|socket| socket.local_port() == claim.port && socket.state != SocketState::Connected)
-    };
+    let on_port =
+        || sockets.iter().filter(|socket| socket.local_port() == claim.port && socket.state != SocketState::Connected);
     let Some(socket) = on_port().find(|socket| is_own(service, claim, socket)).or_else(|| on_port().next()) else {
         return no_one(HolderKind::Free);
     };
@@ -80,9 +86,10 @@ fn is_own(service: &Service, claim: &Claim, socket: &Socket) -> bool {
     holds(service, socket)
         || socket.services.iter().any(shares)
         || (claim.kernel && socket.pid == Some(4))
-        || claim.process.as_deref().is_some_and(|process| {
-            socket.process().is_some_and(|holder| holder.eq_ignore_ascii_case(process))
-        })
+        || claim
+            .process
+            .as_deref()
+            .is_some_and(|process| socket.process().is_some_and(|holder| holder.eq_ignore_ascii_case(process)))
 }
 
 /// Whether the socket is the service's, or of a process that it shares.
@@ -95,5 +102,9 @@ fn holds(service: &Service, socket: &Socket) -> bool {
 
 /// Findings come worst first.
 fn is_about(finding: &FindingRow, service: &Service) -> bool {
-    finding.subject.get("service").and_then(|name| name.as_str()).is_some_and(|name| name.eq_ignore_ascii_case(&service.name))
+    finding
+        .subject
+        .get("service")
+        .and_then(|name| name.as_str())
+        .is_some_and(|name| name.eq_ignore_ascii_case(&service.name))
 }

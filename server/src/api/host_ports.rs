@@ -126,7 +126,8 @@ fn group(sockets: &mut [&facts::Socket]) -> Option<PortGroup> {
     let (first, last) = (*sockets.first()?, *sockets.last()?);
     let mut ports: Vec<u16> = sockets.iter().map(|socket| socket.port).collect();
     ports.dedup();
-    let address = if first.scope == 0 { first.address.to_string() } else { format!("{}%{}", first.address, first.scope) };
+    let address =
+        if first.scope == 0 { first.address.to_string() } else { format!("{}%{}", first.address, first.scope) };
     Some(PortGroup {
         protocol: first.protocol.into(),
         address,
@@ -186,7 +187,8 @@ mod tests {
 
     #[test]
     fn a_pool_is_one_row() {
-        let pool: Vec<_> = (50_000..55_000).map(|port| socket(port, 7)).chain([socket(53, 7), socket(123, 9)]).collect();
+        let pool: Vec<_> =
+            (50_000..55_000).map(|port| socket(port, 7)).chain([socket(53, 7), socket(123, 9)]).collect();
         let groups = groups(&pool);
         assert_eq!(groups.len(), 2);
         assert_eq!((groups[0].count, groups[0].first, groups[0].last), (5001, 53, 54_999));

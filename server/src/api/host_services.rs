@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use crate::api::access::Caller;
 use crate::api::extract::Path;
-use crate::api::host_ports::PortGroup;
 use crate::api::holders;
+use crate::api::host_ports::PortGroup;
 use crate::api::hosts::section_status;
 use crate::api::model::{SectionName, SectionStatus};
 use crate::api::problem::Problem;

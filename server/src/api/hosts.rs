@@ -1,16 +1,15 @@
 //! Hosts: which there are, and how each one stands.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use rules::finding;
+use rules::{facts, finding};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::app::App;
 use crate::api::access::Caller;
 use crate::api::extract::{Path, Query};
 use crate::api::findings::FindingSummary;
@@ -20,6 +19,7 @@ use crate::api::model::{
 };
 use crate::api::page::{self, Limit, Page};
 use crate::api::problem::Problem;
+use crate::app::App;
 use crate::clock;
 use crate::db::read_findings::{self, FindingFilter};
 use crate::db::read_hosts::{self, HostFilter, HostRow, SectionRow};
@@ -174,8 +174,9 @@ pub async fn one(
         enrolled_at: detail.enrolled_at,
         agent_version: detail.agent_version,
         facts: Facts {
-            host: document(&detail.sections, SectionName::Host)?.map(HostFacts::from),
-            port_policy: document(&detail.sections, SectionName::PortPolicy)?.map(PortPolicy::from),
+            host: document::<facts::Host>(&detail.sections, SectionName::Host)?.map(HostFacts::from),
+            port_policy: document::<facts::PortPolicy>(&detail.sections, SectionName::PortPolicy)?
+                .map(PortPolicy::from),
         },
         sections: SectionName::ALL.into_iter().map(|name| section_status(&detail.sections, name)).collect(),
         stream: detail.stream.map(|stream| Stream {

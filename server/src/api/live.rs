@@ -68,12 +68,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
     )
 )]
 pub async fn stream(caller: Caller, State(app): State<Arc<App>>) -> Response {
-    let listener = Listener {
-        hints: app.bus.subscribe(),
-        recheck: interval_at(Instant::now() + RECHECK, RECHECK),
-        caller,
-        app,
-    };
+    let listener =
+        Listener { hints: app.bus.subscribe(), recheck: interval_at(Instant::now() + RECHECK, RECHECK), caller, app };
     let no_buffering = (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     let events = Sse::new(events(listener)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("still here"));
     ([no_buffering], events).into_response()

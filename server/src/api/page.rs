@@ -72,7 +72,8 @@ fn encode(key: &impl Serialize) -> String {
 /// The key behind which the page starts. `None`: at the beginning.
 pub fn decode<K: DeserializeOwned>(cursor: Option<&str>) -> Result<Option<K>, Problem> {
     let Some(cursor) = cursor else { return Ok(None) };
-    let bad = || Problem::new(Code::BadCursor, "Pass `next_cursor` of the page before as it is, or leave `cursor` out.");
+    let bad =
+        || Problem::new(Code::BadCursor, "Pass `next_cursor` of the page before as it is, or leave `cursor` out.");
     if cursor.len() > MAX_CURSOR {
         return Err(bad());
     }

@@ -13,7 +13,7 @@ use http::{HeaderValue, StatusCode};
 use serde::{Serialize, Serializer};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::{PartialSchema, ToResponse, ToSchema};
 
 /// Makes [`Code`] from a table, so that name, status and title of a code stand in one line.
 macro_rules! codes {
@@ -94,7 +94,8 @@ impl ToSchema for Code {
 }
 
 /// An error, as RFC 9457 has it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema, ToResponse)]
+#[response(description = "What went wrong", content_type = "application/problem+json")]
 pub struct Problem {
     /// `urn:portreeve:problem:` and the code.
     #[serde(rename = "type")]

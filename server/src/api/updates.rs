@@ -164,8 +164,7 @@ pub async fn list(
 ) -> Result<Json<Page<UpdateSummary>>, Problem> {
     let pattern = page::search_pattern(query.q.as_deref())?;
     let after = page::decode(query.cursor.as_deref())?;
-    let rows =
-        read_updates::list(&caller.scope, &app.db, pattern.as_deref(), after, query.limit.to_fetch()).await?;
+    let rows = read_updates::list(&caller.scope, &app.db, pattern.as_deref(), after, query.limit.to_fetch()).await?;
     let findings = read_updates::findings(&caller.scope, &app.db, None).await?;
     let catalog = app.catalog.load();
     Ok(Json(Page::new(rows, query.limit, UpdateRow::key).map(|row| summary(row, &findings, &catalog))))
@@ -248,7 +247,11 @@ impl From<&BadUpdate> for Advisory {
         Self {
             id: entry.id.clone(),
             kb: entry.kb.clone(),
-            aliases: entry.aliases.iter().map(|alias| Alias { kb: alias.kb.clone(), name: alias.name.clone() }).collect(),
+            aliases: entry
+                .aliases
+                .iter()
+                .map(|alias| Alias { kb: alias.kb.clone(), name: alias.name.clone() })
+                .collect(),
             title: entry.title.clone(),
             summary: entry.summary.clone(),
             severity: entry.severity.into(),

@@ -1,11 +1,14 @@
 //! Operators and their API tokens. Installation tables: no scope.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::db::{Scope, read};
 use crate::people::{ApiToken, Role};
+
+/// That a session or token is in use is written once a minute: a request that reads should not cost a write.
+pub(super) const NOTE_USE_EVERY: Duration = Duration::minutes(1);
 
 /// A person who may sign in.
 #[derive(Clone, Debug)]
@@ -151,16 +154,16 @@ pub async fn by_api_token(pool: &PgPool, token: &ApiToken, now: DateTime<Utc>) -
     .fetch_optional(pool)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    // Once a minute is often enough to tell people when a token was used.
     sqlx::query!(
         "
         update api_token
         set last_used_at = $2
         where api_token_id = $1
-          and (last_used_at is null or last_used_at < $2 - interval '1 minute')
+          and (last_used_at is null or last_used_at < $3)
         ",
         token.id,
         now,
+        now - NOTE_USE_EVERY,
     )
     .execute(pool)
     .await?;

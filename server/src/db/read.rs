@@ -11,7 +11,11 @@ use crate::db::{Db, Scope};
 pub async fn begin(scope: &Scope, db: &Db) -> sqlx::Result<Transaction<'static, Postgres>> {
     let mut transaction = db.begin(scope).await?;
     sqlx::query!(
-        "select set_config('statement_timeout', '5s', true), set_config('transaction_read_only', 'on', true)"
+        "
+        select
+          set_config('statement_timeout', '5s', true) as timeout,
+          set_config('transaction_read_only', 'on', true) as read_only
+        "
     )
     .fetch_one(&mut *transaction)
     .await?;
@@ -20,5 +24,6 @@ pub async fn begin(scope: &Scope, db: &Db) -> sqlx::Result<Transaction<'static, 
 
 /// A stored word as the enum that writes it so.
 pub fn word<T: DeserializeOwned>(text: String) -> anyhow::Result<T> {
-    serde_json::from_value(serde_json::Value::String(text)).context("a table holds a word that this server does not know")
+    serde_json::from_value(serde_json::Value::String(text))
+        .context("a table holds a word that this server does not know")
 }

@@ -27,12 +27,7 @@ impl ClientRow {
 }
 
 /// By name.
-pub async fn list(
-    scope: &Scope,
-    db: &Db,
-    after: Option<ClientKey>,
-    limit: i64,
-) -> sqlx::Result<Vec<ClientRow>> {
+pub async fn list(scope: &Scope, db: &Db, after: Option<ClientKey>, limit: i64) -> sqlx::Result<Vec<ClientRow>> {
     let mut transaction = read::begin(scope, db).await?;
     let (name, client_id) = after.unzip();
     sqlx::query_as!(

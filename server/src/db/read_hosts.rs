@@ -166,12 +166,7 @@ pub struct StreamRow {
 }
 
 /// `None`: no such host in `scope`.
-pub async fn one(
-    scope: &Scope,
-    db: &Db,
-    host_id: i64,
-    now: DateTime<Utc>,
-) -> sqlx::Result<Option<HostDetailRow>> {
+pub async fn one(scope: &Scope, db: &Db, host_id: i64, now: DateTime<Utc>) -> sqlx::Result<Option<HostDetailRow>> {
     let filter = HostFilter { host_id: Some(host_id), ..HostFilter::default() };
     let Some(host) = list(scope, db, &filter, None, 1, now).await?.pop() else { return Ok(None) };
     let mut transaction = read::begin(scope, db).await?;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Duration, Utc};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::db::operator::{Principal, PrincipalRow};
+use crate::db::operator::{NOTE_USE_EVERY, Principal, PrincipalRow};
 use crate::people::Secret;
 
 /// A session that is not used for so long has ended.
@@ -66,17 +66,18 @@ pub async fn by_session(pool: &PgPool, secret: &Secret, now: DateTime<Utc>) -> a
     row.map(Principal::try_from).transpose()
 }
 
-/// Notes that the session is used; once a minute is often enough.
+/// Notes that the session is used.
 pub async fn touch_session(pool: &PgPool, secret: &Secret, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "
         update session
         set last_seen_at = $2
         where token_hash = $1
-          and last_seen_at < $2 - interval '1 minute'
+          and last_seen_at < $3
         ",
         &secret.hash(),
         now,
+        now - NOTE_USE_EVERY,
     )
     .execute(pool)
     .await?;
