@@ -2,7 +2,7 @@
 //!
 //! Exit codes: 0 fine, 1 failed, 2 usage, 3 not found, 4 not allowed, 5 findings present, 65 bad input.
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -112,7 +112,7 @@ async fn dispatch(place: Place, command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(arguments) => run::run(place, arguments).await.map(success),
         Command::Migrate => migrate::run(place).await.map(success),
         Command::Openapi => {
-            print!("{}", api::openapi::text());
+            std::io::stdout().write_all(api::openapi::text().as_bytes())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Client(action) => client::run(place, action).await.map(success),
