@@ -39,7 +39,7 @@ comment on table delivery is 'A message that an endpoint is owed: the outbox.';
 comment on column delivery.delivery_id is 'The webhook-id: UUIDv5 of (endpoint, finding, episode, transition), the same after a crash, a retry and a restore.';
 comment on column delivery.body is 'The JSON exactly as signed and sent.';
 comment on column delivery.leased_until is 'A worker that died loses its lease at this time.';
-create index delivery_due on delivery (client_id, next_attempt_at) where state = 'pending';
+create index delivery_due on delivery (endpoint_id, next_attempt_at) where state = 'pending';
 create index delivery_by_finding on delivery (client_id, finding_id, created_at);
 
 create table delivery_attempt (

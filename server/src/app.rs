@@ -1,7 +1,5 @@
 //! What the parts of a running server share.
 
-use arc_swap::ArcSwap;
-use rules::catalog::Catalog;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -19,8 +17,6 @@ pub struct App {
     pub identity: Identity,
     pub sealer: Sealer,
     pub config: Config,
-    /// Read on every report and page; replaced whole.
-    pub catalog: ArcSwap<Catalog>,
     /// Cancelled when the server begins to stop: whoever holds a connection open (streams, SSE) ends it then.
     pub stopping: CancellationToken,
 }

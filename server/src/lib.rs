@@ -17,14 +17,16 @@ pub mod identity;
 
 pub mod live;
 
+pub mod ingest;
+
+pub mod findings;
+
+pub mod alerts;
+
 pub mod app;
 
 pub mod listeners;
 
 pub mod lifecycle;
-
-pub mod people;
-
-pub mod api;
 
 pub mod cli;

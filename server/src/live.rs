@@ -11,7 +11,7 @@ pub enum HintKind {
     Delivery,
 }
 
-/// Something of this client changed; read it again.
+/// Something of this client changed; read it again. `id`: a host's number, a finding's or a delivery's UUID.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hint {
     pub client_id: i32,

@@ -1,0 +1,183 @@
+//! Stored rows as the state of a host.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use rules::facts::{Facts, Host, PortPolicy, Section, Service, Socket, SocketState, StartMode, Update};
+use rules::ports::Protocol;
+use rules::text::Text;
+use sqlx::PgConnection;
+
+use crate::db::facts::of_word;
+use crate::ingest::state::{HostState, Stale};
+
+/// What is stored of a section, for comparison with what the agent holds.
+#[derive(Clone, Debug)]
+pub struct SectionHeld {
+    pub digest: Vec<u8>,
+}
+
+/// By `host_section.section`.
+pub async fn sections_held(
+    connection: &mut PgConnection,
+    client_id: i32,
+    host_id: i64,
+) -> sqlx::Result<HashMap<String, SectionHeld>> {
+    let rows = sqlx::query!(
+        "select section, digest from host_section where client_id = $1 and host_id = $2",
+        client_id,
+        host_id,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.section, SectionHeld { digest: row.digest })).collect())
+}
+
+/// Everything that is stored of a host. A section that was never reported is unknown.
+pub async fn load(connection: &mut PgConnection, client_id: i32, host_id: i64) -> sqlx::Result<HostState> {
+    let mut facts = Facts::default();
+    let mut stale = Stale::default();
+    let (sockets, socket_keys) = sockets(connection, client_id, host_id).await?;
+    let services = services(connection, client_id, host_id).await?;
+    let updates = updates(connection, client_id, host_id).await?;
+    let sections = sqlx::query!(
+        r#"
+        select section, unknown_reason, facts
+        from host_section
+        where client_id = $1 and host_id = $2
+        "#,
+        client_id,
+        host_id,
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut reasons = HashMap::new();
+    for section in sections {
+        match (section.section.as_str(), section.unknown_reason, section.facts) {
+            ("host", None, Some(stored)) => facts.host = document::<Host>(stored),
+            ("port_policy", None, Some(stored)) => facts.port_policy = document::<PortPolicy>(stored),
+            ("host", Some(reason), _) => facts.host = Section::Unknown(Text::from(reason)),
+            ("port_policy", Some(reason), _) => facts.port_policy = Section::Unknown(Text::from(reason)),
+            (_, reason, _) => drop(reasons.insert(section.section, reason)),
+        }
+    }
+    (facts.sockets, stale.sockets) = section_of(reasons.remove("sockets"), sockets);
+    (facts.services, stale.services) = section_of(reasons.remove("services"), services);
+    (facts.updates, stale.updates) = section_of(reasons.remove("updates"), updates);
+    Ok(HostState::stored(facts, stale, socket_keys))
+}
+
+/// The section, and the rows that are stale. The outer `None`: never reported.
+fn section_of<T>(reason: Option<Option<String>>, rows: Vec<T>) -> (Section<Vec<T>>, Vec<T>) {
+    match reason {
+        Some(None) => (Section::Known(rows), Vec::new()),
+        Some(Some(reason)) => (Section::Unknown(Text::from(reason)), rows),
+        None => (Section::default(), rows),
+    }
+}
+
+fn document<T: serde::de::DeserializeOwned>(stored: serde_json::Value) -> Section<T> {
+    match serde_json::from_value(stored) {
+        Ok(document) => Section::Known(document),
+        Err(error) => Section::Unknown(Text::from(format!("what is stored cannot be read: {error}"))),
+    }
+}
+
+async fn sockets(connection: &mut PgConnection, client_id: i32, host_id: i64) -> sqlx::Result<(Vec<Socket>, Vec<i64>)> {
+    let rows = sqlx::query!(
+        r#"
+        select key, bound_at, process_started_at, pid, image.path as "path?", port, scope, protocol, state,
+          specific_port, address as "address: IpAddr", services
+        from socket_now
+        left join image using (image_id)
+        where client_id = $1 and host_id = $2
+        "#,
+        client_id,
+        host_id,
+    )
+    .fetch_all(connection)
+    .await?;
+    let keys = rows.iter().map(|row| row.key).collect();
+    let sockets = rows
+        .into_iter()
+        .map(|row| Socket {
+            protocol: if row.protocol == 6 { Protocol::Tcp } else { Protocol::Udp },
+            address: row.address,
+            scope: u32::try_from(row.scope).unwrap_or_default(),
+            port: u16::try_from(row.port).unwrap_or_default(),
+            state: match row.state {
+                1 => SocketState::Listen,
+                3 => SocketState::Connected,
+                _ => SocketState::Bound,
+            },
+            pid: row.pid.and_then(|pid| u32::try_from(pid).ok()),
+            image: row.path.map(Text::from),
+            process_started_at: row.process_started_at,
+            services: row.services.into_iter().map(Text::from).collect(),
+            specific_port: row.specific_port,
+            bound_at: row.bound_at,
+        })
+        .collect();
+    Ok((sockets, keys))
+}
+
+async fn services(connection: &mut PgConnection, client_id: i32, host_id: i64) -> sqlx::Result<Vec<Service>> {
+    let rows = sqlx::query!(
+        r#"
+        select name, display_name, state, start, delayed, trigger_start, pid, exit_code, service_exit_code, image_path,
+          account, depends_on, state_since
+        from service_now
+        where client_id = $1 and host_id = $2
+        "#,
+        client_id,
+        host_id,
+    )
+    .fetch_all(connection)
+    .await?;
+    let number = |number: Option<i64>| number.and_then(|number| u32::try_from(number).ok());
+    let services = rows.into_iter().filter_map(|row| {
+        Some(Service {
+            name: row.name.into(),
+            display_name: row.display_name.into(),
+            state: of_word(&row.state)?,
+            start: row.start.and_then(|start| of_word::<StartMode>(&start)),
+            delayed: row.delayed,
+            trigger_start: row.trigger_start,
+            pid: number(row.pid),
+            exit_code: number(row.exit_code),
+            service_exit_code: number(row.service_exit_code),
+            image_path: row.image_path.map(Text::from),
+            account: row.account.map(Text::from),
+            depends_on: row.depends_on.into_iter().map(Text::from).collect(),
+            state_since: row.state_since,
+        })
+    });
+    Ok(services.collect())
+}
+
+async fn updates(connection: &mut PgConnection, client_id: i32, host_id: i64) -> sqlx::Result<Vec<Update>> {
+    let rows = sqlx::query!(
+        r#"
+        select source, id, kb, title, state, installed_at, removable, version
+        from update_now
+        where client_id = $1 and host_id = $2
+        "#,
+        client_id,
+        host_id,
+    )
+    .fetch_all(connection)
+    .await?;
+    let updates = rows.into_iter().filter_map(|row| {
+        Some(Update {
+            source: of_word(&row.source)?,
+            id: row.id.into(),
+            kb: row.kb.map(Text::from),
+            title: row.title.into(),
+            state: of_word(&row.state)?,
+            installed_at: row.installed_at,
+            removable: row.removable,
+            version: row.version.map(Text::from),
+        })
+    });
+    Ok(updates.collect())
+}

@@ -1,0 +1,259 @@
+//! Findings of one host as rows, inside the transaction of the report that changed them.
+
+use chrono::{DateTime, Utc};
+use rules::finding::{CannotTell, Confidence, Evidence, Finding, Judgement, Remedy, Severity, Subject};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::findings::plan::{NAMESPACE, Plan, State, Stored, Transition, subject_key};
+
+struct FindingRow {
+    finding_id: Uuid,
+    rule: String,
+    subject: Json<Subject>,
+    severity: i16,
+    confidence: i16,
+    title: String,
+    cause: String,
+    evidence: Json<Vec<Evidence>>,
+    remedy: Json<Remedy>,
+    probability: Option<f64>,
+    since: Option<DateTime<Utc>>,
+    state: String,
+    episode: i32,
+    opened_at: DateTime<Utc>,
+    cannot_tell: Option<String>,
+}
+
+impl From<FindingRow> for Stored {
+    fn from(row: FindingRow) -> Self {
+        Self {
+            id: row.finding_id,
+            is: if row.state == "open" { State::Open } else { State::Resolved },
+            episode: row.episode,
+            opened_at: row.opened_at,
+            cannot_tell: row.cannot_tell,
+            finding: Finding {
+                rule: row.rule,
+                subject: row.subject.0,
+                severity: severity_of(row.severity),
+                confidence: confidence_of(row.confidence),
+                title: row.title,
+                cause: row.cause,
+                evidence: row.evidence.0,
+                remedy: row.remedy.0,
+                since: row.since,
+                probability: row.probability,
+            },
+        }
+    }
+}
+
+/// As `finding.severity` is stored.
+pub fn severity_number(severity: Severity) -> i16 {
+    match severity {
+        Severity::Info => 1,
+        Severity::Warning => 2,
+        Severity::Critical => 3,
+    }
+}
+
+/// What is not a number of ours counts as critical: better seen than missed.
+pub fn severity_of(number: i16) -> Severity {
+    match number {
+        1 => Severity::Info,
+        2 => Severity::Warning,
+        _ => Severity::Critical,
+    }
+}
+
+/// As `finding.confidence` is stored.
+pub fn confidence_number(confidence: Confidence) -> i16 {
+    match confidence {
+        Confidence::Possible => 1,
+        Confidence::Likely => 2,
+        Confidence::Certain => 3,
+    }
+}
+
+pub fn confidence_of(number: i16) -> Confidence {
+    match number {
+        3 => Confidence::Certain,
+        2 => Confidence::Likely,
+        _ => Confidence::Possible,
+    }
+}
+
+/// The host's open findings, and those of any state that `judgement` names.
+pub async fn of_host(
+    connection: &mut PgConnection,
+    client_id: i32,
+    host_id: i64,
+    judgement: &Judgement,
+) -> sqlx::Result<Vec<Stored>> {
+    let rules: Vec<String> = judgement.findings.iter().map(|finding| finding.rule.clone()).collect();
+    let subjects: Vec<String> = judgement.findings.iter().map(|finding| subject_key(&finding.subject)).collect();
+    let rows = sqlx::query_as!(
+        FindingRow,
+        r#"
+        select finding_id, rule, subject as "subject: Json<Subject>", severity, confidence, title, cause,
+          evidence as "evidence: Json<Vec<Evidence>>", remedy as "remedy: Json<Remedy>", probability, since, state,
+          episode, opened_at, cannot_tell
+        from finding
+        where client_id = $1 and host_id = $2
+          and (state = 'open' or (rule, subject_key) in (select * from unnest($3::text[], $4::text[])))
+        "#,
+        client_id,
+        host_id,
+        &rules,
+        &subjects,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(Stored::from).collect())
+}
+
+pub async fn write(
+    connection: &mut PgConnection,
+    client_id: i32,
+    host_id: i64,
+    plan: &Plan,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    write_changes(connection, client_id, host_id, plan, now).await?;
+    write_events(connection, client_id, plan, now).await?;
+    write_marks(connection, client_id, plan, now).await
+}
+
+/// A finding that opens, reopens or changes is written whole; one that resolves keeps what it said last.
+async fn write_changes(
+    connection: &mut PgConnection,
+    client_id: i32,
+    host_id: i64,
+    plan: &Plan,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    for change in &plan.changes {
+        let finding = &change.finding;
+        let resolved_at = (change.transition == Transition::Resolved).then_some(now);
+        sqlx::query!(
+            r#"
+            insert into finding (client_id, finding_id, host_id, rule, subject_key, subject, severity, confidence,
+              title, cause, evidence, remedy, probability, since, state, episode, first_opened_at, opened_at,
+              resolved_at, updated_at)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
+              case when $16::timestamptz is null then 'open' else 'resolved' end, $15, $17, $17, $16, $18)
+            on conflict (client_id, finding_id) do update
+            set severity = excluded.severity, confidence = excluded.confidence, title = excluded.title,
+              cause = excluded.cause, evidence = excluded.evidence, remedy = excluded.remedy,
+              probability = excluded.probability, since = excluded.since, state = excluded.state,
+              episode = excluded.episode, opened_at = excluded.opened_at, resolved_at = excluded.resolved_at,
+              updated_at = excluded.updated_at, cannot_tell = null
+            "#,
+            client_id,
+            change.id,
+            host_id,
+            finding.rule,
+            subject_key(&finding.subject),
+            Json(&finding.subject) as _,
+            severity_number(finding.severity),
+            confidence_number(finding.confidence),
+            finding.title,
+            finding.cause,
+            Json(&finding.evidence) as _,
+            Json(&finding.remedy) as _,
+            finding.probability,
+            finding.since,
+            change.episode,
+            resolved_at,
+            change.opened_at,
+            now,
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn write_events(
+    connection: &mut PgConnection,
+    client_id: i32,
+    plan: &Plan,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    for change in plan.changes.iter().filter(|change| change.is_news()) {
+        let transition = change.transition.as_str();
+        // A finding changes at most once with a report, and no two reports of a host share a moment.
+        let name = format!("event/{}/{}/{transition}/{}", change.id, change.episode, now.timestamp_micros());
+        sqlx::query!(
+            r#"
+            insert into finding_event (client_id, finding_id, event_id, at, episode, transition, title)
+            values ($1, $2, $3, $4, $5, $6, $7)
+            on conflict do nothing
+            "#,
+            client_id,
+            change.id,
+            Uuid::new_v5(&NAMESPACE, name.as_bytes()),
+            now,
+            change.episode,
+            transition,
+            change.finding.title,
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn write_marks(
+    connection: &mut PgConnection,
+    client_id: i32,
+    plan: &Plan,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    if plan.marks.is_empty() {
+        return Ok(());
+    }
+    let (ids, reasons): (Vec<Uuid>, Vec<Option<String>>) = plan.marks.iter().cloned().unzip();
+    sqlx::query!(
+        r#"
+        update finding
+        set cannot_tell = mark.reason, updated_at = $4
+        from unnest($2::uuid[], $3::text[]) as mark (finding_id, reason)
+        where finding.client_id = $1 and finding.finding_id = mark.finding_id
+        "#,
+        client_id,
+        &ids,
+        &reasons as &[Option<String>],
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What the last judgement could not tell; unchanged doubts are not written again.
+pub async fn write_judgement(
+    connection: &mut PgConnection,
+    client_id: i32,
+    host_id: i64,
+    cannot_tell: &[CannotTell],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        insert into host_judgement (client_id, host_id, cannot_tell, judged_at)
+        values ($1, $2, $3, $4)
+        on conflict (client_id, host_id) do update
+        set cannot_tell = excluded.cannot_tell, judged_at = excluded.judged_at
+        "#,
+        client_id,
+        host_id,
+        Json(cannot_tell) as _,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,271 @@
+//! The cursor of an agent's stream, and what could not be applied. A statement here that touches no row means that
+//! another stream of the same agent has taken over.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::db::{Db, Scope};
+
+/// The cursor as it is stored.
+#[derive(Clone, Debug)]
+pub struct Cursor {
+    pub stream_id: Uuid,
+    pub seq: i64,
+    pub epoch: i64,
+    pub pending_epoch: i64,
+    pub clock_skew_ms: i64,
+}
+
+/// Locks the cursor until the end of the transaction. `None`: the host's first stream.
+pub async fn lock_cursor(connection: &mut PgConnection, client_id: i32, host_id: i64) -> sqlx::Result<Option<Cursor>> {
+    sqlx::query_as!(
+        Cursor,
+        r#"
+        select stream_id, seq, epoch, pending_epoch, clock_skew_ms
+        from agent_stream
+        where client_id = $1 and host_id = $2
+        for update
+        "#,
+        client_id,
+        host_id,
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// What a Hello makes of the cursor.
+#[derive(Clone, Debug)]
+pub struct Opening<'a> {
+    pub client_id: i32,
+    pub host_id: i64,
+    pub cursor: Cursor,
+    pub boot_id: &'a [u8],
+    pub session_id: Uuid,
+    pub agent_version: Option<&'a str>,
+    /// Set when the Hello shows that two copies of the agent's state are in use.
+    pub fork_seen_at: Option<DateTime<Utc>>,
+}
+
+pub async fn open(connection: &mut PgConnection, opening: &Opening<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
+    let cursor = &opening.cursor;
+    sqlx::query!(
+        r#"
+        insert into agent_stream (client_id, host_id, stream_id, boot_id, seq, epoch, pending_epoch, session_id,
+          connected_at, last_seen_at, clock_skew_ms, fork_seen_at)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11)
+        on conflict (client_id, host_id) do update
+        set stream_id = excluded.stream_id, boot_id = excluded.boot_id, seq = excluded.seq, epoch = excluded.epoch,
+          pending_epoch = excluded.pending_epoch, session_id = excluded.session_id,
+          connected_at = excluded.connected_at, last_seen_at = excluded.last_seen_at,
+          clock_skew_ms = excluded.clock_skew_ms,
+          fork_seen_at = coalesce(excluded.fork_seen_at, agent_stream.fork_seen_at)
+        "#,
+        opening.client_id,
+        opening.host_id,
+        cursor.stream_id,
+        opening.boot_id,
+        cursor.seq,
+        cursor.epoch,
+        cursor.pending_epoch,
+        opening.session_id,
+        now,
+        cursor.clock_skew_ms,
+        opening.fork_seen_at,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        r#"
+        update host
+        set agent_version = $3
+        where client_id = $1 and host_id = $2 and agent_version is distinct from $3
+        "#,
+        opening.client_id,
+        opening.host_id,
+        opening.agent_version,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Whose cursor moves, and from where.
+#[derive(Clone, Copy, Debug)]
+pub struct Session {
+    pub client_id: i32,
+    pub host_id: i64,
+    pub stream_id: Uuid,
+    pub session_id: Uuid,
+}
+
+/// One step of the cursor, with what is counted beside it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Step {
+    pub from_seq: i64,
+    pub to_seq: i64,
+    pub clock_skew_ms: i64,
+    pub quarantined: i64,
+    pub dropped_rows: i64,
+    pub gaps: i64,
+}
+
+/// Compare and set. `false`: this session no longer owns the cursor, or another has moved it.
+pub async fn advance(
+    connection: &mut PgConnection,
+    session: &Session,
+    step: &Step,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        r#"
+        update agent_stream
+        set seq = $6, last_seen_at = $7, clock_skew_ms = $8, quarantined = quarantined + $9,
+          dropped_rows = dropped_rows + $10, gaps = gaps + $11
+        where client_id = $1 and host_id = $2 and stream_id = $3 and session_id = $4 and seq = $5
+        "#,
+        session.client_id,
+        session.host_id,
+        session.stream_id,
+        session.session_id,
+        step.from_seq,
+        step.to_seq,
+        now,
+        step.clock_skew_ms,
+        step.quarantined,
+        step.dropped_rows,
+        step.gaps,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// A report that could not be applied.
+#[derive(Clone, Debug)]
+pub struct Rejected<'a> {
+    pub quarantine_id: Uuid,
+    pub seq: Option<i64>,
+    pub code: &'a str,
+    pub detail: &'a str,
+    pub body: Option<&'a [u8]>,
+}
+
+/// Keeps the newest 100 of a host: one that sends nothing else must not fill the disk.
+pub async fn quarantine(
+    connection: &mut PgConnection,
+    session: &Session,
+    rejected: &Rejected<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        insert into quarantine (client_id, quarantine_id, host_id, received_at, seq, code, detail, body)
+        values ($1, $2, $3, $4, $5, $6, $7, $8)
+        "#,
+        session.client_id,
+        rejected.quarantine_id,
+        session.host_id,
+        now,
+        rejected.seq,
+        rejected.code,
+        rejected.detail,
+        rejected.body,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        r#"
+        delete from quarantine
+        where client_id = $1 and quarantine_id in (
+          select quarantine_id
+          from quarantine
+          where client_id = $1 and host_id = $2
+          order by received_at desc
+          offset 100)
+        "#,
+        session.client_id,
+        session.host_id,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The stream has ended; one that took over stays connected.
+pub async fn close(
+    db: &Db,
+    (client_id, host_id): (i32, i64),
+    session_id: Uuid,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let mut transaction = db.begin(&Scope::of(client_id)).await?;
+    sqlx::query!(
+        r#"
+        update agent_stream
+        set connected_at = null, last_seen_at = greatest(last_seen_at, $4)
+        where client_id = $1 and host_id = $2 and session_id = $3
+        "#,
+        client_id,
+        host_id,
+        session_id,
+        now,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await
+}
+
+/// At the start of the server no stream is open, whatever a killed one left behind.
+pub async fn close_all(db: &Db) -> sqlx::Result<()> {
+    let scope = db.everything().await?;
+    let mut transaction = db.begin(&scope).await?;
+    sqlx::query!("update agent_stream set connected_at = null where connected_at is not null")
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await
+}
+
+/// A sign of life.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    pub client_id: i32,
+    pub host_id: i64,
+    pub session_id: Uuid,
+    pub at: DateTime<Utc>,
+    pub clock_skew_ms: i64,
+}
+
+/// Many signs of life in one statement. Sessions that were fenced meanwhile are passed over.
+pub async fn write_seen(db: &Db, seen: &[Seen]) -> sqlx::Result<()> {
+    let mut clients: Vec<i32> = seen.iter().map(|seen| seen.client_id).collect();
+    clients.sort_unstable();
+    clients.dedup();
+    // In the order of the key, so that two writers never wait for each other in a circle.
+    let mut seen = seen.to_vec();
+    seen.sort_unstable_by_key(|seen| (seen.client_id, seen.host_id));
+    let client_ids: Vec<i32> = seen.iter().map(|seen| seen.client_id).collect();
+    let host_ids: Vec<i64> = seen.iter().map(|seen| seen.host_id).collect();
+    let session_ids: Vec<Uuid> = seen.iter().map(|seen| seen.session_id).collect();
+    let times: Vec<DateTime<Utc>> = seen.iter().map(|seen| seen.at).collect();
+    let skews: Vec<i64> = seen.iter().map(|seen| seen.clock_skew_ms).collect();
+    let mut transaction = db.begin(&Scope(clients)).await?;
+    sqlx::query!(
+        r#"
+        update agent_stream
+        set last_seen_at = greatest(agent_stream.last_seen_at, seen.at), clock_skew_ms = seen.clock_skew_ms
+        from unnest($1::int[], $2::int8[], $3::uuid[], $4::timestamptz[], $5::int8[])
+          as seen (client_id, host_id, session_id, at, clock_skew_ms)
+        where agent_stream.client_id = seen.client_id and agent_stream.host_id = seen.host_id
+          and agent_stream.session_id = seen.session_id
+        "#,
+        &client_ids,
+        &host_ids,
+        &session_ids,
+        &times,
+        &skews,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await
+}

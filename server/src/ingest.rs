@@ -1,0 +1,118 @@
+//! What agents send, taken in: the Fleet service. Read in this order: [`session`] is one stream from Hello to its end;
+//! [`opening`] answers the Hello; [`state`] applies a report to what is known of the host; [`commit`] writes it, with
+//! findings and deliveries, in one transaction.
+//!
+//! Invariants: who speaks follows from the client certificate alone. An acknowledgement follows the commit. A report
+//! that cannot be applied never blocks the ones behind it, and what is stored stays.
+
+mod commit;
+mod opening;
+mod session;
+pub mod skew;
+pub mod socket_key;
+pub mod state;
+mod streams;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use proto::fleet::v1::fleet_server::{Fleet, FleetServer};
+use proto::fleet::v1::{AgentMessage, ServerMessage};
+use proto::wire::MAX_MESSAGE;
+use rules::catalog::Catalog;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use crate::clock;
+use crate::coded;
+use crate::db::Db;
+use crate::db::facts::Images;
+use crate::db::identity::{CertifiedHost, host_of_certificate};
+use crate::db::stream;
+use crate::identity::revocations::Revocations;
+use crate::ingest::session::Session;
+use crate::ingest::streams::Streams;
+use crate::listeners::AgentPeer;
+use crate::live::Bus;
+
+/// Messages to an agent that wait for it to read; then its reports wait too.
+const OUTGOING: usize = 16;
+
+/// What every stream shares.
+#[derive(Clone, Debug)]
+pub struct Ingest {
+    db: Db,
+    bus: Bus,
+    revocations: Arc<Revocations>,
+    catalog: Arc<ArcSwap<Catalog>>,
+    /// Where operators reach the dashboard, without a slash at its end; for links in webhooks.
+    public_url: Arc<str>,
+    stopping: CancellationToken,
+    images: Images,
+    streams: Streams,
+}
+
+impl Ingest {
+    pub fn new(
+        db: Db,
+        bus: Bus,
+        revocations: Arc<Revocations>,
+        catalog: Arc<ArcSwap<Catalog>>,
+        public_url: &str,
+        stopping: CancellationToken,
+    ) -> Self {
+        let public_url = public_url.trim_end_matches('/').into();
+        Self {
+            db,
+            bus,
+            revocations,
+            catalog,
+            public_url,
+            stopping,
+            images: Images::default(),
+            streams: Streams::default(),
+        }
+    }
+
+    /// The service, for the listener of agents.
+    pub fn routes(&self) -> Routes {
+        Routes::new(FleetServer::new(self.clone()).max_decoding_message_size(MAX_MESSAGE))
+    }
+
+    /// Until `stop`: writes when hosts were last seen. Begins by saying of every host that no stream is open, because
+    /// a killed server could not.
+    pub async fn keep_presence(&self) -> anyhow::Result<()> {
+        stream::close_all(&self.db).await?;
+        self.streams.clone().flush(self.db.clone(), self.stopping.clone()).await;
+        Ok(())
+    }
+
+    /// Whom the certificate speaks for.
+    async fn certified(&self, peer: &AgentPeer) -> Result<CertifiedHost, Status> {
+        let host = host_of_certificate(&self.db, &peer.serial.0).await.map_err(|error| coded::unavailable(&error))?;
+        let unknown = || coded::status(Code::Unauthenticated, "certificate.unknown", "this certificate is not ours");
+        let host = host.ok_or_else(unknown)?;
+        if host.revoked_at.is_some() || self.revocations.is_revoked(&peer.serial) {
+            return Err(session::revoked());
+        }
+        Ok(host)
+    }
+}
+
+#[tonic::async_trait]
+impl Fleet for Ingest {
+    type StreamStream = ReceiverStream<Result<ServerMessage, Status>>;
+
+    async fn stream(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<Self::StreamStream>, Status> {
+        let unknown = || coded::status(Code::Unauthenticated, "certificate.unknown", "no client certificate was shown");
+        let peer = request.extensions().get::<AgentPeer>().cloned().ok_or_else(unknown)?;
+        let host = self.certified(&peer).await?;
+        let (sender, receiver) = mpsc::channel(OUTGOING);
+        let session = Session::new(self.clone(), host, peer, clock::now);
+        tokio::spawn(session.run(request.into_inner(), sender));
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+}

@@ -1,0 +1,219 @@
+//! The answer to a Hello: who holds the cursor now, where it stands, and which sections must come in full.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use proto::Digests;
+use proto::fleet::v1::{Hello, Section};
+use rules::text::Text;
+use uuid::Uuid;
+
+use crate::db::facts::{self, SectionHeld, section_name};
+use crate::db::stream::{self, Cursor, Opening};
+use crate::db::{Db, Scope};
+use crate::ingest::skew::HostClock;
+
+/// What a Hello says, checked.
+#[derive(Clone, Debug)]
+pub(super) struct Greeting {
+    pub(super) stream_id: Uuid,
+    pub(super) boot_id: Vec<u8>,
+    pub(super) epoch: i64,
+    pub(super) digests: Digests,
+    pub(super) pending: Option<(u64, u64)>,
+    pub(super) wall_clock_ms: i64,
+    pub(super) uptime_ms: u64,
+    pub(super) agent_version: Option<Text>,
+}
+
+impl Greeting {
+    /// The error is for people.
+    pub(super) fn read(hello: Hello) -> Result<Self, &'static str> {
+        let Ok(stream_id) = Uuid::from_slice(&hello.stream_id) else { return Err("a stream id has 16 bytes") };
+        if hello.boot_id.len() != 16 {
+            return Err("a boot id has 16 bytes");
+        }
+        let Ok(epoch) = i64::try_from(hello.epoch) else { return Err("an epoch is below 2^63") };
+        let Ok(digests) = proto::wire::digests_from_wire(hello.digests) else {
+            return Err("a digest has at most 32 bytes");
+        };
+        Ok(Self {
+            stream_id,
+            boot_id: hello.boot_id,
+            epoch,
+            digests,
+            pending: (hello.pending_to > 0).then_some((hello.pending_from, hello.pending_to)),
+            wall_clock_ms: hello.wall_clock_ms,
+            uptime_ms: hello.uptime_ms,
+            agent_version: (!hello.agent_version.is_empty()).then(|| Text::new(&hello.agent_version)),
+        })
+    }
+}
+
+/// Where a stream begins.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) session: stream::Session,
+    pub(super) cursor: Cursor,
+    pub(super) clock: HostClock,
+    /// As stored, of sections that were ever reported.
+    pub(super) held: Digests,
+    pub(super) send_full: Vec<Section>,
+    pub(super) is_fork: bool,
+}
+
+/// Takes the cursor over: from here on an older stream of the agent can commit nothing.
+pub(super) async fn open(
+    db: &Db,
+    (client_id, host_id): (i32, i64),
+    greeting: &Greeting,
+    session_id: Uuid,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Opened> {
+    let mut transaction = db.begin(&Scope::of(client_id)).await?;
+    let stored = stream::lock_cursor(&mut transaction, client_id, host_id).await?;
+    let mut clock = HostClock::stored(stored.as_ref().map_or(0, |cursor| cursor.clock_skew_ms));
+    clock.hear_now(greeting.wall_clock_ms, greeting.uptime_ms, now);
+    let (mut cursor, is_fork) = next_cursor(stored.as_ref(), greeting);
+    cursor.clock_skew_ms = clock.skew_ms();
+    let opening = Opening {
+        client_id,
+        host_id,
+        cursor: cursor.clone(),
+        boot_id: &greeting.boot_id,
+        session_id,
+        agent_version: greeting.agent_version.as_deref(),
+        fork_seen_at: is_fork.then_some(now),
+    };
+    stream::open(&mut transaction, &opening, now).await?;
+    let sections = facts::sections_held(&mut transaction, client_id, host_id).await?;
+    transaction.commit().await?;
+    let held = digests_of(&sections);
+    let continues = !is_fork && pending_continues(greeting.pending, cursor.seq);
+    let send_full = sections_to_send(&greeting.digests, &held, continues);
+    let session = stream::Session { client_id, host_id, stream_id: cursor.stream_id, session_id };
+    Ok(Opened { session, cursor, clock, held, send_full, is_fork })
+}
+
+/// The cursor after a Hello, and whether it shows a fork. Each Welcome hands out an epoch that was never handed out
+/// before; an agent presents the last one it got, or, if it died before it kept it, the one it had presented before.
+/// Whoever presents another one is a copy of an older state.
+fn next_cursor(stored: Option<&Cursor>, greeting: &Greeting) -> (Cursor, bool) {
+    let Some(stored) = stored.filter(|stored| stored.stream_id == greeting.stream_id) else {
+        let after = stored.map_or(0, |stored| stored.pending_epoch);
+        let cursor = Cursor {
+            stream_id: greeting.stream_id,
+            seq: 0,
+            epoch: greeting.epoch,
+            pending_epoch: after.max(greeting.epoch).saturating_add(1),
+            clock_skew_ms: 0,
+        };
+        return (cursor, false);
+    };
+    let is_fork = greeting.epoch != stored.epoch && greeting.epoch != stored.pending_epoch;
+    let pending_epoch = stored.pending_epoch.max(greeting.epoch).saturating_add(1);
+    (Cursor { epoch: greeting.epoch, pending_epoch, ..stored.clone() }, is_fork)
+}
+
+/// Whether the reports that the agent still holds lead on from what is committed: then they bring what is missing.
+fn pending_continues(pending: Option<(u64, u64)>, committed: i64) -> bool {
+    let Ok(committed) = u64::try_from(committed) else { return false };
+    pending.is_some_and(|(from, to)| from <= committed + 1 && to > committed)
+}
+
+/// A section without a digest was rejected: nothing but a full report mends it.
+fn sections_to_send(agent: &Digests, held: &Digests, pending_continues: bool) -> Vec<Section> {
+    let differs = |section: &Section, digest: &Vec<u8>| match held.get(section) {
+        Some(held) if held.is_empty() => true,
+        Some(held) => !pending_continues && held != digest,
+        None => !pending_continues,
+    };
+    agent.iter().filter(|(section, digest)| differs(section, digest)).map(|(section, _)| *section).collect()
+}
+
+fn digests_of(sections: &HashMap<String, SectionHeld>) -> Digests {
+    proto::SECTIONS
+        .into_iter()
+        .filter_map(|section| Some((section, sections.get(section_name(section))?.digest.clone())))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::Digests;
+    use proto::fleet::v1::Section;
+    use uuid::Uuid;
+
+    use super::{Greeting, next_cursor, pending_continues, sections_to_send};
+    use crate::db::stream::Cursor;
+
+    fn greeting(stream: u128, epoch: i64) -> Greeting {
+        Greeting {
+            stream_id: Uuid::from_u128(stream),
+            boot_id: vec![0; 16],
+            epoch,
+            digests: Digests::new(),
+            pending: None,
+            wall_clock_ms: 0,
+            uptime_ms: 0,
+            agent_version: None,
+        }
+    }
+
+    fn stored(epoch: i64, pending_epoch: i64) -> Cursor {
+        Cursor { stream_id: Uuid::from_u128(1), seq: 7, epoch, pending_epoch, clock_skew_ms: 0 }
+    }
+
+    #[test]
+    fn the_last_epoch_and_the_one_before_it_are_the_same_agent() {
+        for epoch in [4, 5] {
+            let (cursor, is_fork) = next_cursor(Some(&stored(4, 5)), &greeting(1, epoch));
+            assert_eq!((cursor.seq, cursor.epoch, cursor.pending_epoch, is_fork), (7, epoch, 6, false));
+        }
+    }
+
+    #[test]
+    fn two_copies_of_a_state_are_found_within_two_hellos_each() {
+        let first = next_cursor(Some(&stored(4, 5)), &greeting(1, 5)).0;
+        let (copy, is_fork) = next_cursor(Some(&first), &greeting(1, 5));
+        assert!(!is_fork, "an agent that died before it kept its new epoch looks the same");
+        let (_, is_fork) = next_cursor(Some(&copy), &greeting(1, first.pending_epoch));
+        assert!(is_fork);
+        let (cursor, is_fork) = next_cursor(Some(&stored(4, 5)), &greeting(1, 3));
+        assert!(is_fork);
+        assert!(cursor.pending_epoch > 5, "an epoch is never handed out twice");
+    }
+
+    #[test]
+    fn a_new_stream_begins_at_nothing() {
+        let (cursor, is_fork) = next_cursor(Some(&stored(4, 5)), &greeting(2, 0));
+        assert_eq!((cursor.seq, cursor.pending_epoch, is_fork), (0, 6, false));
+        let (cursor, is_fork) = next_cursor(None, &greeting(2, 0));
+        assert_eq!((cursor.seq, cursor.pending_epoch, is_fork), (0, 1, false));
+    }
+
+    #[test]
+    fn pending_reports_lead_on_or_do_not() {
+        for (pending, committed, expected) in [
+            (None, 5, false),
+            (Some((6, 9)), 5, true),
+            (Some((4, 6)), 5, true),
+            (Some((4, 5)), 5, false),
+            (Some((7, 9)), 5, false),
+            (Some((1, 1)), 0, true),
+        ] {
+            assert_eq!(pending_continues(pending, committed), expected, "{pending:?} after {committed}");
+        }
+    }
+
+    #[test]
+    fn only_what_differs_is_asked_for() {
+        let agent = Digests::from([(Section::Host, vec![1]), (Section::Sockets, vec![2]), (Section::Updates, vec![3])]);
+        let held = Digests::from([(Section::Host, vec![1]), (Section::Sockets, vec![9]), (Section::Services, vec![4])]);
+        assert_eq!(sections_to_send(&agent, &held, false), [Section::Sockets, Section::Updates]);
+        assert!(sections_to_send(&agent, &agent, false).is_empty());
+        assert!(sections_to_send(&agent, &held, true).is_empty());
+        let rejected = Digests::from([(Section::Host, vec![])]);
+        assert_eq!(sections_to_send(&agent, &rejected, true), [Section::Host]);
+    }
+}

@@ -1,0 +1,132 @@
+//! How far a host's clock is from ours, and times by the one as times by the other. Pure.
+//!
+//! A host's times are stored corrected, so that "at 03:00" means the same moment on every page. The difference that is
+//! applied moves only when it has really moved: else the jitter of the network would rewrite unchanged rows.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// Differences smaller than this are the network's, not the clock's.
+const NOISE: TimeDelta = TimeDelta::seconds(2);
+
+/// What is known of a host's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostClock {
+    /// Host minus server.
+    skew: TimeDelta,
+    /// Server's clock and the host's milliseconds since boot at one moment; `None`: not said.
+    anchor: Option<(DateTime<Utc>, u64)>,
+}
+
+impl HostClock {
+    /// From what is stored of the host, before it says anything.
+    pub fn stored(skew_ms: i64) -> Self {
+        Self { skew: TimeDelta::try_milliseconds(skew_ms).unwrap_or_default(), anchor: None }
+    }
+
+    /// The host says at this moment, `now`, what its clock shows.
+    pub fn hear_now(&mut self, wall_clock_ms: i64, uptime_ms: u64, now: DateTime<Utc>) {
+        self.anchor = (uptime_ms > 0).then_some((now, uptime_ms));
+        if let Some(wall_clock) = DateTime::from_timestamp_millis(wall_clock_ms).filter(|_| wall_clock_ms != 0) {
+            self.adopt(wall_clock - now);
+        }
+    }
+
+    /// The host says what its clock showed when it made a report that arrives at `now`. Only a report made since the
+    /// last sign of life can be placed: an older one may be of an earlier boot, and the present skew serves it best.
+    pub fn hear_report(&mut self, wall_clock: Option<DateTime<Utc>>, uptime_ms: u64, now: DateTime<Utc>) {
+        let (Some(wall_clock), Some((anchor, anchor_uptime_ms))) = (wall_clock, self.anchor) else { return };
+        let made_at = uptime_ms
+            .checked_sub(anchor_uptime_ms)
+            .and_then(|since| i64::try_from(since).ok())
+            .and_then(TimeDelta::try_milliseconds)
+            .and_then(|since| anchor.checked_add_signed(since));
+        if let Some(made_at) = made_at.filter(|made_at| *made_at <= now + NOISE) {
+            self.adopt(wall_clock - made_at);
+        }
+    }
+
+    /// A time by the host's clock as a time by ours. `None`: outside of what can be stored, so not known.
+    pub fn correct(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        time.checked_sub_signed(self.skew).filter(|time| (EARLIEST_MS..LATEST_MS).contains(&time.timestamp_millis()))
+    }
+
+    pub fn skew_ms(&self) -> i64 {
+        self.skew.num_milliseconds()
+    }
+
+    fn adopt(&mut self, measured: TimeDelta) {
+        if (measured - self.skew).abs() > NOISE {
+            self.skew = measured;
+        }
+    }
+}
+
+/// 1601, where Windows begins to count.
+const EARLIEST_MS: i64 = -11_644_473_600_000;
+/// The year 10000.
+const LATEST_MS: i64 = 253_402_300_800_000;
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta, Utc};
+
+    use super::HostClock;
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+    }
+
+    fn clock(skew_seconds: i64) -> HostClock {
+        let mut clock = HostClock::stored(0);
+        clock.hear_now((now() + TimeDelta::seconds(skew_seconds)).timestamp_millis(), 1_000_000, now());
+        clock
+    }
+
+    #[test]
+    fn a_host_that_is_ahead_is_set_back() {
+        let clock = clock(90);
+        assert_eq!(clock.correct(now() + TimeDelta::seconds(90)), Some(now()));
+        assert_eq!(clock.skew_ms(), 90_000);
+    }
+
+    #[test]
+    fn noise_of_the_network_moves_nothing() {
+        let mut clock = clock(90);
+        clock.hear_now((now() + TimeDelta::milliseconds(91_500)).timestamp_millis(), 1_000_000, now());
+        assert_eq!(clock.skew_ms(), 90_000);
+        clock.hear_now((now() + TimeDelta::milliseconds(92_500)).timestamp_millis(), 1_000_000, now());
+        assert_eq!(clock.skew_ms(), 92_500);
+    }
+
+    #[test]
+    fn a_report_is_placed_by_the_time_since_boot_however_long_it_took() {
+        let mut clock = clock(0);
+        let made = now() + TimeDelta::minutes(10);
+        let arrived = now() + TimeDelta::minutes(30);
+        clock.hear_report(Some(made), 1_000_000 + 600_000, arrived);
+        assert_eq!(clock.skew_ms(), 0);
+        clock.hear_report(Some(made + TimeDelta::hours(1)), 1_000_000 + 600_000, arrived);
+        assert_eq!(clock.skew_ms(), 3_600_000);
+    }
+
+    #[test]
+    fn a_report_from_before_says_nothing_of_the_clock_now() {
+        let mut clock = clock(5);
+        clock.hear_report(Some(now() - TimeDelta::days(3)), 900_000, now());
+        clock.hear_report(Some(now() - TimeDelta::days(3)), 900_000_000, now());
+        clock.hear_report(Some(now() - TimeDelta::days(3)), 0, now());
+        assert_eq!(clock.skew_ms(), 5_000);
+    }
+
+    #[test]
+    fn absurd_times_are_not_known() {
+        let clock = clock(0);
+        assert_eq!(clock.correct(DateTime::<Utc>::MAX_UTC), None);
+        assert_eq!(clock.correct(DateTime::<Utc>::MIN_UTC), None);
+        let mut clock = clock;
+        clock.hear_now(i64::MAX, u64::MAX, now());
+        clock.hear_report(Some(now()), u64::MAX, now());
+        clock.hear_now(i64::MIN, 1, now());
+        assert_eq!(clock.skew_ms(), 0);
+    }
+}

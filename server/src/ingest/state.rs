@@ -1,0 +1,302 @@
+//! What the server holds of a connected host: the facts that its rows say, with the host's times corrected. A report is
+//! applied here first and yields the rows that differ; full sections and changed rows go the same way from here on.
+//!
+//! Invariant: after [`HostState::apply`] and the statement that writes its [`RowChanges`], state and rows say the same.
+//! On an error the state is as it was. No I/O, no clock.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use proto::wire::{MAX_SERVICES, MAX_SOCKETS, MAX_UPDATES};
+use rules::delta::{self, Change, Delta, Misfit, Row, changed_rows};
+use rules::facts::{Facts, Host, Section, Service, Socket, Update, UpdateSource};
+use rules::text::Text;
+
+use crate::ingest::skew::HostClock;
+use crate::ingest::socket_key::socket_key;
+
+/// Why a report that could be read cannot be applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyFault {
+    #[error(transparent)]
+    Misfit(#[from] Misfit),
+    #[error("the host would have more than {limit} rows of {section}")]
+    TooManyRows { section: &'static str, limit: usize },
+}
+
+impl ApplyFault {
+    /// Stable, for the quarantine.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Misfit(_) => "report.misfit",
+            Self::TooManyRows { .. } => "report.too-many-rows",
+        }
+    }
+}
+
+/// Rows to write, of sections made of rows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RowChanges {
+    pub sockets_gone: Vec<i64>,
+    pub sockets_new: Vec<(i64, Socket)>,
+    /// Keys in lower case.
+    pub services_gone: Vec<String>,
+    pub services_set: Vec<Service>,
+    pub updates_gone: Vec<(UpdateSource, Text)>,
+    pub updates_set: Vec<Update>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct HostState {
+    facts: Facts,
+    /// Rows of sections that are unknown now: still stored, shown as stale, not judged.
+    stale: Stale,
+    /// Key of each stored socket, in the order of the sockets.
+    socket_keys: Vec<i64>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Stale {
+    pub sockets: Vec<Socket>,
+    pub services: Vec<Service>,
+    pub updates: Vec<Update>,
+}
+
+impl HostState {
+    /// From stored rows: the sockets with their keys; `stale` holds the rows of sections that are unknown.
+    pub fn stored(facts: Facts, stale: Stale, socket_keys: Vec<i64>) -> Self {
+        Self { facts, stale, socket_keys }
+    }
+
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Applies what the host sent; `collected_at` is by its clock. Rows that did not change keep the times they were
+    /// stored with.
+    pub fn apply(
+        &mut self,
+        delta: Delta,
+        collected_at: Option<DateTime<Utc>>,
+        clock: &HostClock,
+    ) -> Result<RowChanges, ApplyFault> {
+        let sockets = delta.sockets.map(|change| self.socket_changes(change, clock)).transpose()?;
+        let delta = Delta {
+            host: delta.host.map(|section| map_known(section, |host| correct_host(host, clock))),
+            sockets: None,
+            services: delta.services.map(|change| map_rows(change, |service| correct_service(service, clock))),
+            updates: delta.updates.map(|change| map_rows(change, |update| correct_update(update, clock))),
+            port_policy: delta.port_policy,
+        };
+        let (services_set, services_gone) = rows_to_write(self.services(), delta.services.as_ref());
+        let (updates_set, updates_gone) = rows_to_write(self.updates(), delta.updates.as_ref());
+        self.check_totals(sockets.as_ref(), (&services_set, &services_gone), (&updates_set, &updates_gone))?;
+        let stale_services = becomes_stale(&self.facts.services, delta.services.as_ref());
+        let stale_updates = becomes_stale(&self.facts.updates, delta.updates.as_ref());
+        delta::apply(&mut self.facts, delta)?;
+        // Nothing fails from here on.
+        self.facts.collected_at = collected_at.and_then(|time| clock.correct(time));
+        self.stale.services.extend(stale_services);
+        self.stale.updates.extend(stale_updates);
+        if self.facts.services.known().is_some() {
+            self.stale.services = Vec::new();
+        }
+        if self.facts.updates.known().is_some() {
+            self.stale.updates = Vec::new();
+        }
+        let (sockets_new, sockets_gone) = match sockets {
+            None => Default::default(),
+            Some(SocketChanges::Unknown(reason)) => {
+                self.sockets_unknown(reason);
+                Default::default()
+            }
+            Some(SocketChanges::Rows { new, gone }) => {
+                self.set_sockets(&new, &gone);
+                (new, gone)
+            }
+        };
+        Ok(RowChanges { sockets_gone, sockets_new, services_gone, services_set, updates_gone, updates_set })
+    }
+
+    /// What was sent for these sections cannot be trusted: they are unknown until their next full report.
+    pub fn reject(&mut self, sections: &[proto::fleet::v1::Section], reason: &Text) {
+        use proto::fleet::v1::Section as Name;
+        for section in sections {
+            match section {
+                Name::Unspecified => {}
+                Name::Host => self.facts.host = Section::Unknown(reason.clone()),
+                Name::PortPolicy => self.facts.port_policy = Section::Unknown(reason.clone()),
+                Name::Sockets => self.sockets_unknown(reason.clone()),
+                Name::Services => {
+                    if let Section::Known(rows) = replace(&mut self.facts.services, reason) {
+                        self.stale.services = rows;
+                    }
+                }
+                Name::Updates => {
+                    if let Section::Known(rows) = replace(&mut self.facts.updates, reason) {
+                        self.stale.updates = rows;
+                    }
+                }
+            }
+        }
+    }
+
+    fn services(&self) -> &[Service] {
+        self.facts.services.known().unwrap_or(&self.stale.services)
+    }
+
+    fn updates(&self) -> &[Update] {
+        self.facts.updates.known().unwrap_or(&self.stale.updates)
+    }
+
+    /// A host that adds rows for ever, a few with each report, ends here.
+    fn check_totals(
+        &self,
+        sockets: Option<&SocketChanges>,
+        services: (&[Service], &[String]),
+        updates: (&[Update], &[(UpdateSource, Text)]),
+    ) -> Result<(), ApplyFault> {
+        let (new, gone) = match sockets {
+            Some(SocketChanges::Rows { new, gone }) => (new.len(), gone.len()),
+            _ => (0, 0),
+        };
+        let (added_services, added_updates) = (added(self.services(), services.0), added(self.updates(), updates.0));
+        for (section, held, added, gone, limit) in [
+            ("sockets", self.socket_keys.len(), new, gone, MAX_SOCKETS),
+            ("services", self.services().len(), added_services, services.1.len(), MAX_SERVICES),
+            ("updates", self.updates().len(), added_updates, updates.1.len(), MAX_UPDATES),
+        ] {
+            if (held + added).saturating_sub(gone) > limit {
+                return Err(ApplyFault::TooManyRows { section, limit });
+            }
+        }
+        Ok(())
+    }
+
+    /// Sockets are compared by the key of what the host sent, so that a corrected time never makes a row look changed.
+    fn socket_changes(&self, change: Change<Socket>, clock: &HostClock) -> Result<SocketChanges, Misfit> {
+        let held: HashSet<i64> = self.socket_keys.iter().copied().collect();
+        let (set, gone) = match change {
+            Change::Full(Section::Unknown(reason)) => return Ok(SocketChanges::Unknown(reason)),
+            Change::Full(Section::Known(rows)) => {
+                let set: HashMap<i64, Socket> = rows.into_iter().map(|row| (socket_key(&row), row)).collect();
+                let gone = self.socket_keys.iter().copied().filter(|key| !set.contains_key(key)).collect();
+                (set, gone)
+            }
+            Change::Rows { set, removed } => {
+                if self.facts.sockets.known().is_none() {
+                    return Err(Misfit::NotKnown("sockets"));
+                }
+                let gone: Vec<i64> = removed.iter().map(socket_key).collect();
+                if gone.iter().any(|key| !held.contains(key)) {
+                    return Err(Misfit::NoSuchRow("sockets"));
+                }
+                (set.into_iter().map(|row| (socket_key(&row), row)).collect(), gone)
+            }
+        };
+        let gone_keys: HashSet<i64> = gone.iter().copied().collect();
+        let is_new = |key: &i64| !held.contains(key) || gone_keys.contains(key);
+        let mut new: Vec<(i64, Socket)> = set
+            .into_iter()
+            .filter(|(key, _)| is_new(key))
+            .map(|(key, row)| (key, correct_socket(row, clock)))
+            .collect();
+        // In the order of the index that they go into.
+        new.sort_unstable_by_key(|(key, _)| *key);
+        Ok(SocketChanges::Rows { new, gone })
+    }
+
+    fn set_sockets(&mut self, new: &[(i64, Socket)], gone: &[i64]) {
+        let mut rows = match std::mem::take(&mut self.facts.sockets) {
+            Section::Known(rows) => rows,
+            Section::Unknown(_) => std::mem::take(&mut self.stale.sockets),
+        };
+        if !gone.is_empty() {
+            let gone: HashSet<i64> = gone.iter().copied().collect();
+            let mut keys = self.socket_keys.iter();
+            rows.retain(|_| keys.next().is_some_and(|key| !gone.contains(key)));
+            self.socket_keys.retain(|key| !gone.contains(key));
+        }
+        for (key, row) in new {
+            self.socket_keys.push(*key);
+            rows.push(row.clone());
+        }
+        self.facts.sockets = Section::Known(rows);
+    }
+
+    fn sockets_unknown(&mut self, reason: Text) {
+        if let Section::Known(rows) = std::mem::replace(&mut self.facts.sockets, Section::Unknown(reason)) {
+            self.stale.sockets = rows;
+        }
+    }
+}
+
+enum SocketChanges {
+    Unknown(Text),
+    Rows { new: Vec<(i64, Socket)>, gone: Vec<i64> },
+}
+
+fn replace<T>(section: &mut Section<T>, reason: &Text) -> Section<T> {
+    std::mem::replace(section, Section::Unknown(reason.clone()))
+}
+
+/// How many of `set` are not held yet.
+fn added<T: Row>(held: &[T], set: &[T]) -> usize {
+    if set.is_empty() {
+        return 0;
+    }
+    let held: BTreeSet<T::Key> = held.iter().map(Row::key).collect();
+    set.iter().filter(|row| !held.contains(&row.key())).count()
+}
+
+fn rows_to_write<T: Row>(stored: &[T], change: Option<&Change<T>>) -> (Vec<T>, Vec<T::Key>) {
+    match change {
+        None | Some(Change::Full(Section::Unknown(_))) => (Vec::new(), Vec::new()),
+        Some(Change::Full(Section::Known(rows))) => changed_rows(stored, rows),
+        Some(Change::Rows { set, removed }) => (set.clone(), removed.clone()),
+    }
+}
+
+fn becomes_stale<T: Row>(section: &Section<Vec<T>>, change: Option<&Change<T>>) -> Vec<T> {
+    match (section, change) {
+        (Section::Known(rows), Some(Change::Full(Section::Unknown(_)))) => rows.clone(),
+        _ => Vec::new(),
+    }
+}
+
+fn map_known<T>(section: Section<T>, correct: impl FnOnce(T) -> T) -> Section<T> {
+    match section {
+        Section::Known(value) => Section::Known(correct(value)),
+        unknown @ Section::Unknown(_) => unknown,
+    }
+}
+
+fn map_rows<T: Row>(change: Change<T>, correct: impl Fn(T) -> T) -> Change<T> {
+    match change {
+        Change::Full(section) => Change::Full(map_known(section, |rows| rows.into_iter().map(correct).collect())),
+        Change::Rows { set, removed } => Change::Rows { set: set.into_iter().map(correct).collect(), removed },
+    }
+}
+
+fn correct_host(host: Host, clock: &HostClock) -> Host {
+    Host { booted_at: host.booted_at.and_then(|time| clock.correct(time)), ..host }
+}
+
+fn correct_socket(socket: Socket, clock: &HostClock) -> Socket {
+    Socket {
+        bound_at: socket.bound_at.and_then(|time| clock.correct(time)),
+        process_started_at: socket.process_started_at.and_then(|time| clock.correct(time)),
+        ..socket
+    }
+}
+
+fn correct_service(service: Service, clock: &HostClock) -> Service {
+    Service { state_since: service.state_since.and_then(|time| clock.correct(time)), ..service }
+}
+
+fn correct_update(update: Update, clock: &HostClock) -> Update {
+    Update { installed_at: update.installed_at.and_then(|time| clock.correct(time)), ..update }
+}
+
+#[cfg(test)]
+mod tests;
