@@ -1,5 +1,7 @@
 //! What the parts of a running server share.
 
+use arc_swap::ArcSwap;
+use rules::catalog::Catalog;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -17,6 +19,8 @@ pub struct App {
     pub identity: Identity,
     pub sealer: Sealer,
     pub config: Config,
+    /// Read on every report and page; replaced whole.
+    pub catalog: ArcSwap<Catalog>,
     /// Cancelled when the server begins to stop: whoever holds a connection open (streams, SSE) ends it then.
     pub stopping: CancellationToken,
 }

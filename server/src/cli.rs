@@ -2,12 +2,12 @@
 //!
 //! Exit codes: 0 fine, 1 failed, 2 usage, 3 not found, 4 not allowed, 5 findings present, 65 bad input.
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::Place;
+use crate::{api, config::Place};
 
 pub mod open;
 
@@ -54,6 +54,8 @@ pub enum Command {
     /// Monitored machines.
     #[command(subcommand)]
     Host(host::Action),
+    /// Prints the description of the API.
+    Openapi,
     /// Examines this installation and says what is wrong with it.
     Doctor(doctor::Arguments),
 }
@@ -109,6 +111,10 @@ async fn dispatch(place: Place, command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(arguments) => run::run(place, arguments).await.map(success),
         Command::Migrate => migrate::run(place).await.map(success),
+        Command::Openapi => {
+            std::io::stdout().write_all(api::openapi::text().as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Client(action) => client::run(place, action).await.map(success),
         Command::Site(action) => site::run(place, action).await.map(success),
         Command::EnrollToken(action) => enroll_token::run(place, action).await.map(success),

@@ -60,3 +60,10 @@ pub struct Config {
     #[arg(long, env = "PORTREEVE_EGRESS_ALLOW", value_delimiter = ',')]
     pub egress_allow: Vec<IpNet>,
 }
+
+impl Config {
+    /// Whether browsers reach us over HTTPS, by our own certificate or through a proxy.
+    pub fn is_https(&self) -> bool {
+        self.tls_cert.is_some() || !self.behind_proxy.is_empty()
+    }
+}

@@ -29,4 +29,8 @@ pub mod listeners;
 
 pub mod lifecycle;
 
+pub mod people;
+
+pub mod api;
+
 pub mod cli;

@@ -2,11 +2,14 @@
 
 use std::{io::Write, sync::Arc};
 
+use arc_swap::ArcSwap;
 use clap::Args;
+use rules::catalog::Catalog;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::{
+    api,
     app::App,
     cli::open::Opened,
     clock,
@@ -62,7 +65,15 @@ async fn serve(
     let agents_tls = tls::for_agents(&identity.authority, now)?;
     let enroll_tls = tls::for_enrollment(&identity.authority, now)?;
     let url = bound.http.url();
-    let app = Arc::new(App { db: opened.db.clone(), bus: Bus::new(), identity, sealer, config, stopping });
+    let app = Arc::new(App {
+        db: opened.db.clone(),
+        bus: Bus::new(),
+        identity,
+        sealer,
+        config,
+        catalog: ArcSwap::from_pointee(Catalog::builtin()),
+        stopping,
+    });
     let stop = || app.stopping.clone();
 
     if let Some(cluster) = cluster {
@@ -82,7 +93,7 @@ async fn serve(
     lifecycle.spawn("agents", agents::serve(bound.agents, agents_tls, fleet, revocations, stop()));
     let enrollment = Enrollment::new(Arc::clone(&app));
     lifecycle.spawn("enroll", enroll::serve(bound.enroll, enroll_tls, enrollment, stop()));
-    lifecycle.spawn("http", http::serve(bound.http, axum::Router::new(), stop()));
+    lifecycle.spawn("http", http::serve(bound.http, api::router(Arc::clone(&app)), stop()));
 
     info!(agents = %app.config.agents, enroll = %app.config.enroll, "Listening for agents");
     // The last line of the start, on standard output: scripts wait for it.

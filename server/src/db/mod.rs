@@ -15,6 +15,26 @@ pub mod identity;
 
 pub mod installation;
 
+pub mod operator;
+
+pub mod session;
+
+pub mod read;
+
+pub mod read_clients;
+
+pub mod read_deliveries;
+
+pub mod read_findings;
+
+pub mod read_host_rows;
+
+pub mod read_hosts;
+
+pub mod read_overview;
+
+pub mod read_updates;
+
 pub mod stream;
 
 /// The clients that one may see. Empty: nothing.

@@ -1,0 +1,123 @@
+//! The API for people and programs: one file per resource under api/, each with its types, its documentation and its
+//! handlers; queries are in db::read_*.
+//!
+//! Invariant: everything under /api passes [`access::guard`] first, every error is a [`problem::Problem`], and nothing
+//! is read but within the caller's scope.
+
+pub mod problem;
+
+pub mod extract;
+
+pub mod page;
+
+pub mod access;
+
+pub mod model;
+
+pub mod sign_in;
+
+pub mod sessions;
+
+pub mod overview;
+
+pub mod findings;
+
+pub mod hosts;
+
+pub mod host_facts;
+
+pub mod host_services;
+
+pub mod holders;
+
+pub mod host_ports;
+
+pub mod host_updates;
+
+pub mod updates;
+
+pub mod clients;
+
+pub mod deliveries;
+
+pub mod live;
+
+pub mod health;
+
+pub mod openapi;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRef};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{any, get};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::problem::{Code, Problem};
+use crate::api::sign_in::SignIn;
+use crate::app::App;
+
+/// Where the API lives. Breaking changes get another number.
+const PREFIX: &str = "/api/v1";
+const MAX_BODY: usize = 1024 * 1024;
+
+/// What handlers may ask for.
+#[derive(Clone, Debug, FromRef)]
+struct Shared {
+    app: Arc<App>,
+    sign_in: Arc<SignIn>,
+}
+
+/// Everything that the HTTP listener serves.
+pub fn router(app: Arc<App>) -> Router {
+    let shared = Shared { app: app.clone(), sign_in: Arc::default() };
+    let (v1, _) = documented().split_for_parts();
+    let api = v1
+        .route("/api", any(no_route))
+        .route("/api/", any(no_route))
+        .route("/api/{*rest}", any(no_route))
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(app, access::guard))
+        .layer(DefaultBodyLimit::max(MAX_BODY));
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .merge(api)
+        .with_state(shared)
+}
+
+/// The description of the API.
+pub fn document() -> utoipa::openapi::OpenApi {
+    documented().into_openapi()
+}
+
+fn documented() -> OpenApiRouter<Shared> {
+    let v1 = OpenApiRouter::new()
+        .routes(routes!(sessions::create, sessions::get, sessions::delete))
+        .routes(routes!(overview::get))
+        .routes(routes!(findings::list))
+        .routes(routes!(findings::one))
+        .routes(routes!(hosts::list))
+        .routes(routes!(hosts::one))
+        .routes(routes!(host_services::list))
+        .routes(routes!(host_ports::list))
+        .routes(routes!(host_updates::list))
+        .routes(routes!(updates::list))
+        .routes(routes!(updates::one))
+        .routes(routes!(clients::list))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(live::stream))
+        .routes(routes!(openapi::get));
+    OpenApiRouter::with_openapi(openapi::Description::openapi()).nest(PREFIX, v1)
+}
+
+async fn no_route() -> Problem {
+    Problem::new(Code::NoRoute, "See /api/v1/openapi.json for those that exist.")
+}
+
+async fn wrong_method() -> Problem {
+    Problem::new(Code::WrongMethod, "See /api/v1/openapi.json for those that it takes.")
+}

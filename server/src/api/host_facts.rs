@@ -1,0 +1,171 @@
+//! The facts of a host that are one document: the host itself and its port policy.
+
+use chrono::{DateTime, Utc};
+use rules::facts;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::model::Known;
+
+/// What the host says of itself.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HostFacts {
+    pub name: String,
+    /// DNS domain. `null`: a workgroup, or not said.
+    pub domain: Option<String>,
+    pub os_name: String,
+    pub service_pack: Option<String>,
+    /// By the host's own clock. `null`: not known.
+    pub booted_at: Option<DateTime<Utc>>,
+    /// Minutes that its local time is ahead of UTC. `null`: not known.
+    pub utc_offset_minutes: Option<i32>,
+    /// `null`: not known.
+    pub domain_controller: Option<bool>,
+    pub products: Known<Vec<Product>>,
+    /// Such as `dns-server`, `nps`.
+    pub roles: Known<Vec<String>>,
+}
+
+/// A server product on a host.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Product {
+    /// Such as `exchange-server`.
+    pub id: String,
+    pub name: String,
+    /// `null`: present, version not read.
+    pub version: Option<String>,
+}
+
+/// What decides which ports may be taken. Each value is known or unknown on its own.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PortPolicy {
+    /// Where the system draws ports from.
+    pub dynamic_ranges: Known<Vec<DynamicRange>>,
+    /// Excluded ports in force.
+    pub exclusions: Known<Vec<Exclusion>>,
+    /// Administered exclusions that survive a restart.
+    pub persistent_exclusions: Known<Vec<Exclusion>>,
+    /// `ReservedPorts`, honoured by Windows 2000 and 2003 only.
+    pub reserved_ports: Known<Vec<String>>,
+    /// `MaxUserPort`; `null` without a reason: not set.
+    pub max_user_port: Known<u32>,
+    pub dns_socket_pool: Known<DnsSocketPool>,
+    /// `TCP/IP Port` of NTDS; `null` without a reason: not set, LSASS takes a dynamic port.
+    pub ntds_port: Known<u16>,
+}
+
+/// Where the system draws ports from, by protocol and address family.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DynamicRange {
+    pub protocol: Protocol,
+    pub family: Family,
+    /// Such as `49152-65535`, both ends included.
+    pub range: String,
+}
+
+/// Ports that the system does not hand out.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Exclusion {
+    pub protocol: Protocol,
+    /// `null`: both.
+    pub family: Option<Family>,
+    /// Such as `49152-65535`, both ends included.
+    pub range: String,
+    /// Made by an administrator: still bindable on request. `false`: a block taken at run time, in which binds fail.
+    pub administered: bool,
+}
+
+/// The random ports that the DNS server takes.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DnsSocketPool {
+    /// `null`: not set, the default applies.
+    pub size: Option<u32>,
+    /// Ranges that it leaves alone.
+    pub excluded: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    Tcp,
+    Udp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    Ipv4,
+    Ipv6,
+}
+
+impl From<rules::ports::Protocol> for Protocol {
+    fn from(protocol: rules::ports::Protocol) -> Self {
+        match protocol {
+            rules::ports::Protocol::Tcp => Self::Tcp,
+            rules::ports::Protocol::Udp => Self::Udp,
+        }
+    }
+}
+
+impl From<rules::ports::Family> for Family {
+    fn from(family: rules::ports::Family) -> Self {
+        match family {
+            rules::ports::Family::Ipv4 => Self::Ipv4,
+            rules::ports::Family::Ipv6 => Self::Ipv6,
+        }
+    }
+}
+
+impl From<facts::Host> for HostFacts {
+    fn from(host: facts::Host) -> Self {
+        Self {
+            name: host.name.into_string(),
+            domain: host.domain.map(rules::text::Text::into_string),
+            os_name: host.os.name.into_string(),
+            service_pack: host.os.service_pack.map(rules::text::Text::into_string),
+            booted_at: host.booted_at,
+            utc_offset_minutes: host.utc_offset_minutes,
+            domain_controller: host.domain_controller,
+            products: Known::list(host.products, |product| Product {
+                id: product.id.into_string(),
+                name: product.name.into_string(),
+                version: product.version.map(rules::text::Text::into_string),
+            }),
+            roles: Known::list(host.roles, rules::text::Text::into_string),
+        }
+    }
+}
+
+impl From<facts::PortPolicy> for PortPolicy {
+    fn from(policy: facts::PortPolicy) -> Self {
+        Self {
+            dynamic_ranges: Known::list(policy.dynamic_ranges, |range| DynamicRange {
+                protocol: range.protocol.into(),
+                family: range.family.into(),
+                range: range.range.to_string(),
+            }),
+            exclusions: Known::list(policy.exclusions, Exclusion::from),
+            persistent_exclusions: Known::list(policy.persistent_exclusions, Exclusion::from),
+            reserved_ports: Known::list(policy.reserved_ports, |range| range.to_string()),
+            max_user_port: Known::from_section(policy.max_user_port, |port| port),
+            dns_socket_pool: Known::from_section(policy.dns_socket_pool, |pool| {
+                Some(DnsSocketPool {
+                    size: pool.size,
+                    excluded: pool.excluded.iter().map(ToString::to_string).collect(),
+                })
+            }),
+            ntds_port: Known::from_section(policy.ntds_port, |port| port),
+        }
+    }
+}
+
+impl From<facts::Exclusion> for Exclusion {
+    fn from(exclusion: facts::Exclusion) -> Self {
+        Self {
+            protocol: exclusion.protocol.into(),
+            family: exclusion.family.map(Family::from),
+            range: exclusion.range.to_string(),
+            administered: exclusion.administered,
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The services of a host, joined with its ports: what each needs, who holds that, and what it holds itself.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::api::access::Caller;
+use crate::api::extract::Path;
+use crate::api::holders;
+use crate::api::host_ports::PortGroup;
+use crate::api::hosts::section_status;
+use crate::api::model::{SectionName, SectionStatus};
+use crate::api::problem::Problem;
+use crate::app::App;
+use crate::db::read_findings::{self, FindingFilter};
+use crate::db::read_host_rows;
+
+/// The services of a host.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HostServices {
+    /// While it is unknown, `items` are what was known last.
+    pub services: SectionStatus,
+    /// While it is unknown, so is the holder of every port.
+    pub sockets: SectionStatus,
+    /// By name.
+    pub items: Vec<HostService>,
+}
+
+/// A Windows service.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct HostService {
+    /// SCM key name. Hostile text, like the next: show it as text.
+    pub name: String,
+    pub display_name: String,
+    pub state: ServiceState,
+    /// `null`: not read, like all that follows.
+    pub start: Option<StartMode>,
+    pub delayed: Option<bool>,
+    pub trigger_start: Option<bool>,
+    /// `null`: it has no process.
+    pub pid: Option<u32>,
+    /// 0 fine, 1066 the reason is in `service_exit_code`, 1077 never started since boot.
+    pub exit_code: Option<u32>,
+    pub service_exit_code: Option<u32>,
+    pub image_path: Option<String>,
+    /// When it entered this state, by the host's clock corrected by its skew. `null`: that was not seen.
+    pub state_since: Option<DateTime<Utc>>,
+    /// Ports that it needs, as far as the catalog knows.
+    pub needs: Vec<Need>,
+    /// Ports that it holds.
+    pub holds: Vec<PortGroup>,
+    /// The worst open finding about it.
+    pub finding_id: Option<Uuid>,
+}
+
+/// A port that a service needs.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Need {
+    /// Such as `udp/1812`.
+    pub port: String,
+    /// In which configurations it needs the port. `null`: always.
+    pub when: Option<String>,
+    pub holder: Holder,
+}
+
+/// Who has a port.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Holder {
+    pub kind: HolderKind,
+    /// Image name, such as `dns.exe`. `null`: nobody, or not known.
+    pub process: Option<String>,
+    pub pid: Option<u32>,
+    /// Services that the process runs. Several: candidates.
+    pub services: Vec<String>,
+    /// By the host's clock corrected by its skew. `null`: not known.
+    pub bound_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HolderKind {
+    /// The service itself.
+    #[serde(rename = "self")]
+    Own,
+    /// Another process.
+    Other,
+    /// Nobody.
+    Free,
+    /// The sockets of the host could not be read, or the owner of this one.
+    Unknown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceState {
+    Stopped,
+    StartPending,
+    StopPending,
+    Running,
+    ContinuePending,
+    PausePending,
+    Paused,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StartMode {
+    Boot,
+    System,
+    Auto,
+    Manual,
+    Disabled,
+}
+
+/// Services of a host, joined with its ports
+#[utoipa::path(
+    get,
+    path = "/hosts/{id}/services",
+    tag = "hosts",
+    params(("id" = i64, Path, description = "Id of the host")),
+    responses((status = 200, body = HostServices), (status = "default", response = Problem))
+)]
+pub async fn list(
+    caller: Caller,
+    State(app): State<Arc<App>>,
+    Path(id): Path<i64>,
+) -> Result<Json<HostServices>, Problem> {
+    let Some(rows) = read_host_rows::services(&caller.scope, &app.db, id).await? else {
+        return Err(Problem::not_found("host"));
+    };
+    let filter = FindingFilter { state: Some("open"), host_id: Some(id), ..FindingFilter::default() };
+    let findings = read_findings::list(&caller.scope, &app.db, &filter, None, 500).await?;
+    let catalog = app.catalog.load();
+    Ok(Json(HostServices {
+        services: section_status(&rows.sections, SectionName::Services),
+        sockets: section_status(&rows.sections, SectionName::Sockets),
+        items: holders::join(&rows, &findings, &catalog),
+    }))
+}
+
+impl From<rules::facts::ServiceState> for ServiceState {
+    fn from(state: rules::facts::ServiceState) -> Self {
+        use rules::facts::ServiceState as Fact;
+        match state {
+            Fact::Stopped => Self::Stopped,
+            Fact::StartPending => Self::StartPending,
+            Fact::StopPending => Self::StopPending,
+            Fact::Running => Self::Running,
+            Fact::ContinuePending => Self::ContinuePending,
+            Fact::PausePending => Self::PausePending,
+            Fact::Paused => Self::Paused,
+        }
+    }
+}
+
+impl From<rules::facts::StartMode> for StartMode {
+    fn from(start: rules::facts::StartMode) -> Self {
+        use rules::facts::StartMode as Fact;
+        match start {
+            Fact::Boot => Self::Boot,
+            Fact::System => Self::System,
+            Fact::Auto => Self::Auto,
+            Fact::Manual => Self::Manual,
+            Fact::Disabled => Self::Disabled,
+        }
+    }
+}

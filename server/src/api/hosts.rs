@@ -1,0 +1,241 @@
+//! Hosts: which there are, and how each one stands.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use rules::{facts, finding};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::api::access::Caller;
+use crate::api::extract::{Path, Query};
+use crate::api::findings::FindingSummary;
+use crate::api::host_facts::{HostFacts, PortPolicy};
+use crate::api::model::{
+    ClientRef, CollectedBy, Freshness, OpenCounts, SectionName, SectionState, SectionStatus, SiteRef,
+};
+use crate::api::page::{self, Limit, Page};
+use crate::api::problem::Problem;
+use crate::app::App;
+use crate::clock;
+use crate::db::read_findings::{self, FindingFilter};
+use crate::db::read_hosts::{self, HostFilter, HostRow, SectionRow};
+
+/// A monitored Windows machine, in a line.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct HostSummary {
+    pub id: i64,
+    /// As the host calls itself. Hostile text: show it as text.
+    pub name: String,
+    pub client: ClientRef,
+    pub site: SiteRef,
+    /// As the system names itself. `null` until the first report, as are the next two.
+    pub os_name: Option<String>,
+    /// Such as `server-2008r2`.
+    pub os_generation: Option<String>,
+    /// Such as `6.1.7601`.
+    pub os_build: Option<String>,
+    pub collected_by: CollectedBy,
+    pub freshness: Freshness,
+    /// When its agent was heard of last, by the server's clock. `null`: never.
+    pub last_seen_at: Option<DateTime<Utc>>,
+    /// By the host's clock corrected by its skew. `null`: not known.
+    pub booted_at: Option<DateTime<Utc>>,
+    pub open: OpenCounts,
+}
+
+/// A host with the state of what is known of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HostDetail {
+    #[serde(flatten)]
+    pub summary: HostSummary,
+    pub enrolled_at: DateTime<Utc>,
+    /// `null`: not said yet.
+    pub agent_version: Option<String>,
+    /// All five, always.
+    pub sections: Vec<SectionStatus>,
+    pub facts: Facts,
+    /// `null`: no agent has ever connected.
+    pub stream: Option<Stream>,
+    /// Open findings, the worst first, at most 500.
+    pub findings: Vec<FindingSummary>,
+    /// What the last judgement could not decide.
+    pub cannot_tell: Vec<CannotTell>,
+}
+
+/// The sections that are one document each. `null`: never learned, see `sections`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Facts {
+    pub host: Option<HostFacts>,
+    pub port_policy: Option<PortPolicy>,
+}
+
+/// The agent's stream to the server.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Stream {
+    /// Since when it is open. `null`: it is not.
+    pub connected_at: Option<DateTime<Utc>>,
+    /// Number of the last report that was applied.
+    pub seq: i64,
+    /// Host clock minus server clock.
+    pub clock_skew_ms: i64,
+    /// Reports that could not be applied and were set aside.
+    pub quarantined: i64,
+    /// Reports that the agent says it lost.
+    pub gaps: i64,
+    /// Rows that could not be stored and were left out.
+    pub dropped_rows: i64,
+    /// When a second agent with this identity was noticed. `null`: never.
+    pub fork_seen_at: Option<DateTime<Utc>>,
+}
+
+/// A rule that could not be decided, because a fact it needs is unknown.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CannotTell {
+    pub rule: String,
+    /// Empty: nothing that this rule says of the host can be told.
+    pub subject: BTreeMap<String, String>,
+    pub reason: String,
+}
+
+impl From<finding::CannotTell> for CannotTell {
+    fn from(cannot_tell: finding::CannotTell) -> Self {
+        Self { rule: cannot_tell.rule, subject: cannot_tell.subject, reason: cannot_tell.reason }
+    }
+}
+
+/// Filters of the list. A filter that is left out does not restrict.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct HostsQuery {
+    /// Id of a client.
+    client: Option<i32>,
+    state: Option<Freshness>,
+    /// Text in the name of host, site or system, at most 200 characters.
+    #[param(max_length = 200)]
+    q: Option<String>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// Rows of a page.
+    #[serde(default)]
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 500, default = 100)]
+    limit: Limit,
+}
+
+/// Hosts by name
+#[utoipa::path(
+    get,
+    path = "/hosts",
+    tag = "hosts",
+    params(HostsQuery),
+    responses((status = 200, body = Page<HostSummary>), (status = "default", response = Problem))
+)]
+pub async fn list(
+    caller: Caller,
+    State(app): State<Arc<App>>,
+    Query(query): Query<HostsQuery>,
+) -> Result<Json<Page<HostSummary>>, Problem> {
+    let filter = HostFilter {
+        host_id: None,
+        client_id: query.client,
+        freshness: query.state.map(Freshness::as_row),
+        pattern: page::search_pattern(query.q.as_deref())?,
+    };
+    let after = page::decode(query.cursor.as_deref())?;
+    let rows = read_hosts::list(&caller.scope, &app.db, &filter, after, query.limit.to_fetch(), clock::now()).await?;
+    Ok(Json(Page::new(rows, query.limit, HostRow::key).map(HostSummary::from)))
+}
+
+/// One host
+#[utoipa::path(
+    get,
+    path = "/hosts/{id}",
+    tag = "hosts",
+    params(("id" = i64, Path, description = "Id of the host")),
+    responses((status = 200, body = HostDetail), (status = "default", response = Problem))
+)]
+pub async fn one(
+    caller: Caller,
+    State(app): State<Arc<App>>,
+    Path(id): Path<i64>,
+) -> Result<Json<HostDetail>, Problem> {
+    let Some(detail) = read_hosts::one(&caller.scope, &app.db, id, clock::now()).await? else {
+        return Err(Problem::not_found("host"));
+    };
+    let filter = FindingFilter { state: Some("open"), host_id: Some(id), ..FindingFilter::default() };
+    let findings = read_findings::list(&caller.scope, &app.db, &filter, None, page::MAX_LIMIT.into()).await?;
+    let cannot_tell: Vec<finding::CannotTell> =
+        detail.cannot_tell.map(serde_json::from_value).transpose().map_err(anyhow::Error::from)?.unwrap_or_default();
+    Ok(Json(HostDetail {
+        enrolled_at: detail.enrolled_at,
+        agent_version: detail.agent_version,
+        facts: Facts {
+            host: document::<facts::Host>(&detail.sections, SectionName::Host)?.map(HostFacts::from),
+            port_policy: document::<facts::PortPolicy>(&detail.sections, SectionName::PortPolicy)?
+                .map(PortPolicy::from),
+        },
+        sections: SectionName::ALL.into_iter().map(|name| section_status(&detail.sections, name)).collect(),
+        stream: detail.stream.map(|stream| Stream {
+            connected_at: stream.connected_at,
+            seq: stream.seq,
+            clock_skew_ms: stream.clock_skew_ms,
+            quarantined: stream.quarantined,
+            gaps: stream.gaps,
+            dropped_rows: stream.dropped_rows,
+            fork_seen_at: stream.fork_seen_at,
+        }),
+        findings: findings.into_iter().map(FindingSummary::from).collect(),
+        cannot_tell: cannot_tell.into_iter().map(CannotTell::from).collect(),
+        summary: detail.host.into(),
+    }))
+}
+
+/// The status of one section; one that was never reported is unknown too.
+pub fn section_status(rows: &[SectionRow], section: SectionName) -> SectionStatus {
+    let Some(row) = rows.iter().find(|row| row.section == section.as_str()) else {
+        return SectionStatus {
+            section,
+            state: SectionState::Unknown,
+            reason: Some("not reported yet".to_owned()),
+            collected_at: None,
+            learned_at: None,
+        };
+    };
+    SectionStatus {
+        section,
+        state: if row.unknown_reason.is_some() { SectionState::Unknown } else { SectionState::Known },
+        reason: row.unknown_reason.clone(),
+        collected_at: row.collected_at,
+        learned_at: Some(row.learned_at),
+    }
+}
+
+/// The stored facts of a section that is one document. `None`: it was never known.
+fn document<T: serde::de::DeserializeOwned>(rows: &[SectionRow], section: SectionName) -> anyhow::Result<Option<T>> {
+    let row = rows.iter().find(|row| row.section == section.as_str());
+    let Some(facts) = row.and_then(|row| row.facts.clone()) else { return Ok(None) };
+    Ok(serde_json::from_value(facts)?)
+}
+
+impl From<HostRow> for HostSummary {
+    fn from(row: HostRow) -> Self {
+        Self {
+            id: row.host_id,
+            name: row.name,
+            client: ClientRef { id: row.client_id, name: row.client_name },
+            site: SiteRef { id: row.site_id, name: row.site_name },
+            os_name: row.os_name,
+            os_generation: row.os_generation,
+            os_build: row.os_build,
+            collected_by: if row.collected_by == "capture" { CollectedBy::Capture } else { CollectedBy::Agent },
+            freshness: Freshness::from_row(&row.freshness),
+            last_seen_at: row.last_seen_at,
+            booted_at: row.booted_at,
+            open: OpenCounts { critical: row.critical, warning: row.warning, info: row.info },
+        }
+    }
+}

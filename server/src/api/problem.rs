@@ -1,0 +1,242 @@
+//! The one error that the API speaks: RFC 9457 `application/problem+json` with a stable `code`. Programs switch on the
+//! code, people read title and detail. docs/errors.md lists the codes and a test keeps it complete.
+//!
+//! Invariant: bad input never becomes a 5xx, and no detail ever holds a secret, a query or a stack trace.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use serde::{Serialize, Serializer};
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToResponse, ToSchema};
+
+/// Makes [`Code`] from a table, so that name, status and title of a code stand in one line.
+macro_rules! codes {
+    ($($name:ident $code:literal $status:ident $title:literal)*) => {
+        /// Why a request failed. Codes are for ever: new ones may come, none changes its meaning.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Code { $(#[doc = $title] $name),* }
+
+        impl Code {
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $code),* }
+            }
+
+            pub fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status),* }
+            }
+
+            /// The same for every problem of this code.
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$name => $title),* }
+            }
+        }
+    };
+}
+
+codes! {
+    BadJson "request.bad-json" BAD_REQUEST "The body is not the JSON that this request takes"
+    BadQuery "request.bad-query" BAD_REQUEST "A query parameter is not one that this request takes"
+    BadPath "request.bad-path" BAD_REQUEST "The path names something that cannot exist"
+    BadText "request.bad-text" BAD_REQUEST "The request holds the character U+0000"
+    BadCursor "request.bad-cursor" BAD_REQUEST "The cursor is not one that this list handed out"
+    NotJson "request.not-json" UNSUPPORTED_MEDIA_TYPE "A request with a body must be application/json"
+    TooLarge "request.too-large" PAYLOAD_TOO_LARGE "The body is larger than 1 MiB"
+    NoRoute "request.no-route" NOT_FOUND "There is no such path in this API"
+    WrongMethod "request.wrong-method" METHOD_NOT_ALLOWED "This path does not take that method"
+    CrossSite "request.cross-site" FORBIDDEN "The request came from another site"
+    NotFound "resource.not-found" NOT_FOUND "There is nothing here that you may see"
+    SignInRequired "session.required" UNAUTHORIZED "Sign in, or send a valid API token"
+    WrongCredentials "session.wrong-credentials" UNAUTHORIZED "The name or the password is wrong"
+    TooManyAttempts "session.too-many-attempts" TOO_MANY_REQUESTS "Too many attempts to sign in"
+    RoleTooLow "access.role-too-low" FORBIDDEN "Your role does not allow this"
+    BadEndpoint "endpoint.bad-url" UNPROCESSABLE_ENTITY "This address cannot receive webhooks"
+    EndpointExists "endpoint.name-taken" CONFLICT "An endpoint of this name exists"
+    StoreUnavailable "store.unavailable" SERVICE_UNAVAILABLE "The database cannot be reached"
+    StoreSlow "store.slow" SERVICE_UNAVAILABLE "The database took too long"
+    Overloaded "server.overloaded" SERVICE_UNAVAILABLE "The server took too long"
+    Internal "server.internal" INTERNAL_SERVER_ERROR "The server failed"
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl PartialSchema for Code {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::String))
+            .description(Some("Why the request failed. Stable: switch on this, never on text."))
+            .enum_values(Some(Self::ALL.iter().map(|code| code.as_str())))
+            .into()
+    }
+}
+
+impl ToSchema for Code {
+    fn name() -> Cow<'static, str> {
+        "ProblemCode".into()
+    }
+}
+
+/// An error, as RFC 9457 has it.
+#[derive(Clone, Debug, Serialize, ToSchema, ToResponse)]
+#[response(description = "What went wrong", content_type = "application/problem+json")]
+pub struct Problem {
+    /// `urn:portreeve:problem:` and the code.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The same for every problem of this code.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What is wrong with this very request.
+    detail: String,
+    code: Code,
+    /// Which fields are wrong, where that is known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+    #[serde(skip)]
+    retry_after_seconds: Option<u64>,
+}
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct FieldError {
+    /// Its name in the body or the query.
+    pub field: &'static str,
+    pub detail: String,
+}
+
+impl Problem {
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:portreeve:problem:{code}"),
+            title: code.title(),
+            status: code.status().as_u16(),
+            detail: detail.into(),
+            code,
+            errors: Vec::new(),
+            retry_after_seconds: None,
+        }
+    }
+
+    /// A field that holds what it may not.
+    pub fn field(code: Code, field: &'static str, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        let mut problem = Self::new(code, format!("`{field}` {detail}"));
+        problem.errors.push(FieldError { field, detail });
+        problem
+    }
+
+    /// The same for what does not exist and for what the caller may not see.
+    pub fn not_found(what: &str) -> Self {
+        Self::new(Code::NotFound, format!("There is no such {what}, or you may not see it."))
+    }
+
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_seconds = Some(seconds);
+        self
+    }
+
+    pub fn code(&self) -> Code {
+        self.code
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.code.status();
+        let retry_after = self.retry_after_seconds;
+        let mut response = (status, Json(self)).into_response();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// Bad input is refused before a query is made, so what fails here is the store or a bug of ours.
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => unavailable(&error),
+            sqlx::Error::Database(database) => match database.code().as_deref() {
+                // query_canceled: statement_timeout.
+                Some("57014") => {
+                    tracing::warn!(error = %error, "A query ran into its time limit");
+                    Self::new(Code::StoreSlow, "The query was ended after 5 seconds. Ask for less, or try again.")
+                        .retry_after(5)
+                }
+                // Classes: connection exception, insufficient resources, operator intervention.
+                Some(code) if ["08", "53", "57"].iter().any(|class| code.starts_with(class)) => unavailable(&error),
+                _ => internal(&error),
+            },
+            _ => internal(&error),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Problem {
+    fn from(error: anyhow::Error) -> Self {
+        match error.downcast::<sqlx::Error>() {
+            Ok(error) => error.into(),
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "A request failed");
+                Self::new(Code::Internal, "The server's log says more under this request's id.")
+            }
+        }
+    }
+}
+
+fn unavailable(error: &sqlx::Error) -> Problem {
+    tracing::warn!(error = %error, "The database cannot be reached");
+    Problem::new(Code::StoreUnavailable, "The server is up and will answer when its database is back.").retry_after(5)
+}
+
+fn internal(error: &sqlx::Error) -> Problem {
+    tracing::error!(error = %error, "A query failed");
+    Problem::new(Code::Internal, "The server's log says more under this request's id.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Code, Problem};
+    use axum::response::IntoResponse;
+
+    #[test]
+    fn codes_are_told_apart() {
+        let mut codes: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn says_when_to_come_back() {
+        let response = Problem::from(sqlx::Error::PoolTimedOut).into_response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()["retry-after"], "5");
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+    }
+}

@@ -1,0 +1,29 @@
+//! What every read of the API starts with: a transaction that sees only the clients of its scope, cannot write, and
+//! ends itself after five seconds.
+
+use anyhow::Context;
+use serde::de::DeserializeOwned;
+use sqlx::{Postgres, Transaction};
+
+use crate::db::{Db, Scope};
+
+/// Begins a read. `scope` narrows twice: row-level security by the setting, and each query by its own condition.
+pub async fn begin(scope: &Scope, db: &Db) -> sqlx::Result<Transaction<'static, Postgres>> {
+    let mut transaction = db.begin(scope).await?;
+    sqlx::query!(
+        "
+        select
+          set_config('statement_timeout', '5s', true) as timeout,
+          set_config('transaction_read_only', 'on', true) as read_only
+        "
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    Ok(transaction)
+}
+
+/// A stored word as the enum that writes it so.
+pub fn word<T: DeserializeOwned>(text: String) -> anyhow::Result<T> {
+    serde_json::from_value(serde_json::Value::String(text))
+        .context("a table holds a word that this server does not know")
+}
