@@ -41,7 +41,9 @@ impl Processes {
                 by_pid.entry(pid).or_default().push(service.name.clone());
             }
         }
-        by_pid.values_mut().for_each(|names| names.sort());
+        for names in by_pid.values_mut() {
+            names.sort();
+        }
         Self { services: by_pid, seen: HashMap::new() }
     }
 

@@ -118,16 +118,12 @@ fn service(
     let status = &entry.ServiceStatusProcess;
     let state = state(status.dwCurrentState)
         .ok_or_else(|| Unreadable::new(format!("service {name} is in a state that Windows does not document")))?;
-    let configuration = match configurations.0.get(&name) {
-        Some(configuration) => configuration.clone(),
-        None => {
-            // The time comes first: what is written after it is seen next time.
-            let written = last_written(&name);
-            let configuration = Configuration { written, ..configuration(manager, entry.lpServiceName) };
-            configurations.0.insert(name.clone(), configuration.clone());
-            configuration
-        }
-    };
+    let configuration = configurations.0.entry(name.clone()).or_insert_with(|| {
+        // The time comes first: what is written after it is seen next time.
+        let written = last_written(&name);
+        Configuration { written, ..configuration(manager, entry.lpServiceName) }
+    });
+    let configuration = configuration.clone();
     Ok(Service {
         name: Text::new(&name),
         display_name: Text::new(&display_name),

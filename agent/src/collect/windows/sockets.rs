@@ -50,6 +50,7 @@ pub(super) fn read(processes: &mut Processes) -> Result<Vec<Socket>, Unreadable>
     Ok(sockets)
 }
 
+#[derive(Clone, Copy)]
 struct Place {
     protocol: Protocol,
     address: IpAddr,
@@ -82,7 +83,8 @@ fn socket(place: Place, pid: u32, created: i64, udp_flags: Option<i32>, processe
     // without a time the flags say nothing.
     let bound_at = u64::try_from(created).ok().and_then(filetime);
     let specific_port = bound_at.and(udp_flags).map(|flags| flags & SPECIFIC_PORT_BIND != 0);
-    let owner = (pid != 0).then(|| processes.get(pid)).unwrap_or_default();
+    let pid = (pid != 0).then_some(pid);
+    let owner = pid.map(|pid| processes.get(pid)).unwrap_or_default();
     Socket {
         protocol: place.protocol,
         address: place.address,
@@ -92,7 +94,7 @@ fn socket(place: Place, pid: u32, created: i64, udp_flags: Option<i32>, processe
             Protocol::Tcp => SocketState::Listen,
             Protocol::Udp => SocketState::Bound,
         },
-        pid: (pid != 0).then_some(pid),
+        pid,
         image: owner.image,
         process_started_at: owner.started_at,
         services: owner.services,

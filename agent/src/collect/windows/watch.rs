@@ -15,7 +15,7 @@ use windows::Win32::Foundation::{HANDLE, WAIT_OBJECT_0};
 use windows::Win32::System::Registry::{
     HKEY, REG_NOTIFY_CHANGE_LAST_SET, REG_NOTIFY_CHANGE_NAME, RegNotifyChangeKeyValue,
 };
-use windows::Win32::System::Threading::{CreateEventW, INFINITE, WaitForMultipleObjects};
+use windows::Win32::System::Threading::{CreateEventW, INFINITE, ResetEvent, WaitForMultipleObjects};
 use windows::core::{Owned, PCWSTR};
 use winreg::{HKLM, RegKey};
 
@@ -136,7 +136,7 @@ struct Watched {
     path: &'static str,
     reach: Reach,
     event: Owned<HANDLE>,
-    /// The key that is watched now. Closing it would signal the event.
+    /// The key that is watched now.
     key: Option<RegKey>,
 }
 
@@ -152,32 +152,41 @@ impl Watched {
 
     /// One call tells one change, so this is called again after each.
     fn arm(&mut self) {
-        let Some((key, is_target)) = nearest(self.path) else {
-            warn!("HKLM\\{} is not watched: it cannot be opened", self.path);
-            return;
-        };
+        // Keys come and go meanwhile: it is done when what is watched is still the nearest there is.
+        for _ in 0..8 {
+            // Closing a key signals its event. What changes before the next watch is in place is not lost: who
+            // arms looks afterwards.
+            self.key = None;
+            // SAFETY: the event is open.
+            let is_reset = unsafe { ResetEvent(*self.event) }.is_ok();
+            let Some((key, at)) = nearest(self.path) else { break };
+            let is_watched = is_reset && self.tell_next_change(&key, at);
+            self.key = Some(key);
+            if is_watched && nearest(self.path).is_some_and(|(_, nearest)| nearest == at) {
+                return;
+            }
+        }
+        warn!("HKLM\\{} is not watched", self.path);
+    }
+
+    fn tell_next_change(&self, key: &RegKey, at: &str) -> bool {
         // An ancestor is watched for new keys only.
-        let (subtree, filter) = if is_target {
+        let (subtree, filter) = if at == self.path {
             (self.reach == Reach::Subtree, REG_NOTIFY_CHANGE_NAME | REG_NOTIFY_CHANGE_LAST_SET)
         } else {
             (false, REG_NOTIFY_CHANGE_NAME)
         };
         // SAFETY: key and event are open and stay so as long as `self`, which lives on this thread.
-        let status =
-            unsafe { RegNotifyChangeKeyValue(HKEY(key.raw_handle()), subtree, filter, Some(*self.event), true) };
-        if let Err(error) = status.ok() {
-            warn!(%error, "HKLM\\{} is not watched", self.path);
-        }
-        self.key = Some(key);
+        unsafe { RegNotifyChangeKeyValue(HKEY(key.raw_handle()), subtree, filter, Some(*self.event), true) }.is_ok()
     }
 }
 
-/// The key, or its nearest ancestor that exists, and whether it is the key itself.
-fn nearest(path: &str) -> Option<(RegKey, bool)> {
+/// The key, or its nearest ancestor that exists, and its path.
+fn nearest(path: &str) -> Option<(RegKey, &str)> {
     let mut at = path;
     loop {
         if let Ok(key) = HKLM.open_subkey(at) {
-            return Some((key, at == path));
+            return Some((key, at));
         }
         at = &at[..at.rfind('\\')?];
     }
