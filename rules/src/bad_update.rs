@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::catalog::{AliasKind, BadUpdate, Grounding};
 use crate::conditions::{self, Answer, Gap};
 use crate::facts::{Section, Update, UpdateSource, UpdateState};
-use crate::finding::{CannotTell, Confidence, Evidence, Finding, Judgement, Subject};
+use crate::finding::{CannotTell, Confidence, Evidence, Finding, Judgement, Severity, Subject};
 use crate::remedy;
 use crate::view::{Presence, View};
 use crate::words;
@@ -170,7 +170,7 @@ fn finding(entry: &BadUpdate, kb: String, listed: &Listed<'_>, gaps: &BTreeSet<G
     Finding {
         rule: entry.rule(),
         subject: Subject::from([("kb".to_owned(), kb.clone())]),
-        severity: entry.severity,
+        severity: if certain { entry.severity } else { entry.severity.min(Severity::Warning) },
         confidence: if certain { Confidence::Certain } else { Confidence::Possible },
         title,
         cause: cause(entry, &kb, listed, gaps, view),

@@ -9,7 +9,7 @@ mod exit;
 mod holder;
 mod words;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 
 pub(crate) use exit::Exit;
 pub(crate) use holder::{Holder, claim_is_free};
@@ -88,7 +88,7 @@ pub(crate) fn verdict(service: &Service, view: &View<'_>) -> Verdict {
         return Verdict::Fine(format!("{name} is stopped and ended without an error."));
     }
     let expected = Expected::of(service);
-    if !exit.is_bind_error() && expected == Expected::No {
+    if !exit.is_bind_error_of_any() && expected == Expected::No {
         return Verdict::Fine(format!(
             "{name} is stopped, but the system need not start it, and no failed bind is known."
         ));
@@ -98,7 +98,7 @@ pub(crate) fn verdict(service: &Service, view: &View<'_>) -> Verdict {
     }
     let claims: Vec<&Claim> = view.catalog.claims_of(name, view.generation()).collect();
     if claims.is_empty() {
-        if exit.is_bind_error() {
+        if exit.is_bind_error_of_any() {
             return Verdict::CannotTell(format!(
                 "Cannot tell which port {name} lost: it {}, and the catalog knows no port of it.",
                 exit.words()
@@ -113,9 +113,21 @@ pub(crate) fn verdict(service: &Service, view: &View<'_>) -> Verdict {
             crate::words::ports(&ports)
         ));
     }
-    let findings: Vec<Finding> =
-        claims.iter().filter_map(|claim| blocked(service, claim, &claims, exit, view)).collect();
-    if expected == Expected::Unknown && !exit.is_bind_error() && !findings.is_empty() {
+    let findings: Vec<(&Claim, Finding)> = claims
+        .iter()
+        .filter_map(|claim| blocked(service, claim, &claims, exit, view).map(|finding| (*claim, finding)))
+        .collect();
+    let hinges_on_host = exit == Exit::NeverStarted || findings.iter().any(|(claim, _)| !claim.os.is_open());
+    if let Section::Unknown(reason) = &view.facts.host
+        && hinges_on_host
+        && !findings.is_empty()
+    {
+        return Verdict::CannotTell(format!(
+            "Cannot tell whether {name} is kept from starting: that depends on the system and its boot, and the host facts could not be read ({reason})."
+        ));
+    }
+    let findings: Vec<Finding> = findings.into_iter().map(|(_, finding)| finding).collect();
+    if expected == Expected::Unknown && !exit.is_bind_error_of_any() && !findings.is_empty() {
         return Verdict::CannotTell(format!(
             "Cannot tell whether {name} should run: a port that it needs is taken, but how it starts was not read."
         ));
@@ -127,7 +139,7 @@ pub(crate) fn verdict(service: &Service, view: &View<'_>) -> Verdict {
         && let Err(reason) = view.policy_value(|policy| &policy.exclusions)
     {
         return Verdict::CannotTell(format!(
-            "Cannot tell why {name} did not start: it {}, nobody holds {}, and whether one of them lies in an excluded block is not known ({reason}).",
+            "Cannot tell why {name} did not start: it {}, nobody holds {}, and whether an excluded block does is not known ({reason}).",
             exit.words(),
             crate::words::ports(&ports)
         ));
@@ -161,9 +173,11 @@ pub(crate) enum Obstacle<'a> {
 fn blocked(service: &Service, claim: &Claim, claims: &[&Claim], exit: Exit, view: &View<'_>) -> Option<Finding> {
     let obstacle = match Holder::foreign(service, claim, view) {
         Some(holder) => Obstacle::Holder(holder),
-        None => Obstacle::Block(block(claim, view)?),
+        // Binding in a block fails with 10013 and with nothing else.
+        None if exit.is_forbidden() => Obstacle::Block(block(claim, view)?),
+        None => return None,
     };
-    let confidence = confidence(service, claim, &obstacle, exit, view)?;
+    let confidence = confidence(service, claim, &obstacle, exit);
     let story = words::Story { service, claim, claims, exit, obstacle: &obstacle, view };
     let conflict = Conflict { service, claim, claims, obstacle: &obstacle };
     Some(Finding {
@@ -200,45 +214,26 @@ fn block(claim: &Claim, view: &View<'_>) -> Option<Exclusion> {
     blocks.into_iter().find(|block| !claim.kernel || block.range.count() > 1).copied()
 }
 
-/// `None`: the exit code speaks against this obstacle.
-fn confidence(
-    service: &Service,
-    claim: &Claim,
-    obstacle: &Obstacle<'_>,
-    exit: Exit,
-    view: &View<'_>,
-) -> Option<Confidence> {
-    let mut confidence = match (exit, obstacle) {
-        (Exit::Clean, _) | (Exit::Sharing(_) | Exit::InUse(_), Obstacle::Block(_)) => return None,
-        (Exit::Sharing(_), Obstacle::Holder(_)) if !claim.kernel => by_time(service.state_since, obstacle),
-        (Exit::InUse(_) | Exit::Forbidden(_) | Exit::Sharing(_), Obstacle::Holder(holder)) => {
-            if holder.bound_after(service.state_since) { Confidence::Likely } else { Confidence::Certain }
-        }
-        (Exit::Forbidden(_), Obstacle::Block(_)) => Confidence::Certain,
-        (Exit::NeverStarted | Exit::Elsewhere(_), _) => Confidence::Possible,
-        (Exit::Other(_) | Exit::Unknown, _) => by_time(service.state_since, obstacle),
+fn confidence(service: &Service, claim: &Claim, obstacle: &Obstacle<'_>, exit: Exit) -> Confidence {
+    if claim.grounding == Grounding::Recalled {
+        return Confidence::Possible;
+    }
+    let bind_error = exit.is_bind_error(claim);
+    let Obstacle::Holder(holder) = obstacle else {
+        return if matches!(claim.need, Need::Optional(_)) { Confidence::Likely } else { Confidence::Certain };
     };
-    let bind_error = exit.is_bind_error();
-    if matches!(claim.need, Need::Optional(_)) {
-        confidence = confidence.min(if bind_error { Confidence::Likely } else { Confidence::Possible });
+    let bound_after = holder.bound_after(service.state_since);
+    let confidence = match exit {
+        Exit::NeverStarted | Exit::Elsewhere(_) => Confidence::Possible,
+        _ if bind_error && bound_after => Confidence::Likely,
+        _ if bind_error => Confidence::Certain,
+        _ if bound_after => Confidence::Possible,
+        _ if holder.bound_before(service.state_since) => Confidence::Certain,
+        _ => Confidence::Likely,
+    };
+    // Whether it needs the port at all, or whether the port will not be free in a moment, is less than sure.
+    if matches!(claim.need, Need::Optional(_)) || holder.is_connection() {
+        return confidence.min(if bind_error { Confidence::Likely } else { Confidence::Possible });
     }
-    if let Obstacle::Holder(holder) = obstacle
-        && holder.is_connection()
-    {
-        confidence = confidence.min(if bind_error { Confidence::Likely } else { Confidence::Possible });
-    }
-    let os_unknown = view.generation().is_none() && !claim.os.is_open();
-    if claim.grounding == Grounding::Recalled || os_unknown {
-        confidence = Confidence::Possible;
-    }
-    Some(confidence)
-}
-
-/// Without a bind error, when the holder bound decides.
-fn by_time(failed_at: Option<DateTime<Utc>>, obstacle: &Obstacle<'_>) -> Confidence {
-    match obstacle {
-        Obstacle::Holder(holder) if holder.bound_after(failed_at) => Confidence::Possible,
-        Obstacle::Holder(holder) if holder.bound_before(failed_at) => Confidence::Certain,
-        Obstacle::Holder(_) | Obstacle::Block(_) => Confidence::Likely,
-    }
+    confidence
 }

@@ -3,6 +3,7 @@
 //! Source: <https://learn.microsoft.com/windows/win32/debug/system-error-codes>; 1066 means that the code stands in the
 //! service-specific field, where it may also come as an HRESULT or an NTSTATUS.
 
+use crate::catalog::Claim;
 use crate::facts::Service;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +53,14 @@ impl Exit {
         }
     }
 
-    /// The code says that binding a port failed. 32 says so only of HTTP.sys, which the claim decides.
-    pub(crate) fn is_bind_error(self) -> bool {
+    /// The code says that binding a port failed, whichever it was.
+    pub(crate) fn is_bind_error_of_any(self) -> bool {
         matches!(self, Self::InUse(_) | Self::Forbidden(_))
+    }
+
+    /// The code says that binding failed for this claim: 32 says so of ports that HTTP.sys binds, and of no others.
+    pub(crate) fn is_bind_error(self, claim: &Claim) -> bool {
+        self.is_bind_error_of_any() || (claim.kernel && matches!(self, Self::Sharing(_)))
     }
 
     pub(crate) fn is_forbidden(self) -> bool {

@@ -109,9 +109,10 @@ impl Story<'_> {
         let (bound, failed) = holder.bound_at.zip(self.service.state_since)?;
         let span = duration(failed - bound);
         if self.exit == Exit::NeverStarted {
-            return None;
+            let booted = self.view.host()?.booted_at.filter(|booted| *booted <= bound)?;
+            return Some(format!("{} after the boot", duration(bound - booted)));
         }
-        Some(match (bound <= failed, self.exit.is_bind_error()) {
+        Some(match (bound <= failed, self.exit.is_bind_error(self.claim)) {
             (true, true) => format!("{span} before {name} tried to bind it"),
             (true, false) => format!("{span} before {name} stopped"),
             (false, true) => format!("{span} after {name} failed, so something else held it then"),
@@ -135,9 +136,15 @@ impl Story<'_> {
         let view = self.view;
         let port = self.claim.port;
         if view.generation()? <= OsGeneration::Server2003 {
-            let top = (*view.policy()?.max_user_port.known()?)?;
-            holder.mechanism?;
-            return Some(format!("It can: MaxUserPort is set to {top} on this server, and ports are drawn up to it."));
+            return match (holder.mechanism?, *view.policy()?.max_user_port.known()?) {
+                (_, Some(top)) => {
+                    Some(format!("It can: MaxUserPort is set to {top} on this server, and ports are drawn up to it."))
+                }
+                (Mechanism::DynamicRpc, None) => {
+                    Some("It can: MaxUserPort is not set on this server, so ports are drawn from 1025-5000.".to_owned())
+                }
+                (_, None) => None,
+            };
         }
         let range = match holder.mechanism? {
             Mechanism::SocketPool => {

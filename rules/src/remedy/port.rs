@@ -91,12 +91,14 @@ impl Conflict<'_> {
         }
     }
 
-    /// Numbers of all ports that the service always needs, and of the contested one. `None`: of both protocols.
+    /// Numbers of all ports that the service always needs, and of the contested one. `None`: of both protocols. Ports
+    /// below 1024 are never handed out, so that nothing need keep them.
     fn wanted(&self, protocol: Option<Protocol>) -> Vec<u16> {
         let claims = self.claims.iter().filter(|claim| claim.need == Need::Required);
         let ports = claims.map(|claim| claim.port).chain([self.claim.port]);
         let mut numbers: Vec<u16> = ports
             .filter(|port| protocol.is_none_or(|protocol| protocol == port.protocol))
+            .filter(|port| port.number >= 1024 || *port == self.claim.port)
             .map(|port| port.number)
             .collect();
         numbers.sort_unstable();
@@ -244,7 +246,8 @@ impl Conflict<'_> {
             summary: format!("{first}, and reserve {port} for {name}"),
             steps,
             risk: format!(
-                "The server is away during the restart. Firewalls between domain controllers must let the fixed port pass.{}",
+                "The server is away during the restart.{}{}",
+                if is_controller { " Firewalls between domain controllers must let the fixed port pass." } else { "" },
                 exclusion::risk(generation)
             ),
             restart: Restart::Server,
@@ -420,10 +423,10 @@ fn free_port(view: &View<'_>) -> Option<u16> {
 
 /// `4 of 64,511 ports leave its pool.`
 fn pool_loss(numbers: &[u16], view: &View<'_>) -> String {
-    let Ok(ranges) = crate::dns_pool::drawn_from(view) else {
+    let ranges = crate::dns_pool::drawn_from(view).unwrap_or_default();
+    let lost = numbers.iter().filter(|number| ranges.iter().any(|range| range.contains(**number))).count();
+    let Some(all) = ranges.iter().map(|range| range.count() as usize).max().filter(|_| lost > 0) else {
         return "The excluded ports leave its pool.".to_owned();
     };
-    let lost = numbers.iter().filter(|number| ranges.iter().any(|range| range.contains(**number))).count();
-    let all = ranges.iter().map(|range| range.count() as usize).max().unwrap_or_default();
     format!("{} of {} ports leave its pool.", count(lost), count(all))
 }

@@ -3,7 +3,7 @@
 //! Sources: KB934307 (wusa, whose `/uninstall` came with Windows 7 and Server 2008 R2), KB940410 (pkgmgr on Server 2008).
 
 use super::command::{by_hand, restart_server, step};
-use crate::catalog::{Action, BadUpdate};
+use crate::catalog::{Action, BadUpdate, normalized_kb};
 use crate::facts::{OsGeneration, Update, UpdateSource};
 use crate::finding::{Remedy, Step};
 use crate::view::View;
@@ -72,9 +72,13 @@ fn uninstall(kb: &str, rows: &[&Update], generation: Option<OsGeneration>) -> St
     let number = kb.trim_start_matches("KB");
     let packages = rows.iter().filter(|row| row.source == UpdateSource::ComponentPackage && row.id.contains(number));
     let package = packages.filter_map(|row| identity(&row.id)).min_by_key(|id| (!id.starts_with("Package_for_"), *id));
-    let listed = rows.iter().find(|row| !row.title.is_empty()).map_or(kb, |row| &*row.title);
+    // Only the name of this very update: removing the bundle that carried it need not help.
+    let own = rows
+        .iter()
+        .filter(|row| row.kb.as_deref().and_then(normalized_kb).as_deref() == Some(kb) || row.title.contains(kb));
+    let listed = own.map(|row| &*row.title).filter(|title| !title.is_empty()).min().unwrap_or(kb);
     let Some(generation) = generation else {
-        return by_hand(format!("Uninstall {kb}, which is listed as \"{listed}\"."));
+        return by_hand(format!("Uninstall {kb}, listed as \"{listed}\"."));
     };
     match (generation, package) {
         (OsGeneration::Windows2000 | OsGeneration::Server2003, _) => step(
@@ -86,7 +90,7 @@ fn uninstall(kb: &str, rows: &[&Update], generation: Option<OsGeneration>) -> St
             Some(format!("start /w pkgmgr /up:{package} /norestart")),
         ),
         (OsGeneration::Server2008, None) => by_hand(format!(
-            "Uninstall {kb}: in Control Panel open Programs and Features, View installed updates, and remove \"{listed}\". wusa /uninstall does not exist on Server 2008."
+            "Uninstall {kb}: in Control Panel open Programs and Features, View installed updates, and remove \"{listed}\" ({kb}). wusa /uninstall does not exist on Server 2008."
         )),
         (_, Some(package)) => step(
             format!("Uninstall {kb}."),
