@@ -77,7 +77,7 @@ pub(crate) fn verdict(entry: &BadUpdate, view: &View<'_>) -> Verdict {
             reason: format!("Cannot tell whether {kb} does harm here: {}.", words::list(&unread)),
         });
     }
-    Verdict::Harmful(Box::new(finding(entry, kb, &listed, &gaps, view)))
+    Verdict::Harmful(Box::new(finding(entry, &kb, &listed, &gaps, view)))
 }
 
 /// The number of the entry on this generation of the system.
@@ -159,7 +159,7 @@ fn fixed(entry: &BadUpdate, view: &View<'_>) -> (Answer, Option<String>) {
     (open, None)
 }
 
-fn finding(entry: &BadUpdate, kb: String, listed: &Listed<'_>, gaps: &BTreeSet<Gap>, view: &View<'_>) -> Finding {
+fn finding(entry: &BadUpdate, kb: &str, listed: &Listed<'_>, gaps: &BTreeSet<Gap>, view: &View<'_>) -> Finding {
     let certain = gaps.is_empty() && listed.firm && entry.grounding == Grounding::Verified;
     let title = format!("{kb} {}", if certain { &entry.harm } else { &entry.possible_harm });
     let mut evidence: Vec<Evidence> = listed.rows.iter().map(|row| listed_evidence(row)).collect();
@@ -169,13 +169,13 @@ fn finding(entry: &BadUpdate, kb: String, listed: &Listed<'_>, gaps: &BTreeSet<G
     let since = listed.rows.iter().filter_map(|row| row.installed_at).min();
     Finding {
         rule: entry.rule(),
-        subject: Subject::from([("kb".to_owned(), kb.clone())]),
+        subject: Subject::from([("kb".to_owned(), kb.to_owned())]),
         severity: if certain { entry.severity } else { entry.severity.min(Severity::Warning) },
         confidence: if certain { Confidence::Certain } else { Confidence::Possible },
         title,
-        cause: cause(entry, &kb, listed, gaps, view),
+        cause: cause(entry, kb, listed, gaps, view),
         evidence,
-        remedy: remedy::of_update(entry, &kb, &listed.rows, view),
+        remedy: remedy::of_update(entry, kb, &listed.rows, view),
         since,
         probability: None,
     }

@@ -44,13 +44,13 @@ fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, BadFacts> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|fault| {
         let path = fault.path().to_string();
-        bad_facts(path, &fault.into_inner())
+        bad_facts(&path, &fault.into_inner())
     })?;
-    deserializer.end().map_err(|error| bad_facts(".".to_owned(), &error))?;
+    deserializer.end().map_err(|error| bad_facts(".", &error))?;
     Ok(value)
 }
 
-fn bad_facts(path: String, error: &serde_json::Error) -> BadFacts {
+fn bad_facts(path: &str, error: &serde_json::Error) -> BadFacts {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
     let message = text.strip_suffix(&place).unwrap_or(&text);
@@ -58,7 +58,7 @@ fn bad_facts(path: String, error: &serde_json::Error) -> BadFacts {
     BadFacts {
         line: error.line(),
         column: error.column(),
-        path: Text::new(&path).into_string(),
+        path: Text::new(path).into_string(),
         message: Text::new(message).into_string(),
     }
 }

@@ -209,7 +209,9 @@ pub(crate) fn support(condition: &Condition, view: &View<'_>, found: &mut Vec<Ev
     match condition {
         Condition::All(parts) | Condition::Any(parts) => {
             let met = parts.iter().filter(|part| answer(part, view) != Answer::NotMet);
-            met.for_each(|part| support(part, view, found));
+            for part in met {
+                support(part, view, found);
+            }
         }
         _ if answer(condition, view) != Answer::Met => {}
         Condition::Product(wanted) => {
@@ -222,7 +224,9 @@ pub(crate) fn support(condition: &Condition, view: &View<'_>, found: &mut Vec<Ev
                 })
                 .collect();
             named.sort();
-            named.into_iter().for_each(|text| say(text, "product list"));
+            for text in named {
+                say(text, "product list");
+            }
         }
         Condition::Role(name) => say(format!("This server has the role {name}"), "roles and services"),
         Condition::Service(name) => say(format!("The service {name} exists and is not disabled"), "services"),
@@ -231,7 +235,10 @@ pub(crate) fn support(condition: &Condition, view: &View<'_>, found: &mut Vec<Ev
         Condition::DnsPoolReaches(port) => {
             say(format!("The DNS server's pool can take {port}, and no reservation keeps it out"), "port policy");
         }
-        Condition::Os(_) | Condition::Not(_) | Condition::BuildAtLeast(_) | Condition::DomainMember(_) => {}
-        Condition::Unobserved(_) => {}
+        Condition::Os(_)
+        | Condition::Not(_)
+        | Condition::BuildAtLeast(_)
+        | Condition::DomainMember(_)
+        | Condition::Unobserved(_) => {}
     }
 }

@@ -144,13 +144,12 @@ fn kbs_of(update: &Update) -> BTreeSet<String> {
     if let Some(kb) = update.kb.as_deref().and_then(normalized_kb) {
         return BTreeSet::from([kb]);
     }
-    let words = |text: &'static [char], source: &Text| -> Vec<String> {
-        source.split(text).filter(|word| word.len() > 2 && word[..].is_char_boundary(2)).filter_map(kb_word).collect()
-    };
-    const SEPARATORS: &[char] = &[' ', '_', '~', '(', ')', '-', '.', ',', '{', '}', '[', ']'];
-    words(SEPARATORS, &update.id).into_iter().chain(words(SEPARATORS, &update.title)).collect()
+    let words = update.id.split(is_separator).chain(update.title.split(is_separator));
+    // A bare number is no KB here: titles hold dates and versions.
+    let named = words.filter(|word| word.get(..2).is_some_and(|prefix| prefix.eq_ignore_ascii_case("KB")));
+    named.filter_map(normalized_kb).collect()
 }
 
-fn kb_word(word: &str) -> Option<String> {
-    word[..2].eq_ignore_ascii_case("KB").then(|| normalized_kb(word)).flatten()
+fn is_separator(c: char) -> bool {
+    !c.is_alphanumeric()
 }

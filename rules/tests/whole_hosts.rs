@@ -1,5 +1,7 @@
 //! Hosts too large for a case file, the reading of facts files, and the answers of `--explain`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its input must fail")]
+
 use rules::catalog::Catalog;
 use rules::check;
 use rules::facts::Facts;

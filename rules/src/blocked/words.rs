@@ -124,9 +124,12 @@ impl Story<'_> {
 
     fn no_time(&self) -> &'static str {
         let captured = self.view.host().is_some_and(|host| host.collected_by == CollectedBy::Capture);
-        match captured {
-            true => "A capture tells no bind times, so who was first cannot be said.",
-            false => "When it did is not known, so who was first cannot be said.",
+        match self.obstacle {
+            _ if captured => "A capture tells no bind times, so who was first cannot be said.",
+            Obstacle::Holder(holder) if self.exit == Exit::NeverStarted && holder.bound_at.is_some() => {
+                "The service did not try, so nothing says who would have been first."
+            }
+            _ => "When it bound the port is not known, so who was first cannot be said.",
         }
     }
 

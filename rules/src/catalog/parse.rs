@@ -191,7 +191,9 @@ fn condition_faults(condition: &Condition, faults: &mut Vec<String>) {
             if parts.is_empty() {
                 faults.push("`all` and `any` hold at least one condition".to_owned());
             }
-            parts.iter().for_each(|part| condition_faults(part, faults));
+            for part in parts {
+                condition_faults(part, faults);
+            }
         }
         Condition::Not(part) => condition_faults(part, faults),
         Condition::Product(product) => {

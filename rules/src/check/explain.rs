@@ -86,11 +86,12 @@ fn occupation(port: Port, view: &View<'_>) -> String {
     };
     if let Some(exclusion) = exclusions.filter(holds).min_by_key(|exclusion| (!exclusion.administered, exclusion.range))
     {
-        let kind = match exclusion.administered {
-            true => "reserved by an administrator, which keeps it free for who asks by number",
-            false => "reserved by Windows at run time, so binding it fails with 10013",
+        let kind = if exclusion.administered {
+            "reserved by an administrator, which keeps it free for who asks by number"
+        } else {
+            "reserved by Windows at run time, so binding it fails with 10013"
         };
-        text.push_str(&format!(" It lies in {}/{}: {kind}.", port.protocol, exclusion.range));
+        text = format!("{text} It lies in {}/{}: {kind}.", port.protocol, exclusion.range);
     }
     text
 }
