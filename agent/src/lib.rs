@@ -1,3 +1,8 @@
-//! The agent: collects facts of this host and streams them to the server.
+//! The agent: collects facts of this host and streams them to the server. Read in this order.
+//!
+//! It uses the facts and their changes of `rules`, never its judgement: rules run on the server only, so that bad content
+//! can never harm a monitored host.
 
 pub mod collect;
+
+pub mod stream;

@@ -1,0 +1,115 @@
+//! How long to wait before the next connection: so long that ten thousand agents do not come back at once.
+
+use std::time::Duration;
+
+/// Every duration that the stream goes by.
+#[derive(Clone, Debug)]
+pub struct Pacing {
+    /// The first retry comes within this; each further failure doubles it …
+    pub base: Duration,
+    /// … up to this.
+    pub cap: Duration,
+    /// A session that lived longer than `settled` ended because the server went away, for all agents at once: they come
+    /// back spread evenly over `spread`.
+    pub settled: Duration,
+    pub spread: Duration,
+    /// Longest silence of the agent; the server may change it.
+    pub heartbeat: Duration,
+    /// Bytes of reports that are kept for a server that is away.
+    pub queue_bytes: usize,
+}
+
+impl Default for Pacing {
+    fn default() -> Self {
+        Self {
+            base: Duration::from_secs(1),
+            cap: Duration::from_secs(300),
+            settled: Duration::from_secs(300),
+            spread: Duration::from_secs(30),
+            heartbeat: Duration::from_secs(60),
+            queue_bytes: 4 * 1024 * 1024,
+        }
+    }
+}
+
+/// How a connection ended, or why it was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Lost,
+    /// The server has too much to do.
+    Overloaded,
+    /// We ended it, to come back with a new certificate.
+    Renewed,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// `lived`: how long the session was open. `None`: there was none. `random`: uniform in 0 to 1.
+    pub(super) fn after(&mut self, ending: Ending, lived: Option<Duration>, random: f64, pacing: &Pacing) -> Duration {
+        if ending == Ending::Renewed {
+            return Duration::ZERO;
+        }
+        if lived.is_some_and(|lived| lived > pacing.settled) {
+            self.failures = 0;
+            return pacing.spread.mul_f64(random.clamp(0.0, 1.0));
+        }
+        // A session that outlived the wait before it was worth it.
+        if lived.is_some_and(|lived| lived >= self.window(pacing)) {
+            self.failures = 0;
+        }
+        let window = self.window(pacing);
+        self.failures = self.failures.saturating_add(1);
+        let window = if ending == Ending::Overloaded { window * 3 } else { window };
+        window.mul_f64(random.clamp(0.0, 1.0))
+    }
+
+    fn window(&self, pacing: &Pacing) -> Duration {
+        pacing.base.saturating_mul(2_u32.saturating_pow(self.failures.min(16))).min(pacing.cap)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Backoff, Ending, Pacing};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn waits_longer_after_each_failure_up_to_the_cap() {
+        let (mut backoff, pacing) = (Backoff::default(), Pacing::default());
+        let waits: Vec<_> = (0..11).map(|_| backoff.after(Ending::Lost, None, 1.0, &pacing).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+    }
+
+    #[test]
+    fn takes_any_part_of_the_window() {
+        let pacing = Pacing::default();
+        let wait = |random| Backoff { failures: 3 }.after(Ending::Lost, None, random, &pacing);
+        assert_eq!((wait(0.0), wait(0.5), wait(7.0)), (Duration::ZERO, 4 * SECOND, 8 * SECOND));
+    }
+
+    #[test]
+    fn spreads_the_fleet_after_a_long_session() {
+        let (mut backoff, pacing) = (Backoff { failures: 9 }, Pacing::default());
+        assert_eq!(backoff.after(Ending::Lost, Some(301 * SECOND), 0.5, &pacing), 15 * SECOND);
+        assert_eq!(backoff.after(Ending::Lost, None, 1.0, &pacing), SECOND);
+    }
+
+    #[test]
+    fn a_session_shorter_than_the_wait_before_it_is_a_failure() {
+        let pacing = Pacing::default();
+        let wait = |lived| Backoff { failures: 5 }.after(Ending::Lost, Some(lived), 1.0, &pacing);
+        assert_eq!((wait(31 * SECOND), wait(33 * SECOND)), (32 * SECOND, SECOND));
+    }
+
+    #[test]
+    fn an_overloaded_server_gets_three_times_as_long() {
+        assert_eq!(Backoff::default().after(Ending::Overloaded, None, 1.0, &Pacing::default()), 3 * SECOND);
+    }
+}
