@@ -1,8 +1,12 @@
-//! Where facts come from: a live Windows host. What its answers mean is told by pure files that are tested on any system.
+//! Where facts come from: a live Windows host, or a recording. What its answers mean is told by pure files that are tested on any system.
 
+#[cfg(not(windows))]
+mod elsewhere;
+pub mod live;
 pub mod netsh;
 pub mod port_values;
 pub mod reading;
+pub mod replay;
 pub mod roles;
 pub mod service_memory;
 pub mod update_entries;

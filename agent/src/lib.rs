@@ -6,3 +6,19 @@
 pub mod collect;
 
 pub mod stream;
+
+pub mod run;
+
+mod transport;
+
+mod tls;
+
+pub mod enroll;
+
+pub mod identity;
+
+pub mod token;
+
+pub mod cli;
+
+pub mod clock;

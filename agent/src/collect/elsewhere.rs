@@ -1,0 +1,28 @@
+//! Any system but Windows: there is nothing to read, and it says so instead of being empty.
+
+use chrono::{DateTime, Utc};
+use rules::facts::{Facts, SCHEMA, Section};
+use rules::text::Text;
+
+#[derive(Debug)]
+pub(super) struct Collector;
+
+impl Collector {
+    /// Nothing ever changes here.
+    pub(super) fn new(_on_change: impl Fn() + Send + 'static) -> Self {
+        Self
+    }
+
+    pub(super) fn look(&mut self, now: DateTime<Utc>) -> Facts {
+        let reason = Text::new("this agent reads Windows only");
+        Facts {
+            schema: SCHEMA.to_owned(),
+            collected_at: Some(now),
+            host: Section::Unknown(reason.clone()),
+            sockets: Section::Unknown(reason.clone()),
+            services: Section::Unknown(reason.clone()),
+            updates: Section::Unknown(reason.clone()),
+            port_policy: Section::Unknown(reason),
+        }
+    }
+}

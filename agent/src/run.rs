@@ -1,0 +1,236 @@
+//! Drives the stream: facts and messages in, messages out, certificates renewed on the way.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use proto::fleet::v1::server_message::Kind;
+use rules::facts::Facts;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::enroll::{EnrollFault, renew};
+use crate::identity::Identity;
+use crate::stream::{Ending, Input, Now, Output, Pacing, Stream};
+use crate::transport::{Event, Link};
+
+/// Where facts come from: a live host or a recorded one.
+#[derive(Debug)]
+pub struct Source {
+    /// Every observation. When it ends, the agent leaves as soon as the server acknowledged the last one.
+    pub facts: mpsc::Receiver<Facts>,
+    /// How often the server wants the host to be read.
+    pub collect_every: watch::Sender<Duration>,
+}
+
+/// Who speaks, and how patiently.
+#[derive(Debug)]
+pub struct Agent {
+    pub identity: Identity,
+    /// Where a renewed identity is kept.
+    pub state_dir: PathBuf,
+    pub pacing: Pacing,
+    /// Reads the wall clock.
+    pub clock: fn() -> DateTime<Utc>,
+}
+
+/// Why an agent stopped although nobody asked it to.
+#[derive(Debug, thiserror::Error)]
+pub enum Stopped {
+    #[error("this host was revoked at the server: nothing more is reported until it is enrolled again")]
+    Revoked,
+    #[error("the server does not renew this host's certificate: {0}; enroll it again")]
+    NotRenewed(EnrollFault),
+}
+
+/// Reports `source` until it ends and everything is acknowledged, or until `shutdown`.
+pub async fn run(agent: Agent, source: Source, shutdown: impl Future<Output = ()>) -> Result<(), Stopped> {
+    let stream = Stream::new(rand::random(), agent.pacing.clone());
+    let started = Instant::now();
+    let mut session = Session { identity: Arc::new(agent.identity.clone()), agent, stream, started, link: None };
+    tokio::select! {
+        () = shutdown => Ok(()),
+        stopped = session.report(source) => stopped,
+    }
+}
+
+struct Session {
+    agent: Agent,
+    identity: Arc<Identity>,
+    stream: Stream,
+    started: Instant,
+    link: Option<Link>,
+}
+
+/// What the session wakes up for.
+enum Wake {
+    Facts(Option<Facts>),
+    Link(Option<Event>),
+    Tick,
+    Renewed(Result<Identity, EnrollFault>),
+}
+
+impl Session {
+    async fn report(&mut self, mut source: Source) -> Result<(), Stopped> {
+        let mut renewal = Renewal::due(&self.identity, (self.agent.clock)());
+        let mut has_ended = false;
+        loop {
+            if has_ended && self.stream.is_settled() {
+                return Ok(());
+            }
+            let wakes_at = self.stream.wakes_at(self.started.elapsed()).map(|elapsed| self.started + elapsed);
+            let wake = tokio::select! {
+                facts = source.facts.recv(), if !has_ended => Wake::Facts(facts),
+                event = next(&mut self.link) => Wake::Link(event),
+                () = until(wakes_at) => Wake::Tick,
+                renewed = renewal.renewed(&self.identity) => Wake::Renewed(renewed),
+            };
+            let input = match wake {
+                Wake::Facts(Some(facts)) => Input::Facts(facts),
+                Wake::Facts(None) => {
+                    has_ended = true;
+                    continue;
+                }
+                Wake::Link(event) => self.hear(event),
+                Wake::Tick => Input::Tick,
+                Wake::Renewed(renewed) => match self.adopt(renewed, &mut renewal)? {
+                    Some(input) => input,
+                    None => continue,
+                },
+            };
+            self.step(input, &mut renewal, &source)?;
+        }
+    }
+
+    fn hear(&mut self, event: Option<Event>) -> Input {
+        let server = &self.identity.server;
+        match event {
+            Some(Event::Connected) => Input::Connected,
+            Some(Event::Message(message)) => {
+                if matches!(message, Kind::Welcome(_)) {
+                    info!("Connected to {}:{}", server.host, server.agents_port);
+                }
+                Input::Message(message)
+            }
+            Some(Event::Ended(ending, reason)) => {
+                warn!("Not connected to {}:{}: {reason}", server.host, server.agents_port);
+                self.link = None;
+                Input::Disconnected(ending)
+            }
+            None => {
+                self.link = None;
+                Input::Disconnected(Ending::Lost)
+            }
+        }
+    }
+
+    fn step(&mut self, input: Input, renewal: &mut Renewal, source: &Source) -> Result<(), Stopped> {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            for output in self.stream.step(self.now(), input) {
+                match output {
+                    Output::Connect if (self.agent.clock)() >= self.identity.valid().until => {
+                        // The server would refuse it; what it accepts is a renewal.
+                        warn!("This host's certificate ended at {} and is being renewed", self.identity.valid().until);
+                        inputs.push_back(Input::Disconnected(Ending::Lost));
+                    }
+                    Output::Connect => self.link = Some(Link::open(Arc::clone(&self.identity))),
+                    Output::Send(message) => {
+                        if let Some(link) = &self.link {
+                            link.send(message);
+                        }
+                    }
+                    Output::Disconnect => self.link = None,
+                    // A recorded host has nobody who listens.
+                    Output::CollectEvery(interval) => drop(source.collect_every.send(interval)),
+                    Output::Renew => renewal.start(&self.identity),
+                    Output::Stop => return Err(Stopped::Revoked),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a renewed identity and comes back with it.
+    fn adopt(
+        &mut self,
+        renewed: Result<Identity, EnrollFault>,
+        renewal: &mut Renewal,
+    ) -> Result<Option<Input>, Stopped> {
+        let identity = match renewed {
+            Ok(identity) => identity,
+            Err(fault @ EnrollFault::Refused { .. }) => return Err(Stopped::NotRenewed(fault)),
+            Err(fault) => {
+                warn!("The certificate could not be renewed and holds until {}: {fault}", self.identity.valid().until);
+                *renewal = Renewal::At(Instant::now() + self.agent.pacing.cap);
+                return Ok(None);
+            }
+        };
+        if let Err(error) = identity.save(&self.agent.state_dir) {
+            // The old one on disk still renews.
+            warn!("{error:#}");
+        }
+        info!("Renewed the certificate: it holds until {}", identity.valid().until);
+        self.identity = Arc::new(identity);
+        *renewal = Renewal::due(&self.identity, (self.agent.clock)());
+        self.link = None;
+        Ok(Some(Input::Disconnected(Ending::Renewed)))
+    }
+
+    fn now(&self) -> Now {
+        Now { elapsed: self.started.elapsed(), wall_clock: (self.agent.clock)(), random: rand::random() }
+    }
+}
+
+/// When the certificate is to be renewed, or that it is being. Waiting for it may be broken off and taken up again.
+enum Renewal {
+    At(Instant),
+    Running(JoinHandle<Result<Identity, EnrollFault>>),
+}
+
+impl Renewal {
+    fn due(identity: &Identity, now: DateTime<Utc>) -> Self {
+        let in_time = (identity.valid().renew_at() - now).to_std().unwrap_or_default();
+        Self::At(Instant::now() + in_time)
+    }
+
+    /// Now, unless it is running already.
+    fn start(&mut self, identity: &Arc<Identity>) {
+        if let Self::At(_) = self {
+            let identity = Arc::clone(identity);
+            *self = Self::Running(tokio::spawn(async move { renew(&identity).await }));
+        }
+    }
+
+    async fn renewed(&mut self, identity: &Arc<Identity>) -> Result<Identity, EnrollFault> {
+        loop {
+            match self {
+                Self::At(instant) => {
+                    tokio::time::sleep_until(*instant).await;
+                    self.start(identity);
+                }
+                Self::Running(task) => {
+                    return task.await.unwrap_or_else(|error| Err(EnrollFault::Failed(error.into())));
+                }
+            }
+        }
+    }
+}
+
+async fn next(link: &mut Option<Link>) -> Option<Event> {
+    match link {
+        Some(link) => link.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
