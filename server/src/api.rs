@@ -91,7 +91,9 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// The description of the API.
 pub fn document() -> utoipa::openapi::OpenApi {
-    documented().into_openapi()
+    let mut document = documented().into_openapi();
+    openapi::require_all_members(&mut document);
+    document
 }
 
 fn documented() -> OpenApiRouter<Shared> {

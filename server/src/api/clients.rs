@@ -55,7 +55,7 @@ pub struct ClientsQuery {
     path = "/clients",
     tag = "clients",
     params(ClientsQuery),
-    responses((status = 200, body = Page<Client>), (status = "default", response = Problem))
+    responses((status = 200, description = "A page of clients", body = Page<Client>), (status = "default", response = Problem))
 )]
 pub async fn list(
     caller: Caller,

@@ -116,7 +116,7 @@ pub struct DeliveriesQuery {
     path = "/deliveries",
     tag = "deliveries",
     params(DeliveriesQuery),
-    responses((status = 200, body = Page<Delivery>), (status = "default", response = Problem))
+    responses((status = 200, description = "A page of deliveries", body = Page<Delivery>), (status = "default", response = Problem))
 )]
 pub async fn list(
     caller: Caller,

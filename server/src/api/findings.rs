@@ -203,7 +203,7 @@ pub struct FindingsQuery {
     path = "/findings",
     tag = "findings",
     params(FindingsQuery),
-    responses((status = 200, body = Page<FindingSummary>), (status = "default", response = Problem))
+    responses((status = 200, description = "A page of findings", body = Page<FindingSummary>), (status = "default", response = Problem))
 )]
 pub async fn list(
     caller: Caller,
@@ -230,7 +230,7 @@ pub async fn list(
     path = "/findings/{id}",
     tag = "findings",
     params(("id" = Uuid, Path, description = "Id of the finding")),
-    responses((status = 200, body = Finding), (status = "default", response = Problem))
+    responses((status = 200, description = "The finding", body = Finding), (status = "default", response = Problem))
 )]
 pub async fn one(caller: Caller, State(app): State<Arc<App>>, Path(id): Path<Uuid>) -> Result<Json<Finding>, Problem> {
     let Some(detail) = read_findings::one(&caller.scope, &app.db, id).await? else {

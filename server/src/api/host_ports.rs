@@ -83,7 +83,7 @@ impl From<facts::SocketState> for SocketState {
     path = "/hosts/{id}/ports",
     tag = "hosts",
     params(("id" = i64, Path, description = "Id of the host")),
-    responses((status = 200, body = HostPorts), (status = "default", response = Problem))
+    responses((status = 200, description = "Its sockets", body = HostPorts), (status = "default", response = Problem))
 )]
 pub async fn list(
     caller: Caller,

@@ -123,7 +123,7 @@ pub enum StartMode {
     path = "/hosts/{id}/services",
     tag = "hosts",
     params(("id" = i64, Path, description = "Id of the host")),
-    responses((status = 200, body = HostServices), (status = "default", response = Problem))
+    responses((status = 200, description = "Its services", body = HostServices), (status = "default", response = Problem))
 )]
 pub async fn list(
     caller: Caller,

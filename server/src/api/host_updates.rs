@@ -112,7 +112,7 @@ impl From<facts::UpdateState> for UpdateState {
     path = "/hosts/{id}/updates",
     tag = "hosts",
     params(("id" = i64, Path, description = "Id of the host")),
-    responses((status = 200, body = HostUpdates), (status = "default", response = Problem))
+    responses((status = 200, description = "Its updates", body = HostUpdates), (status = "default", response = Problem))
 )]
 pub async fn list(
     caller: Caller,

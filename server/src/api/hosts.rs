@@ -132,7 +132,7 @@ pub struct HostsQuery {
     path = "/hosts",
     tag = "hosts",
     params(HostsQuery),
-    responses((status = 200, body = Page<HostSummary>), (status = "default", response = Problem))
+    responses((status = 200, description = "A page of hosts", body = Page<HostSummary>), (status = "default", response = Problem))
 )]
 pub async fn list(
     caller: Caller,
@@ -156,7 +156,7 @@ pub async fn list(
     path = "/hosts/{id}",
     tag = "hosts",
     params(("id" = i64, Path, description = "Id of the host")),
-    responses((status = 200, body = HostDetail), (status = "default", response = Problem))
+    responses((status = 200, description = "The host", body = HostDetail), (status = "default", response = Problem))
 )]
 pub async fn one(
     caller: Caller,

@@ -63,7 +63,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
     path = "/live",
     tag = "live",
     responses(
-        (status = 200, body = LiveHint, content_type = "text/event-stream"),
+        (status = 200, description = "Events, without end", body = LiveHint, content_type = "text/event-stream"),
         (status = "default", response = Problem)
     )
 )]

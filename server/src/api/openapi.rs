@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::schema::ArrayItems;
+use utoipa::openapi::{RefOr, Schema};
 use utoipa::{Modify, OpenApi};
 
 use crate::api;
@@ -53,6 +55,36 @@ impl Modify for Security {
     }
 }
 
+/// Schemas of bodies that callers send, and the one answer with a member that may be absent.
+const WITH_OPTIONAL_MEMBERS: &[&str] = &["SignInBody", "NewEndpointBody", "Problem"];
+
+/// Answers always hold all of their members, `null` where there is nothing to say; derived schemas leave those that
+/// can be `null` out of `required`.
+pub(super) fn require_all_members(document: &mut utoipa::openapi::OpenApi) {
+    let Some(components) = document.components.as_mut() else { return };
+    for (name, schema) in &mut components.schemas {
+        if !WITH_OPTIONAL_MEMBERS.contains(&name.as_str()) {
+            require_all(schema);
+        }
+    }
+}
+
+fn require_all(schema: &mut RefOr<Schema>) {
+    match schema {
+        RefOr::T(Schema::Object(object)) => {
+            object.required = object.properties.keys().cloned().collect();
+            object.properties.values_mut().for_each(require_all);
+        }
+        RefOr::T(Schema::AllOf(parts)) => parts.items.iter_mut().for_each(require_all),
+        RefOr::T(Schema::Array(array)) => {
+            if let ArrayItems::RefOrSchema(items) = &mut array.items {
+                require_all(items);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// The document as docs/openapi.json holds it: indented, one newline at its end.
 pub fn text() -> &'static str {
     static TEXT: OnceLock<String> = OnceLock::new();
@@ -64,7 +96,7 @@ pub fn text() -> &'static str {
     get,
     path = "/openapi.json",
     tag = "openapi",
-    responses((status = 200, body = Object), (status = "default", response = Problem))
+    responses((status = 200, description = "The document", body = Object), (status = "default", response = Problem))
 )]
 pub async fn get() -> Response {
     ([(CONTENT_TYPE, "application/json")], text()).into_response()

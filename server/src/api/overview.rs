@@ -121,7 +121,7 @@ pub struct FindingRef {
     get,
     path = "/overview",
     tag = "overview",
-    responses((status = 200, body = Overview), (status = "default", response = Problem))
+    responses((status = 200, description = "The overview", body = Overview), (status = "default", response = Problem))
 )]
 pub async fn get(caller: Caller, State(app): State<Arc<App>>) -> Result<Json<Overview>, Problem> {
     let scope = &caller.scope;

@@ -72,7 +72,7 @@ impl From<Caller> for Session {
     path = "/session",
     tag = "session",
     request_body = SignInBody,
-    responses((status = 200, body = Session), (status = "default", response = Problem)),
+    responses((status = 200, description = "Who is signed in", body = Session), (status = "default", response = Problem)),
     security(())
 )]
 pub async fn create(
@@ -109,7 +109,7 @@ pub async fn create(
     get,
     path = "/session",
     tag = "session",
-    responses((status = 200, body = Session), (status = "default", response = Problem))
+    responses((status = 200, description = "Who is signed in", body = Session), (status = "default", response = Problem))
 )]
 pub async fn get(caller: Caller) -> Json<Session> {
     Json(caller.into())

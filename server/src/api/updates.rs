@@ -155,7 +155,7 @@ pub struct UpdateQuery {
     path = "/updates",
     tag = "updates",
     params(UpdatesQuery),
-    responses((status = 200, body = Page<UpdateSummary>), (status = "default", response = Problem))
+    responses((status = 200, description = "A page of updates", body = Page<UpdateSummary>), (status = "default", response = Problem))
 )]
 pub async fn list(
     caller: Caller,
@@ -176,7 +176,7 @@ pub async fn list(
     path = "/updates/{kb}",
     tag = "updates",
     params(("kb" = String, Path, description = "Such as `KB948609`"), UpdateQuery),
-    responses((status = 200, body = UpdateDetail), (status = "default", response = Problem))
+    responses((status = 200, description = "The update", body = UpdateDetail), (status = "default", response = Problem))
 )]
 pub async fn one(
     caller: Caller,
