@@ -12,7 +12,7 @@ mod words;
 use chrono::TimeDelta;
 
 pub(crate) use exit::Exit;
-pub(crate) use holder::{Holder, claim_is_free};
+pub(crate) use holder::{Holder, claim_is_free, is_of, own_socket};
 
 use crate::catalog::{Claim, Grounding, Need};
 use crate::facts::{Exclusion, Section, Service, ServiceState, StartMode};

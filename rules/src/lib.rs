@@ -1,7 +1,7 @@
 //! Facts in, findings out. Pure: no files, no clock, no network, no randomness; the same input gives the same output.
 //!
 //! Read in this order: [`text`], [`ports`], [`facts`], [`delta`], [`finding`],
-//! [`catalog`], [`judge`], [`check`].
+//! [`catalog`], [`judge`], [`needs`], [`check`].
 
 pub mod text;
 
@@ -30,6 +30,8 @@ mod blocked;
 mod bad_update;
 
 mod remedy;
+
+pub mod needs;
 
 mod judge;
 pub use judge::judge;

@@ -42,7 +42,7 @@ impl<'a> Holder<'a> {
     pub(crate) fn foreign(service: &Service, claim: &Claim, view: &View<'a>) -> Option<Self> {
         let sockets =
             || view.sockets_on(claim.port).iter().copied().filter(|socket| overlaps(claim.binding, socket.address));
-        if sockets().any(|socket| socket.state != SocketState::Connected && is_own(service, claim, socket)) {
+        if own_socket(service, claim, view).is_some() {
             return None;
         }
         let foreign = || sockets().filter(|socket| !is_own(service, claim, socket));
@@ -122,6 +122,20 @@ fn order(socket: &Socket) -> (bool, Option<DateTime<Utc>>, Option<u32>, &Socket)
 /// Nobody is in the way of `claim`, and nobody holds it by itself.
 pub(crate) fn claim_is_free(claim: &Claim, view: &View<'_>) -> bool {
     !view.sockets_on(claim.port).iter().any(|socket| overlaps(claim.binding, socket.address))
+}
+
+/// The socket by which the service, its driver or one that shares the port has what it claims.
+pub(crate) fn own_socket<'a>(service: &Service, claim: &Claim, view: &View<'a>) -> Option<&'a Socket> {
+    let on_port = view.sockets_on(claim.port).iter().copied();
+    let bound = on_port.filter(|socket| socket.state != SocketState::Connected);
+    bound.filter(|socket| overlaps(claim.binding, socket.address)).find(|socket| is_own(service, claim, socket))
+}
+
+/// Whether `socket` is the service's, or of a process or program that is.
+pub(crate) fn is_of(service: &Service, socket: &Socket) -> bool {
+    has_service(socket, &service.name)
+        || (socket.services.is_empty()
+            && ((service.pid.is_some() && service.pid == socket.pid) || same_program(service, socket)))
 }
 
 fn pool_size(held: &Socket, view: &View<'_>) -> usize {
