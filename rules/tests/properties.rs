@@ -100,21 +100,25 @@ proptest! {
         // Nothing is left to change.
         prop_assert!(delta::diff(&state, &new).is_empty());
     }
+}
 
-    #[test]
-    fn what_is_unread_neither_opens_nor_resolves(facts in any_facts(), section in 0_usize..5) {
-        let before = judge(&facts, &CATALOG);
-        let after = judge(&without(&facts, section), &CATALOG);
-        let covered = |rule: &str, subject: &rules::finding::Subject| {
-            after.cannot_tell.iter().any(|cannot_tell| cannot_tell.covers(rule, subject))
-        };
-        for finding in &before.findings {
-            let kept = has(&after, &finding.rule, &finding.subject) || covered(&finding.rule, &finding.subject);
-            prop_assert!(kept, "{} {:?} was resolved by section {section}", finding.rule, finding.subject);
-        }
-        for finding in &after.findings {
-            let known = has(&before, &finding.rule, &finding.subject);
-            prop_assert!(known, "{} {:?} was opened by section {section}", finding.rule, finding.subject);
+#[test]
+fn what_is_unread_neither_opens_nor_resolves() {
+    for facts in RECORDED.iter() {
+        let before = judge(facts, &CATALOG);
+        for section in 0..5 {
+            let after = judge(&without(facts, section), &CATALOG);
+            let covered = |rule: &str, subject: &rules::finding::Subject| {
+                after.cannot_tell.iter().any(|cannot_tell| cannot_tell.covers(rule, subject))
+            };
+            for finding in &before.findings {
+                let kept = has(&after, &finding.rule, &finding.subject) || covered(&finding.rule, &finding.subject);
+                assert!(kept, "{} {:?} was resolved by section {section}", finding.rule, finding.subject);
+            }
+            for finding in &after.findings {
+                let known = has(&before, &finding.rule, &finding.subject);
+                assert!(known, "{} {:?} was opened by section {section}", finding.rule, finding.subject);
+            }
         }
     }
 }
