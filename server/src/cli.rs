@@ -25,6 +25,10 @@ pub mod enroll_token;
 
 pub mod host;
 
+pub mod endpoint;
+
+pub mod check;
+
 pub mod doctor;
 
 #[derive(Debug, Parser)]
@@ -54,6 +58,11 @@ pub enum Command {
     /// Monitored machines.
     #[command(subcommand)]
     Host(host::Action),
+    /// Where webhooks go.
+    #[command(subcommand)]
+    Endpoint(endpoint::Action),
+    /// Judges a facts file and prints what was found; ends with 5 when something was.
+    Check(check::Arguments),
     /// Prints the description of the API.
     Openapi,
     /// Examines this installation and says what is wrong with it.
@@ -119,6 +128,8 @@ async fn dispatch(place: Place, command: Command) -> anyhow::Result<ExitCode> {
         Command::Site(action) => site::run(place, action).await.map(success),
         Command::EnrollToken(action) => enroll_token::run(place, action).await.map(success),
         Command::Host(action) => host::run(place, action).await.map(success),
+        Command::Endpoint(action) => endpoint::run(place, action).await.map(success),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Doctor(arguments) => doctor::run(place, arguments).await,
     }
 }

@@ -56,6 +56,9 @@ pub struct Config {
     /// Networks of the proxies that speak HTTPS for us; only they may connect, and their X-Forwarded-For is believed.
     #[arg(long, env = "PORTREEVE_BEHIND_PROXY", value_delimiter = ',')]
     pub behind_proxy: Vec<IpNet>,
+    /// Where people reach the pages, such as https://portreeve.example; for links in webhooks. Default: --http.
+    #[arg(long, env = "PORTREEVE_PUBLIC_URL")]
+    pub public_url: Option<String>,
     /// Private networks to which webhooks may be sent.
     #[arg(long, env = "PORTREEVE_EGRESS_ALLOW", value_delimiter = ',')]
     pub egress_allow: Vec<IpNet>,

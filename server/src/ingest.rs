@@ -15,28 +15,23 @@ mod streams;
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use proto::fleet::v1::fleet_server::{Fleet, FleetServer};
 use proto::fleet::v1::{AgentMessage, ServerMessage};
 use proto::wire::MAX_MESSAGE;
-use rules::catalog::Catalog;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::{Code, Request, Response, Status, Streaming};
 
+use crate::app::App;
 use crate::clock;
 use crate::coded;
-use crate::db::Db;
 use crate::db::facts::Images;
 use crate::db::identity::{CertifiedHost, host_of_certificate};
 use crate::db::stream;
-use crate::identity::revocations::Revocations;
 use crate::ingest::session::Session;
 use crate::ingest::streams::Streams;
-use crate::listeners::AgentPeer;
-use crate::live::Bus;
+use crate::listeners::{AgentPeer, agents};
 
 /// Messages to an agent that wait for it to read; then its reports wait too.
 const OUTGOING: usize = 16;
@@ -44,37 +39,20 @@ const OUTGOING: usize = 16;
 /// What every stream shares.
 #[derive(Clone, Debug)]
 pub struct Ingest {
-    db: Db,
-    bus: Bus,
-    revocations: Arc<Revocations>,
-    catalog: Arc<ArcSwap<Catalog>>,
+    app: Arc<App>,
     /// Where operators reach the dashboard, without a slash at its end; for links in webhooks.
     public_url: Arc<str>,
-    stopping: CancellationToken,
     images: Images,
     streams: Streams,
 }
 
 impl Ingest {
-    pub fn new(
-        db: Db,
-        bus: Bus,
-        revocations: Arc<Revocations>,
-        catalog: Arc<ArcSwap<Catalog>>,
-        public_url: &str,
-        stopping: CancellationToken,
-    ) -> Self {
+    /// Before the listener of agents opens: begins by saying of every host that no stream is open, because a killed
+    /// server could not.
+    pub async fn start(app: Arc<App>, public_url: &str) -> sqlx::Result<Self> {
+        stream::close_all(&app.db).await?;
         let public_url = public_url.trim_end_matches('/').into();
-        Self {
-            db,
-            bus,
-            revocations,
-            catalog,
-            public_url,
-            stopping,
-            images: Images::default(),
-            streams: Streams::default(),
-        }
+        Ok(Self { app, public_url, images: Images::default(), streams: Streams::default() })
     }
 
     /// The service, for the listener of agents.
@@ -82,21 +60,19 @@ impl Ingest {
         Routes::new(FleetServer::new(self.clone()).max_decoding_message_size(MAX_MESSAGE))
     }
 
-    /// Until `stop`: writes when hosts were last seen. Begins by saying of every host that no stream is open, because
-    /// a killed server could not.
-    pub async fn keep_presence(&self) -> anyhow::Result<()> {
-        stream::close_all(&self.db).await?;
-        self.streams.clone().flush(self.db.clone(), self.stopping.clone()).await;
-        Ok(())
+    /// Writes when hosts were last seen, until the server stops.
+    pub async fn keep_presence(self) {
+        self.streams.flush(&self.app.db, &self.app.stopping).await;
     }
 
     /// Whom the certificate speaks for.
     async fn certified(&self, peer: &AgentPeer) -> Result<CertifiedHost, Status> {
-        let host = host_of_certificate(&self.db, &peer.serial.0).await.map_err(|error| coded::unavailable(&error))?;
+        let host =
+            host_of_certificate(&self.app.db, &peer.serial.0).await.map_err(|error| coded::unavailable(&error))?;
         let unknown = || coded::status(Code::Unauthenticated, "certificate.unknown", "this certificate is not ours");
         let host = host.ok_or_else(unknown)?;
-        if host.revoked_at.is_some() || self.revocations.is_revoked(&peer.serial) {
-            return Err(session::revoked());
+        if host.revoked_at.is_some() || self.app.identity.revocations.is_revoked(&peer.serial) {
+            return Err(agents::revoked());
         }
         Ok(host)
     }

@@ -9,12 +9,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::{
+    alerts::{egress::Egress, worker::Worker},
     api,
     app::App,
     cli::open::Opened,
     clock,
     config::{Config, Place},
     identity::enrollment::Enrollment,
+    ingest::Ingest,
     lifecycle::Lifecycle,
     listeners::{Bound, agents, enroll, http, tls},
     live::Bus,
@@ -89,8 +91,19 @@ async fn serve(
         Ok(())
     });
     let revocations = Arc::clone(&app.identity.revocations);
-    let fleet = tonic::service::Routes::default();
-    lifecycle.spawn("agents", agents::serve(bound.agents, agents_tls, fleet, revocations, stop()));
+    let ingest = Ingest::start(Arc::clone(&app), app.config.public_url.as_deref().unwrap_or(&url)).await?;
+    lifecycle.spawn("agents", agents::serve(bound.agents, agents_tls, ingest.routes(), revocations, stop()));
+    lifecycle.spawn("presence", async move {
+        ingest.keep_presence().await;
+        Ok(())
+    });
+    let egress = Egress::new(&app.config.egress_allow)?;
+    let worker = Worker::new(app.db.clone(), app.bus.clone(), app.sealer.clone(), egress);
+    let worker_stop = stop();
+    lifecycle.spawn("deliveries", async move {
+        worker.run(worker_stop).await;
+        Ok(())
+    });
     let enrollment = Enrollment::new(Arc::clone(&app));
     lifecycle.spawn("enroll", enroll::serve(bound.enroll, enroll_tls, enrollment, stop()));
     lifecycle.spawn("http", http::serve(bound.http, api::router(Arc::clone(&app)), stop()));

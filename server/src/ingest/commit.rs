@@ -81,8 +81,8 @@ impl Ingest {
     ) -> Result<(), CommitFault> {
         let (client_id, host_id) = (session.client_id, session.host_id);
         let paths = applied.rows.sockets_new.iter().filter_map(|(_, socket)| socket.image.as_deref());
-        let images = self.images.ids(&self.db, paths).await?;
-        let mut transaction = self.db.begin(&Scope::of(client_id)).await?;
+        let images = self.images.ids(&self.app.db, paths).await?;
+        let mut transaction = self.app.db.begin(&Scope::of(client_id)).await?;
         if !stream::advance(&mut transaction, session, &applied.step, now).await? {
             return Err(CommitFault::Fenced);
         }
@@ -109,7 +109,7 @@ impl Ingest {
         now: DateTime<Utc>,
     ) -> Result<(), CommitFault> {
         let (client_id, host_id) = (session.client_id, session.host_id);
-        let mut transaction = self.db.begin(&Scope::of(client_id)).await?;
+        let mut transaction = self.app.db.begin(&Scope::of(client_id)).await?;
         if !stream::advance(&mut transaction, session, &refused.step, now).await? {
             return Err(CommitFault::Fenced);
         }
@@ -140,7 +140,7 @@ impl Ingest {
 
     fn hint(&self, session: &Session, outcome: &Outcome) {
         let client_id = session.client_id;
-        let publish = |kind, id| self.bus.publish(Hint { client_id, kind, id });
+        let publish = |kind, id| self.app.bus.publish(Hint { client_id, kind, id });
         publish(HintKind::Host, session.host_id.to_string());
         for change in &outcome.changes {
             let transition = change.transition.as_str();

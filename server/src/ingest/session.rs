@@ -31,7 +31,7 @@ use crate::ingest::Ingest;
 use crate::ingest::commit::{Applied, CommitFault, Judged, Refused};
 use crate::ingest::opening::{self, Greeting, Opened};
 use crate::ingest::state::HostState;
-use crate::listeners::AgentPeer;
+use crate::listeners::{AgentPeer, agents};
 
 /// An agent with nothing to say says so this often.
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -51,12 +51,6 @@ pub(super) struct Session {
     host: CertifiedHost,
     peer: AgentPeer,
     clock: Clock,
-}
-
-/// What an agent is told when its identity was revoked.
-pub(super) fn revoked() -> Status {
-    let text = "this host's identity was revoked; enroll it again";
-    coded::status(Code::PermissionDenied, "certificate.revoked", text)
 }
 
 fn refused(kind: Code, code: &'static str, text: impl Into<String>) -> Status {
@@ -85,18 +79,18 @@ impl Session {
         let newer = self.ingest.streams.enter(key, session_id);
         let end = tokio::select! {
             biased;
-            () = self.ingest.revocations.revoked(&self.peer.serial) => {
+            () = self.ingest.app.identity.revocations.revoked(&self.peer.serial) => {
                 let _ = outgoing.send(message(Answer::Revoked(Revoked {}))).await;
-                Err(revoked())
+                Err(agents::revoked())
             }
-            () = self.ingest.stopping.cancelled() => {
+            () = self.ingest.app.stopping.cancelled() => {
                 Err(coded::status(Code::Unavailable, "server.stopping", "the server stops; come back soon"))
             }
             () = newer.cancelled() => Err(fenced()),
             end = self.converse(session_id, incoming, &outgoing) => end,
         };
         self.ingest.streams.leave(key, session_id);
-        if let Err(error) = stream::close(&self.ingest.db, key, session_id, (self.clock)()).await {
+        if let Err(error) = stream::close(&self.ingest.app.db, key, session_id, (self.clock)()).await {
             warn!(%error, host.id = key.1, "Could not note that a stream has ended");
         }
         if let Err(status) = end {
@@ -187,7 +181,7 @@ impl<'a> Talk<'a> {
         let greeting =
             Greeting::read(hello).map_err(|fault| refused(Code::InvalidArgument, "stream.hello-malformed", fault))?;
         let host = (session.host.client_id, session.host.host_id);
-        let opened = opening::open(&session.ingest.db, host, &greeting, session_id, (session.clock)()).await;
+        let opened = opening::open(&session.ingest.app.db, host, &greeting, session_id, (session.clock)()).await;
         let Opened { session: cursor, cursor: stored, clock, held, send_full, is_fork } =
             opened.map_err(|error| store_unavailable(&error))?;
         if is_fork {
@@ -274,7 +268,7 @@ impl<'a> Talk<'a> {
                 return self.quarantine(seq, fault.code(), &fault.to_string(), &sections).await;
             }
         };
-        let judgement = rules::judge(state.facts(), &self.session.ingest.catalog.load());
+        let judgement = rules::judge(state.facts(), &self.session.ingest.app.catalog.load());
         let gaps = report.gap.map_or(0, |gap| (gap.to_seq.saturating_add(1)).saturating_sub(gap.from_seq));
         let step = Step {
             gaps: i64::try_from(gaps).unwrap_or(i64::MAX).min(MAX_COUNTED),
@@ -315,7 +309,7 @@ impl<'a> Talk<'a> {
         let mut state = self.take_state().await?;
         let reason = Text::new(&format!("the last report was rejected ({code})"));
         state.reject(sections, &reason);
-        let judgement = rules::judge(state.facts(), &self.session.ingest.catalog.load());
+        let judgement = rules::judge(state.facts(), &self.session.ingest.app.catalog.load());
         let detail = Text::new(detail);
         let refused = Refused {
             step: Step { quarantined: 1, ..self.step(seq) },
@@ -391,7 +385,7 @@ impl<'a> Talk<'a> {
         }
         let (client_id, host_id) = (self.cursor.client_id, self.cursor.host_id);
         let load = async {
-            let mut transaction = self.session.ingest.db.begin(&Scope::of(client_id)).await?;
+            let mut transaction = self.session.ingest.app.db.begin(&Scope::of(client_id)).await?;
             let state = facts::load(&mut transaction, client_id, host_id).await?;
             transaction.commit().await?;
             Ok(state)

@@ -53,10 +53,10 @@ impl Streams {
     }
 
     /// Writes what was gathered, again and again, until `stop` and once after it.
-    pub(super) async fn flush(self, db: Db, stop: CancellationToken) {
+    pub(super) async fn flush(&self, db: &Db, stop: &CancellationToken) {
         loop {
             let stopped = stop.run_until_cancelled(tokio::time::sleep(FLUSH)).await.is_none();
-            self.flush_once(&db).await;
+            self.flush_once(db).await;
             if stopped {
                 return;
             }
