@@ -50,6 +50,23 @@ impl WinePrefix {
         Ok(())
     }
 
+    /// Adds a service that the next boot starts; services start in the order of their names. A boot happens when a program
+    /// starts and no other runs, and lasts until the last one ends: keep one alive.
+    pub fn install_service(&self, name: &str, program: &Path, arguments: &str) -> anyhow::Result<()> {
+        let command = format!("{} {arguments}", windows_path(program)).replace('\\', r"\\");
+        self.seed(&format!(
+            r#"
+[HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Services\{name}]
+"DisplayName"="{name}"
+"ErrorControl"=dword:00000001
+"ImagePath"="{command}"
+"ObjectName"="LocalSystem"
+"Start"=dword:00000002
+"Type"=dword:00000010
+"#
+        ))
+    }
+
     /// Runs a program to its end.
     pub fn run(&self, program: &Path, arguments: &[&str]) -> anyhow::Result<Output> {
         let output = command(WINE, self.folder.path()).arg(program).args(arguments).stdin(Stdio::null()).output();

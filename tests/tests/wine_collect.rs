@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rules::facts::{Facts, Section, Service, ServiceState, Socket, StartMode, UpdateSource, UpdateState};
 use rules::ports::{Port, Protocol};
-use tests::wine::{WinePrefix, agent_exe, example_exe};
+use tests::wine::{Program, WinePrefix, agent_exe, example_exe};
 
 /// The two updates that the first incident was about, as their lists hold them, and an Exchange Server 2007 SP1.
 const PACKAGE: &str = r#"
@@ -90,6 +90,7 @@ fn reads_sockets_with_their_owner() {
 #[test]
 fn reads_services_with_state_and_configuration() {
     let prefix = WinePrefix::new().unwrap();
+    let _running = stay_awake(&prefix);
     let services = wait_until(&prefix, |services| service(services, "Eventlog").state == ServiceState::Running);
     let running = service(&services, "Eventlog");
     assert!(running.pid.is_some());
@@ -103,6 +104,32 @@ fn reads_services_with_state_and_configuration() {
     assert_eq!(spooler.account.as_deref(), Some("LocalSystem"));
     // Wine cannot tell: error 124.
     assert_eq!((spooler.delayed, spooler.trigger_start), (None, None));
+}
+
+/// The second incident: after a restart the DNS server has the port of IAS, which stops and says why.
+#[test]
+fn sees_who_took_the_port_of_a_service() {
+    let prefix = WinePrefix::new().unwrap();
+    let (port, _) = free_ports();
+    let program = example_exe("port_service").unwrap();
+    for name in ["DNS", "IAS"] {
+        prefix.install_service(name, &program, &format!("{name} {port}")).unwrap();
+    }
+    prefix.kill();
+
+    let _running = stay_awake(&prefix);
+    let services = wait_until(&prefix, |services| service(services, "IAS").exit_code == Some(1066));
+    let (holder, victim) = (service(&services, "DNS"), service(&services, "IAS"));
+    assert_eq!(holder.state, ServiceState::Running);
+    assert_eq!((victim.state, victim.pid), (ServiceState::Stopped, None));
+    assert_eq!((victim.start, victim.service_exit_code), (Some(StartMode::Auto), Some(10048)));
+
+    let facts = collect(&prefix);
+    let sockets = known(facts.sockets);
+    let socket = find(&sockets, port);
+    assert_eq!((socket.pid, socket.process()), (holder.pid, Some("port_service.exe")));
+    assert_eq!(socket.services, ["DNS"]);
+    assert_eq!(known(known(facts.host).roles), ["dns-server", "nps"]);
 }
 
 #[test]
@@ -193,6 +220,13 @@ fn sees_updates_come_and_go() {
     follower.wait_for_line(|line| line.starts_with("known") && line.contains("Package_for_KB948609~")).unwrap();
     prefix.seed(&PACKAGE.replacen("[HKEY", "[-HKEY", 1)).unwrap();
     follower.wait_for_line(|line| line == "known []").unwrap();
+}
+
+/// A program that only waits: without one, the prefix would go down after each look.
+fn stay_awake(prefix: &WinePrefix) -> Program {
+    let program = prefix.spawn(&example_exe("hold_port").unwrap(), &[]).unwrap();
+    program.wait_for_line(|line| line == "holding").unwrap();
+    program
 }
 
 /// The services, once they are as a Windows is some seconds after its start.
