@@ -33,4 +33,6 @@ pub mod people;
 
 pub mod api;
 
+pub mod demo;
+
 pub mod cli;

@@ -1,0 +1,99 @@
+//! The demonstration fleet: hosts as files ([`description`]), turned into facts ([`expand`]), played through the real
+//! enrollment and the real stream by the agent's own library ([`player`]) in the installation that [`stage`] sets up.
+//!
+//! Invariant: nothing here reaches around a door. What the pages show of it came over the stream and was judged by the
+//! rules, as everything else.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use portreeve_agent::identity::Server;
+use serde::de::DeserializeOwned;
+
+use crate::app::App;
+use crate::clock;
+use crate::lifecycle::Lifecycle;
+use description::{Host, Scene, ServiceEntry, System};
+
+pub mod description;
+
+pub mod expand;
+
+pub mod player;
+
+pub mod stage;
+
+const SERVICES: &str = include_str!("demo/systems/services.toml");
+const SYSTEMS: &str = include_str!("demo/systems/systems.toml");
+const SCENES: [(&str, &str); 3] = [
+    ("nt5", include_str!("demo/systems/nt5.toml")),
+    ("nt6", include_str!("demo/systems/nt6.toml")),
+    ("nt10", include_str!("demo/systems/nt10.toml")),
+];
+const HOSTS: [(&str, &str); 15] = [
+    ("dc1.toml", include_str!("demo/hosts/dc1.toml")),
+    ("dc2.toml", include_str!("demo/hosts/dc2.toml")),
+    ("fs1.toml", include_str!("demo/hosts/fs1.toml")),
+    ("mail1.toml", include_str!("demo/hosts/mail1.toml")),
+    ("bes1.toml", include_str!("demo/hosts/bes1.toml")),
+    ("sbs1.toml", include_str!("demo/hosts/sbs1.toml")),
+    ("radius1.toml", include_str!("demo/hosts/radius1.toml")),
+    ("mail3.toml", include_str!("demo/hosts/mail3.toml")),
+    ("erp1.toml", include_str!("demo/hosts/erp1.toml")),
+    ("dc3.toml", include_str!("demo/hosts/dc3.toml")),
+    ("rds1.toml", include_str!("demo/hosts/rds1.toml")),
+    ("sql1.toml", include_str!("demo/hosts/sql1.toml")),
+    ("web1.toml", include_str!("demo/hosts/web1.toml")),
+    ("hv1.toml", include_str!("demo/hosts/hv1.toml")),
+    ("fs2.toml", include_str!("demo/hosts/fs2.toml")),
+];
+
+/// Sets the stage and lets the fleet play until the server stops. Gives the lines that tell how to sign in.
+pub async fn start(app: &Arc<App>, data_dir: &Path, lifecycle: &mut Lifecycle) -> anyhow::Result<Vec<String>> {
+    let now = clock::now();
+    let players = stage::players(app, actors()?, data_dir, now).await?;
+    let sign_in = stage::sign_in(app, data_dir, now).await?;
+    let config = &app.config;
+    let ip = config.enroll.ip();
+    let server = Server {
+        host: if ip.is_unspecified() { Ipv4Addr::LOCALHOST.to_string() } else { ip.to_string() },
+        enroll_port: config.enroll.port(),
+        agents_port: config.agents.port(),
+    };
+    lifecycle.spawn("demonstration", player::play_all(players, server, app.stopping.clone()));
+    Ok(sign_in)
+}
+
+/// A host with all that its facts are made from.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    host: Host,
+    system: System,
+    /// What every host of that system shows.
+    system_scene: Scene,
+    services: Arc<BTreeMap<String, ServiceEntry>>,
+}
+
+/// Reads the files that are built into the program.
+fn actors() -> anyhow::Result<Vec<Actor>> {
+    let systems: BTreeMap<String, System> = read("systems.toml", SYSTEMS)?;
+    let services = Arc::new(read("services.toml", SERVICES)?);
+    let actor = |(name, text): &(&str, &str)| -> anyhow::Result<Actor> {
+        let host: Host = read(name, text)?;
+        let system = systems.get(&host.system).with_context(|| format!("{name}: no system {}", host.system))?;
+        let scene = SCENES.iter().find(|(scene, _)| *scene == system.scene);
+        let (scene, text) = scene.with_context(|| format!("{}: no scene {}", host.system, system.scene))?;
+        Ok(Actor { system_scene: read(scene, text)?, system: system.clone(), services: Arc::clone(&services), host })
+    };
+    HOSTS.iter().map(actor).collect()
+}
+
+fn read<T: DeserializeOwned>(name: &str, text: &str) -> anyhow::Result<T> {
+    toml::from_str(text).with_context(|| format!("file {name} of the demonstration fleet"))
+}
+
+#[cfg(test)]
+mod tests;
