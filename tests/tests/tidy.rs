@@ -230,6 +230,30 @@ fn links_between_documents_lead_somewhere() {
     });
 }
 
+/// Whoever meets a code looks it up; a code that is gone from the program must go from the page.
+#[test]
+fn every_error_code_is_documented() {
+    let tree = tree();
+    let page = tree.file("docs/errors.md");
+    let documented: BTreeSet<_> = page.text.split('`').skip(1).step_by(2).filter(|text| is_code(text)).collect();
+    let server = tree.under("server/src").code(&["rs"]);
+    let spoken: BTreeSet<_> =
+        server.0.iter().flat_map(|file| file.text.split('"')).filter(|text| is_code(text)).collect();
+    let missing: Vec<_> = spoken.difference(&documented).collect();
+    let stale: Vec<_> = documented.difference(&spoken).collect();
+    assert!(missing.is_empty() && stale.is_empty(), "docs/errors.md lacks {missing:?} and names {stale:?} for nothing");
+}
+
+/// `report.out-of-order` is an error code, `master.key` is none.
+fn is_code(text: &str) -> bool {
+    const KINDS: [&str; 13] = [
+        "access", "certificate", "client", "egress", "endpoint", "report", "request", "resource", "server", "session",
+        "store", "stream", "token",
+    ];
+    let Some((kind, rest)) = text.split_once('.') else { return false };
+    KINDS.contains(&kind) && !rest.is_empty() && rest.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+}
+
 /// A decision that takes longer to read is two decisions.
 #[test]
 fn decisions_fit_on_a_page() {
