@@ -44,6 +44,8 @@ pub struct Cli {
 pub enum Command {
     /// Runs the server until it is told to stop.
     Run(run::Arguments),
+    /// Runs the server with a demonstration fleet: invented hosts that report as real ones do.
+    Demo(run::Arguments),
     /// Brings the database to the shape that this version needs.
     Migrate,
     /// Customers of the MSP.
@@ -118,7 +120,8 @@ pub fn main() -> ExitCode {
 
 async fn dispatch(place: Place, command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Run(arguments) => run::run(place, arguments).await.map(success),
+        Command::Run(arguments) => run::run(place, arguments, run::Fleet::Real).await.map(success),
+        Command::Demo(arguments) => run::run(place, arguments, run::Fleet::Demonstration).await.map(success),
         Command::Migrate => migrate::run(place).await.map(success),
         Command::Openapi => {
             std::io::stdout().write_all(api::openapi::text().as_bytes())?;

@@ -15,6 +15,7 @@ use crate::{
     cli::open::Opened,
     clock,
     config::{Config, Place},
+    demo,
     identity::enrollment::Enrollment,
     ingest::Ingest,
     lifecycle::Lifecycle,
@@ -29,7 +30,16 @@ pub struct Arguments {
     pub config: Config,
 }
 
-pub async fn run(place: Place, arguments: Arguments) -> anyhow::Result<()> {
+/// Whose hosts the pages show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fleet {
+    /// Those that enroll.
+    Real,
+    /// Invented ones as well, played by this process through the same doors.
+    Demonstration,
+}
+
+pub async fn run(place: Place, arguments: Arguments, fleet: Fleet) -> anyhow::Result<()> {
     let config = arguments.config;
     let stopping = CancellationToken::new();
     let mut lifecycle = Lifecycle::new(stopping.clone())?;
@@ -37,7 +47,7 @@ pub async fn run(place: Place, arguments: Arguments) -> anyhow::Result<()> {
     let bound = Bound::bind(&config).await?;
     let mut opened = Opened::own(&place).await?;
     let cluster = opened.cluster.take().map(Arc::new);
-    let served = serve(&opened, cluster.clone(), config, bound, stopping, &mut lifecycle).await;
+    let served = serve(&opened, cluster.clone(), config, bound, stopping, fleet, &mut lifecycle).await;
     let outcome = match served {
         Ok(()) => lifecycle.run().await,
         Err(error) => {
@@ -59,6 +69,7 @@ async fn serve(
     config: Config,
     bound: Bound,
     stopping: CancellationToken,
+    fleet: Fleet,
     lifecycle: &mut Lifecycle,
 ) -> anyhow::Result<()> {
     let now = clock::now();
@@ -109,8 +120,15 @@ async fn serve(
     lifecycle.spawn("http", http::serve(bound.http, api::router(Arc::clone(&app)), stop()));
 
     info!(agents = %app.config.agents, enroll = %app.config.enroll, "Listening for agents");
-    // The last line of the start, on standard output: scripts wait for it.
+    let sign_in = match fleet {
+        Fleet::Real => Vec::new(),
+        Fleet::Demonstration => demo::start(&app, &opened.data_dir, lifecycle).await?,
+    };
     let mut out = std::io::stdout().lock();
+    for line in sign_in {
+        writeln!(out, "{line}")?;
+    }
+    // The last line of the start, on standard output: scripts wait for it.
     writeln!(out, "Portreeve is ready: {url}")?;
     out.flush()?;
     Ok(())

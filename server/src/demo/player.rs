@@ -22,6 +22,8 @@ use crate::clock;
 /// Between two attempts to enroll.
 const ENROLL_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
+const RECONNECT_WITHIN: Duration = Duration::from_secs(5);
+
 /// A host that is about to play.
 #[derive(Debug)]
 pub struct Player {
@@ -74,7 +76,9 @@ async fn play(player: Player, server: Server, stop: CancellationToken) -> anyhow
 
     let (sender, facts) = mpsc::channel(1);
     let (collect_every, _) = watch::channel(Duration::ZERO);
-    let agent = Agent { identity, state_dir: player.folder, pacing: Pacing::default(), clock: clock::now };
+    // It is on the same machine: there is no crowd to spread.
+    let pacing = Pacing { cap: RECONNECT_WITHIN, spread: RECONNECT_WITHIN, ..Pacing::default() };
+    let agent = Agent { identity, state_dir: player.folder, pacing, clock: clock::now };
     tokio::select! {
         ended = run::run(agent, Source { facts, collect_every }, stop.cancelled()) => Ok(ended?),
         () = tell(&player.actor, sender) => Ok(()),
