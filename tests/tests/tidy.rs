@@ -247,8 +247,19 @@ fn every_error_code_is_documented() {
 /// `report.out-of-order` is an error code, `master.key` is none.
 fn is_code(text: &str) -> bool {
     const KINDS: [&str; 13] = [
-        "access", "certificate", "client", "egress", "endpoint", "report", "request", "resource", "server", "session",
-        "store", "stream", "token",
+        "access",
+        "certificate",
+        "client",
+        "egress",
+        "endpoint",
+        "report",
+        "request",
+        "resource",
+        "server",
+        "session",
+        "store",
+        "stream",
+        "token",
     ];
     let Some((kind, rest)) = text.split_once('.') else { return false };
     KINDS.contains(&kind) && !rest.is_empty() && rest.chars().all(|c| c.is_ascii_lowercase() || c == '-')
