@@ -1,7 +1,7 @@
 // What is wrong with a page, whatever page it is.
 
-import { createRequire } from "node:module";
 import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
@@ -12,7 +12,9 @@ export async function checkAccessibility(page) {
   await page.evaluate(axe);
   const { violations } = await page.evaluate((tags) => window.axe.run(document, { runOnly: tags }), TAGS);
   return violations.map(({ id, help, nodes: places }) => {
-    const where = places.slice(0, 3).map((place) => `${place.target.join(" ")}: ${place.any[0]?.message ?? ""}`);
+    const where = places
+      .slice(0, 3)
+      .map((place) => `${place.target.join(" ")}: ${place.any[0]?.message ?? ""}`);
     return `axe ${id}: ${help} (${places.length}): ${where.join("; ")}`;
   });
 }

@@ -13,7 +13,12 @@ export async function signIn(browser, url, { name, password }, { screenshots, fa
     faults.push(...(await checkAccessibility(page)).map((fault) => `sign-in (${colorScheme}): ${fault}`));
     await page.screenshot({ path: `${screenshots}/sign-in-${colorScheme}.png` });
     // The refused request for the session is the one error that belongs here.
-    faults.push(...seen.take().filter((fault) => !/status of 401/.test(fault)).map((fault) => `sign-in: ${fault}`));
+    faults.push(
+      ...seen
+        .take()
+        .filter((fault) => !/status of 401/.test(fault))
+        .map((fault) => `sign-in: ${fault}`),
+    );
     if (colorScheme === "dark") {
       await context.close();
       continue;
@@ -22,7 +27,10 @@ export async function signIn(browser, url, { name, password }, { screenshots, fa
     await page.getByLabel("Name").fill(name);
     await page.getByLabel("Password", { exact: true }).fill("wrong");
     await page.getByRole("button", { name: "Sign in" }).click();
-    await page.getByRole("alert").getByText("The name or the password is wrong").waitFor({ timeout: deadline });
+    await page
+      .getByRole("alert")
+      .getByText("The name or the password is wrong")
+      .waitFor({ timeout: deadline });
     seen.take();
 
     await page.getByLabel("Password", { exact: true }).fill(password);
@@ -57,20 +65,29 @@ export async function findPages(signedIn, url) {
   const pages = [
     { name: "overview", path: "/", ready: region("Worst findings") },
     { name: "findings", path: "/findings", ready: heading("Findings") },
-    { name: "findings-none", path: "/findings?q=nothing-is-called-this", ready: { role: "link", name: "Show all open findings" } },
+    {
+      name: "findings-none",
+      path: "/findings?q=nothing-is-called-this",
+      ready: { role: "link", name: "Show all open findings" },
+    },
     { name: "findings-all", path: "/findings?state=all&severity=critical", ready: heading("Findings") },
     { name: "hosts", path: "/hosts", ready: region("Hosts") },
     { name: "updates", path: "/updates", ready: heading("Updates") },
     { name: "not-found", path: "/no-such-page", ready: { role: "link", name: "Go to the overview" } },
   ];
   if (port) pages.push({ name: "finding-port", path: `/findings/${port.id}`, ready: region("Do this") });
-  if (update) pages.push({ name: "finding-update", path: `/findings/${update.id}`, ready: region("Do this") });
+  if (update)
+    pages.push({ name: "finding-update", path: `/findings/${update.id}`, ready: region("Do this") });
   if (host) {
     const at = `/hosts/${host.id}`;
     pages.push(
       { name: "host-services", path: at, ready: region("Services") },
       { name: "host-ports", path: `${at}?tab=ports`, ready: region("Ports") },
-      { name: "host-updates", path: `${at}?tab=updates`, ready: { role: "searchbox", name: "Search updates" } },
+      {
+        name: "host-updates",
+        path: `${at}?tab=updates`,
+        ready: { role: "searchbox", name: "Search updates" },
+      },
       { name: "host-findings", path: `${at}?tab=findings`, ready: heading(host.name) },
       { name: "host-facts", path: `${at}?tab=facts`, ready: region("Port policy") },
     );

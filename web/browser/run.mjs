@@ -48,7 +48,11 @@ try {
     faults,
     deadline: DEADLINE_MS,
   });
-  await checkLive(browser, signedIn, url, { change: process.env.PORTREEVE_CHANGE, faults, deadline: DEADLINE_MS });
+  await checkLive(browser, signedIn, url, {
+    change: process.env.PORTREEVE_CHANGE,
+    faults,
+    deadline: DEADLINE_MS,
+  });
 } catch (error) {
   faults.push(error.message.split("\n").slice(0, 4).join(" "));
 } finally {
@@ -75,7 +79,9 @@ async function visitAll(signedIn, pages, colorScheme) {
     try {
       await page.goto(url + path, { waitUntil: "domcontentloaded" });
       await page.getByRole(ready.role, { name: ready.name }).first().waitFor({ timeout: DEADLINE_MS });
-      await page.getByRole("status", { name: "Loading" }).waitFor({ state: "detached", timeout: DEADLINE_MS });
+      await page
+        .getByRole("status", { name: "Loading" })
+        .waitFor({ state: "detached", timeout: DEADLINE_MS });
       await page.evaluate(() => document.fonts.ready);
       faults.push(...(await checkAccessibility(page)).map((fault) => `${at}: ${fault}`));
       await page.screenshot({ path: `${screenshots}/${name}-${colorScheme}.png` });

@@ -44,7 +44,7 @@ const dark: MantineColorsTuple = [
 
 export const theme = createTheme({
   primaryColor: "harbour",
-  primaryShade: { light: 7, dark: 4 },
+  primaryShade: 7,
   colors: { harbour, gray, dark },
   black: "#1c2127",
   autoContrast: true,

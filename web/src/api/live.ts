@@ -1,11 +1,11 @@
 // One event stream for the whole page. Hints say what changed, never what it changed to: they only stale queries, so a
-// lost hint costs freshness and never truth. After every break all that is shown is fetched anew.
+// lost hint costs freshness and never truth. On `resync` all that is shown is fetched anew.
 
 import type { QueryClient, QueryKey } from "@tanstack/react-query";
+import type { LiveHint } from "./types";
 
 /** `stale`: the stream has been away for so long that what is shown may be old. */
 export type LiveState = "connecting" | "live" | "reconnecting" | "stale";
-export type Hint = { kind: "host" | "finding" | "delivery"; id: string };
 
 const FLUSH_EVERY_MS = 1_000;
 const STALE_AFTER_MS = 20_000;
@@ -30,14 +30,14 @@ function enter(next: LiveState) {
 }
 
 /** The keys that a hint makes stale. */
-export function staledBy(hint: Hint): QueryKey[] {
+export function staledBy(hint: LiveHint): QueryKey[] {
   switch (hint.kind) {
     case "host":
-      return [["host", hint.id], ["hosts"], ["overview"], ["clients"]];
+      return [["host", Number(hint.id)], ["hosts"], ["overview"], ["clients"]];
     case "finding":
       return [["finding", hint.id], ["findings"], ["overview"], ["hosts"], ["updates"], ["update"]];
     case "delivery":
-      return [["finding", hint.id]];
+      return [["finding"]];
   }
 }
 
@@ -56,7 +56,7 @@ export function startLive(queries: QueryClient, url = "/api/v1/live"): () => voi
   };
 
   const receive = (event: MessageEvent<string>) => {
-    for (const key of staledBy(JSON.parse(event.data) as Hint)) pending.set(JSON.stringify(key), key);
+    for (const key of staledBy(JSON.parse(event.data) as LiveHint)) pending.set(JSON.stringify(key), key);
     flush ??= setTimeout(flushPending, FLUSH_EVERY_MS);
   };
 
@@ -65,9 +65,7 @@ export function startLive(queries: QueryClient, url = "/api/v1/live"): () => voi
     source.onopen = () => {
       clearTimeout(giveUp);
       giveUp = undefined;
-      const wasAway = state === "reconnecting" || state === "stale";
       enter("live");
-      if (wasAway) queries.invalidateQueries();
     };
     source.onerror = () => {
       if (state === "live") enter("reconnecting");
@@ -77,6 +75,8 @@ export function startLive(queries: QueryClient, url = "/api/v1/live"): () => voi
       retry = setTimeout(open, RETRY_EVERY_MS);
     };
     source.addEventListener("hint", receive);
+    // Sent first on every connection, and whenever hints were missed.
+    source.addEventListener("resync", () => queries.invalidateQueries());
   };
 
   open();

@@ -174,8 +174,8 @@ function VirtualBody<Row extends object>({ rows, columns }: BodyProps<Row>) {
 function Spacer({ height }: { height: number }) {
   if (height <= 0) return null;
   return (
-    <tr aria-hidden className={classes.spacer}>
-      <td style={{ height }} />
+    <tr aria-hidden>
+      <td style={{ height, padding: 0, border: 0 }} />
     </tr>
   );
 }

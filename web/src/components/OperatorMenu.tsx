@@ -28,7 +28,7 @@ export function OperatorMenu() {
   return (
     <Menu position="top-start" width={200} shadow="md">
       <Menu.Target>
-        <UnstyledButton className={classes.target} aria-label="Operator menu">
+        <UnstyledButton className={classes.target} aria-label={`${session.data?.operator.name}: menu`}>
           <CircleUserRound size={16} aria-hidden />
           <span className={classes.name}>{session.data?.operator.name}</span>
           <ChevronsUpDown size={14} aria-hidden />

@@ -9,6 +9,7 @@ import { FreshnessMark } from "../components/FreshnessMark";
 import { Page } from "../components/Page";
 import { Chip } from "../components/Severity";
 import { HostMoment, When } from "../components/When";
+import classes from "./Host.module.css";
 import { CannotTell } from "./host/CannotTell";
 import { HostFacts } from "./host/HostFacts";
 import { HostPorts } from "./host/HostPorts";
@@ -71,9 +72,11 @@ function Standing({ host }: { host: HostDetail }) {
           booted <HostMoment at={host.booted_at} offset={offset} />
         </span>
       ) : null}
-      {host.sections.map((section) => (
-        <SectionChip key={section.section} section={section} />
-      ))}
+      <span className={classes.chips}>
+        {host.sections.map((section) => (
+          <SectionChip key={section.section} section={section} />
+        ))}
+      </span>
     </>
   );
 }

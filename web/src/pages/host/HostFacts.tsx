@@ -171,7 +171,7 @@ function Policy({ policy }: { policy: PortPolicy | null | undefined }) {
             <Known of={policy.dns_socket_pool}>
               {(pool) => (
                 <>
-                  {pool.size === null
+                  {typeof pool.size !== "number"
                     ? "size not set: the default applies"
                     : `${pool.size.toLocaleString("en")} ports`}
                   {pool.excluded.length > 0 ? <div>leaves alone {ranges(pool.excluded)}</div> : null}
@@ -200,7 +200,7 @@ function Known<T>({ of, children }: KnownProps<T>) {
   return children(of.value);
 }
 
-function Unknown({ reason }: { reason: string | null }) {
+function Unknown({ reason }: { reason: string | null | undefined }) {
   return (
     <>
       <Chip tone="unknown">unknown</Chip> <span className="dimmed">{reason}</span>
@@ -228,8 +228,8 @@ function ranges(all: string[]) {
   return all.length === 0 ? "none" : <span className="mono">{all.join(", ")}</span>;
 }
 
-function yesOrNo(value: boolean | null) {
-  return value === null ? <NotKnown /> : value ? "yes" : "no";
+function yesOrNo(value: boolean | null | undefined) {
+  return value === null || value === undefined ? <NotKnown /> : value ? "yes" : "no";
 }
 
 /** `UTC+02:00` */

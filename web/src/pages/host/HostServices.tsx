@@ -168,8 +168,8 @@ function startWords(service: HostService) {
 }
 
 function lastExit({ state, exit_code, service_exit_code }: HostService) {
-  if (exit_code === null || (exit_code === 0 && state === "running")) return null;
-  const code = exit_code === 1066 && service_exit_code !== null ? service_exit_code : exit_code;
+  if (typeof exit_code !== "number" || (exit_code === 0 && state === "running")) return null;
+  const code = exit_code === 1066 ? (service_exit_code ?? exit_code) : exit_code;
   const meaning = exitCodeMeaning(code);
   return (
     <>
