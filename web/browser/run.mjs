@@ -12,6 +12,7 @@
 import { mkdir } from "node:fs/promises";
 import { chromium } from "playwright-core";
 import { checkAccessibility, watch } from "./checks.mjs";
+import { checkKeyboard, checkPhone } from "./hands.mjs";
 import { findPages, signIn } from "./journey.mjs";
 import { checkHostileNames, checkLive } from "./living.mjs";
 
@@ -48,6 +49,8 @@ try {
     faults,
     deadline: DEADLINE_MS,
   });
+  await checkKeyboard(browser, signedIn, url, { screenshots, faults, deadline: DEADLINE_MS });
+  await checkPhone(browser, signedIn, url, pages, { screenshots, faults, deadline: DEADLINE_MS });
   await checkLive(browser, signedIn, url, {
     change: process.env.PORTREEVE_CHANGE,
     faults,

@@ -77,6 +77,12 @@ function Stale({ query }: { query: Fetched<unknown> }) {
 /** A table without rows: says why, and what would fill it. */
 export function Nothing({ title, children }: { title: string; children?: ReactNode }) {
   return (
-    <EmptyState py={48} icon={<CircleSlash size={26} aria-hidden />} title={title} description={children} />
+    <EmptyState
+      py={48}
+      size="sm"
+      icon={<CircleSlash size={26} aria-hidden />}
+      title={title}
+      description={children}
+    />
   );
 }

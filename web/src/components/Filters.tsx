@@ -24,6 +24,8 @@ export function Choice<T extends string>({ label, value, choices, onChoose }: Ch
     <SegmentedControl
       aria-label={label}
       size="xs"
+      maw="100%"
+      style={{ overflowX: "auto" }}
       value={value}
       data={choices.map((choice) => ({ ...choice }))}
       onChange={(chosen) => onChoose(chosen as T)}
@@ -40,6 +42,7 @@ export function ClientFilter({ value, onChoose }: ClientProps) {
     <NativeSelect
       aria-label="Client"
       size="xs"
+      maw={200}
       value={value === undefined ? "" : String(value)}
       data={[{ value: "", label: "All clients" }, ...choices]}
       onChange={(event) =>

@@ -79,6 +79,7 @@ export function Palette() {
       onQueryChange={setQuery}
       nothingFound={enabled && (hosts.isFetching || findings.isFetching) ? "Searching…" : "Nothing found"}
       shortcut="mod + K"
+      tagsToIgnore={[]}
       scrollable
       maxHeight={420}
       searchProps={{

@@ -14,16 +14,22 @@ type Props = {
 export function SearchBox({ label, placeholder, value, onSearch }: Props) {
   const [draft, setDraft] = useState(value ?? "");
   const [seen, setSeen] = useState(value);
-  const search = useDebouncedCallback((text: string) => onSearch(text.trim() || undefined), 200);
+  const [sent, setSent] = useState(value);
+  const search = useDebouncedCallback((text: string) => {
+    const q = text.trim() || undefined;
+    setSent(q);
+    onSearch(q);
+  }, 200);
   if (seen !== value) {
-    // The URL changed by itself (back, a link): it wins, unless it only caught up with what is being typed.
     setSeen(value);
-    if ((value ?? "") !== draft.trim()) setDraft(value ?? "");
+    // The URL changed by other means (back, a link): it wins. Otherwise it only caught up with what was typed.
+    if (value !== sent) setDraft(value ?? "");
   }
   return (
     <TextInput
       data-page-search
       type="search"
+      size="xs"
       aria-label={label}
       placeholder={placeholder}
       value={draft}

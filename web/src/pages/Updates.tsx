@@ -32,8 +32,11 @@ const COLUMNS: Column<UpdateSummary>[] = [
     width: "170px",
     cell: (update) =>
       update.verdict === null && update.entries.length > 0 ? (
-        <Chip tone="info" title="The catalog knows it as bad under conditions that no host here meets">
-          harmless here
+        <Chip
+          tone="info"
+          title="The catalog knows it as bad under conditions that no host here is known to meet"
+        >
+          bad elsewhere
         </Chip>
       ) : (
         <VerdictChip verdict={update.verdict} />

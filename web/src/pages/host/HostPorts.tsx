@@ -73,7 +73,7 @@ function columnsFor(offset: number | null | undefined): Column<PortGroup>[] {
     {
       id: "ports",
       header: "Ports",
-      width: "30%",
+      width: "28%",
       value: (group) => `${group.protocol}/${String(group.first).padStart(5, "0")}`,
       cell: (group) => (
         <span className="mono">
@@ -85,7 +85,7 @@ function columnsFor(offset: number | null | undefined): Column<PortGroup>[] {
       id: "count",
       header: "Count",
       align: "right",
-      width: "8%",
+      width: "7%",
       value: (group) => group.count,
       cell: (group) => (group.count === 1 ? "1" : <strong>{group.count.toLocaleString("en")}</strong>),
     },
@@ -124,7 +124,7 @@ function columnsFor(offset: number | null | undefined): Column<PortGroup>[] {
     {
       id: "address",
       header: "Address",
-      width: "12%",
+      width: "13%",
       value: (group) => group.address,
       cell: (group) => (
         <>
@@ -136,7 +136,7 @@ function columnsFor(offset: number | null | undefined): Column<PortGroup>[] {
       id: "bound",
       header: "Bound",
       align: "right",
-      width: "14%",
+      width: "16%",
       value: (group) => group.bound_at,
       cell: (group) =>
         group.bound_at ? (
