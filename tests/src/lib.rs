@@ -1,3 +1,8 @@
-//! What the tests of the whole system share: each module opens one real door.
+//! The whole system through its real doors: real processes, real Postgres, real TLS. Helpers for the tests beside this
+//! crate; nothing here is part of the product.
+
+pub mod database;
+
+pub mod doors;
 
 pub mod wine;
