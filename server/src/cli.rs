@@ -21,6 +21,10 @@ pub mod client;
 
 pub mod site;
 
+pub mod operator;
+
+pub mod api_token;
+
 pub mod enroll_token;
 
 pub mod host;
@@ -54,6 +58,12 @@ pub enum Command {
     /// Places of a client; every host belongs to one.
     #[command(subcommand)]
     Site(site::Action),
+    /// People who sign in.
+    #[command(subcommand)]
+    Operator(operator::Action),
+    /// Bearer tokens of the API.
+    #[command(subcommand)]
+    ApiToken(api_token::Action),
     /// Tokens with which agents enroll.
     #[command(subcommand)]
     EnrollToken(enroll_token::Action),
@@ -129,6 +139,8 @@ async fn dispatch(place: Place, command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Client(action) => client::run(place, action).await.map(success),
         Command::Site(action) => site::run(place, action).await.map(success),
+        Command::Operator(action) => operator::run(place, action).await.map(success),
+        Command::ApiToken(action) => api_token::run(place, action).await.map(success),
         Command::EnrollToken(action) => enroll_token::run(place, action).await.map(success),
         Command::Host(action) => host::run(place, action).await.map(success),
         Command::Endpoint(action) => endpoint::run(place, action).await.map(success),

@@ -4,6 +4,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::{Context as _, Result};
+use arc_swap::ArcSwap;
 use clap::Parser as _;
 use hyper_util::rt::TokioIo;
 use portreeve_server::{
@@ -26,6 +27,7 @@ use portreeve_server::{
 };
 use proto::fleet::v1::{EnrollRequest, enroll_client::EnrollClient, fleet_client::FleetClient};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rules::catalog::Catalog;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName},
@@ -85,6 +87,7 @@ impl Doors {
             identity,
             sealer,
             config: Defaults::try_parse_from(["test"])?.config,
+            catalog: ArcSwap::from_pointee(Catalog::builtin()),
             stopping: stopping.clone(),
         });
         let (agents_listener, enroll_listener) =
