@@ -68,7 +68,7 @@ struct Session {
 
 /// What the session wakes up for.
 enum Wake {
-    Facts(Option<Facts>),
+    Facts(Option<Box<Facts>>),
     Link(Option<Event>),
     Tick,
     Renewed(Result<Identity, EnrollFault>),
@@ -84,7 +84,7 @@ impl Session {
             }
             let wakes_at = self.stream.wakes_at(self.started.elapsed()).map(|elapsed| self.started + elapsed);
             let wake = tokio::select! {
-                facts = source.facts.recv(), if !has_ended => Wake::Facts(facts),
+                facts = source.facts.recv(), if !has_ended => Wake::Facts(facts.map(Box::new)),
                 event = next(&mut self.link) => Wake::Link(event),
                 () = until(wakes_at) => Wake::Tick,
                 renewed = renewal.renewed(&self.identity) => Wake::Renewed(renewed),

@@ -49,7 +49,7 @@ pub struct Now {
 #[derive(Debug)]
 pub enum Input {
     /// The host as it was just read.
-    Facts(Facts),
+    Facts(Box<Facts>),
     /// A stream is open.
     Connected,
     /// The server said something.
@@ -96,7 +96,7 @@ enum Link {
 /// One stream of reports: from its first Hello, over any number of connections, until the program ends.
 #[derive(Debug)]
 pub struct Stream {
-    stream_id: [u8; 16],
+    id: [u8; 16],
     /// As the last Welcome named it.
     epoch: u64,
     pacing: Pacing,
@@ -133,10 +133,10 @@ struct Told {
 }
 
 impl Stream {
-    /// `stream_id` is random and of this stream only.
-    pub fn new(stream_id: [u8; 16], pacing: Pacing) -> Self {
+    /// `id` is random and of this stream only.
+    pub fn new(id: [u8; 16], pacing: Pacing) -> Self {
         Self {
-            stream_id,
+            id,
             epoch: 0,
             backoff: Backoff::default(),
             link: Link::Idle,
@@ -215,7 +215,7 @@ impl Stream {
         };
         let (pending_from, pending_to) = self.queue.span().unwrap_or((0, 0));
         let hello = v1::Hello {
-            stream_id: self.stream_id.to_vec(),
+            stream_id: self.id.to_vec(),
             epoch: self.epoch,
             boot_id: boot_id(&latest.facts).to_vec(),
             wall_clock_ms: self.host_clock(now).timestamp_millis(),

@@ -24,7 +24,7 @@ use crate::tls::{self, Listener};
 
 /// Until TCP, TLS and HTTP/2 stand.
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(60);
+const KEEPALIVE_EVERY: Duration = Duration::from_mins(1);
 const KEEPALIVE_WITHIN: Duration = Duration::from_secs(20);
 /// What the server may send ahead: it says little.
 const WINDOW: u32 = 64 * 1024;

@@ -113,7 +113,7 @@ pub fn canonical(facts: &Facts) -> Facts {
     let mut facts = Facts {
         schema: facts.schema.clone(),
         collected_at: facts.collected_at.and_then(|time| values::time(values::milliseconds(Some(time)))),
-        host: map(&facts.host, |host| documents::host_from_wire(documents::host_to_wire(host))),
+        host: map(&facts.host, |host| documents::host_from_wire(&documents::host_to_wire(host))),
         sockets: bounded(&facts.sockets, MAX_SOCKETS, |rows| sockets::from_wire(sockets::to_wire(rows), &mut dropped)),
         services: bounded(&facts.services, MAX_SERVICES, |rows| {
             rows::services_from_wire(rows::services_to_wire(rows), &mut dropped)
@@ -122,7 +122,7 @@ pub fn canonical(facts: &Facts) -> Facts {
             rows::updates_from_wire(rows::updates_to_wire(rows), &mut dropped)
         }),
         port_policy: map(&facts.port_policy, |policy| {
-            documents::policy_from_wire(documents::policy_to_wire(policy), &mut dropped)
+            documents::policy_from_wire(&documents::policy_to_wire(policy), &mut dropped)
         }),
     };
     let too_long = |section, limit| (parts::full_section(section, &facts).encoded_len() > limit).then(too_large);

@@ -1,5 +1,7 @@
 //! The bridge between facts and messages, for any facts and for any bytes.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};

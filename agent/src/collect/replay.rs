@@ -62,7 +62,7 @@ pub fn read(recording: &[u8]) -> Result<Vec<Frame>, BadRecording> {
     while let Some(document) = documents.next() {
         let document = document.map_err(|error| fault(&error))?;
         if document.schema != SCHEMA {
-            let line = 1 + recording[..documents.byte_offset()].iter().filter(|byte| **byte == b'\n').count();
+            let line = recording[..documents.byte_offset()].split(|byte| *byte == b'\n').count();
             let message = format!("the schema is `{}`; this program reads `{SCHEMA}`", document.schema);
             return Err(BadRecording { line, column: 1, message });
         }

@@ -23,10 +23,10 @@ impl Default for Pacing {
     fn default() -> Self {
         Self {
             base: Duration::from_secs(1),
-            cap: Duration::from_secs(300),
-            settled: Duration::from_secs(300),
+            cap: Duration::from_mins(5),
+            settled: Duration::from_mins(5),
             spread: Duration::from_secs(30),
-            heartbeat: Duration::from_secs(60),
+            heartbeat: Duration::from_mins(1),
             queue_bytes: 4 * 1024 * 1024,
         }
     }

@@ -65,6 +65,10 @@ fn facts(ports: &[u16], state: ServiceState) -> Facts {
     }
 }
 
+fn observed(facts: Facts) -> Input {
+    Input::Facts(Box::new(facts))
+}
+
 fn said(outputs: Vec<Output>) -> Vec<Said> {
     let spoken = |output| match output {
         Output::Send(message) => message.kind,
@@ -93,7 +97,7 @@ fn ack(seq: u64) -> Input {
 /// Connected, and everything sent and acknowledged up to report 1.
 fn settled(pacing: Pacing) -> Stream {
     let mut stream = Stream::new([7; 16], pacing);
-    assert_eq!(stream.step(at(0), Input::Facts(facts(&[1645, 1646], ServiceState::Stopped))), [Output::Connect]);
+    assert_eq!(stream.step(at(0), observed(facts(&[1645, 1646], ServiceState::Stopped))), [Output::Connect]);
     let hello = said(stream.step(at(1), Input::Connected));
     assert!(matches!(hello.as_slice(), [Said::Hello(hello)] if hello.digests.len() == 5 && hello.epoch == 0));
     let sent = reports(stream.step(at(2), welcome(0, &SECTIONS)));
@@ -106,14 +110,14 @@ fn settled(pacing: Pacing) -> Stream {
 #[test]
 fn says_nothing_when_nothing_changed() {
     let mut stream = settled(Pacing::default());
-    assert!(stream.step(at(4), Input::Facts(facts(&[1646, 1645], ServiceState::Stopped))).is_empty());
+    assert!(stream.step(at(4), observed(facts(&[1646, 1645], ServiceState::Stopped))).is_empty());
     assert!(stream.is_settled());
 }
 
 #[test]
 fn sends_what_changed_and_nothing_else() {
     let mut stream = settled(Pacing::default());
-    let sent = reports(stream.step(at(4), Input::Facts(facts(&[1645, 1646], ServiceState::Running))));
+    let sent = reports(stream.step(at(4), observed(facts(&[1645, 1646], ServiceState::Running))));
     assert_eq!(sent.len(), 1);
     let [section] = sent[0].sections.as_slice() else { panic!("{sent:?}") };
     assert_eq!(section.section(), v1::Section::Services);
@@ -125,7 +129,7 @@ fn sends_what_changed_and_nothing_else() {
 #[test]
 fn a_server_that_is_current_gets_nothing() {
     let mut stream = Stream::new([7; 16], Pacing::default());
-    stream.step(at(0), Input::Facts(facts(&[1645], ServiceState::Stopped)));
+    stream.step(at(0), observed(facts(&[1645], ServiceState::Stopped)));
     stream.step(at(1), Input::Connected);
     assert!(stream.step(at(2), welcome(0, &[])).is_empty());
     assert!(stream.is_settled());
@@ -134,9 +138,9 @@ fn a_server_that_is_current_gets_nothing() {
 #[test]
 fn what_changes_before_the_first_welcome_is_told_against_what_the_hello_said() {
     let mut stream = Stream::new([7; 16], Pacing::default());
-    stream.step(at(0), Input::Facts(facts(&[1645, 1646, 1812], ServiceState::Stopped)));
+    stream.step(at(0), observed(facts(&[1645, 1646, 1812], ServiceState::Stopped)));
     stream.step(at(1), Input::Connected);
-    assert!(stream.step(at(2), Input::Facts(facts(&[1645, 1646, 1813], ServiceState::Stopped))).is_empty());
+    assert!(stream.step(at(2), observed(facts(&[1645, 1646, 1813], ServiceState::Stopped))).is_empty());
     let sent = reports(stream.step(at(3), welcome(0, &[])));
     assert_eq!(sent.len(), 1);
     assert!(matches!(sent[0].sections[0].body, Some(v1::section_report::Body::Delta(_))));
@@ -149,17 +153,17 @@ fn a_heartbeat_breaks_a_silence_and_only_a_silence() {
     assert!(stream.step(at(60_001), Input::Tick).is_empty());
     let said = said(stream.step(at(60_002), Input::Tick));
     assert!(matches!(said.as_slice(), [Said::Heartbeat(beat)] if beat.seq == 1 && beat.digests.len() == 5));
-    stream.step(at(70_000), Input::Facts(facts(&[1], ServiceState::Stopped)));
-    assert_eq!(stream.wakes_at(Duration::from_millis(70_000)), Some(Duration::from_millis(130_000)));
+    stream.step(at(70_000), observed(facts(&[1], ServiceState::Stopped)));
+    assert_eq!(stream.wakes_at(at(70_000).elapsed), Some(at(130_000).elapsed));
 }
 
 #[test]
 fn reports_made_while_away_are_sent_again_from_what_is_committed() {
     let mut stream = settled(Pacing::default());
-    stream.step(at(10), Input::Facts(facts(&[1645], ServiceState::Stopped)));
+    stream.step(at(10), observed(facts(&[1645], ServiceState::Stopped)));
     stream.step(at(11), Input::Disconnected(Ending::Lost));
-    stream.step(at(12), Input::Facts(facts(&[], ServiceState::Stopped)));
-    stream.step(at(13), Input::Facts(facts(&[], ServiceState::Running)));
+    stream.step(at(12), observed(facts(&[], ServiceState::Stopped)));
+    stream.step(at(13), observed(facts(&[], ServiceState::Running)));
     assert_eq!(stream.step(at(2000), Input::Tick), [Output::Connect]);
     let hello = said(stream.step(at(2001), Input::Connected));
     assert!(
@@ -175,7 +179,7 @@ fn a_queue_that_overflowed_becomes_whole_sections_and_a_gap() {
     let mut stream = settled(Pacing { queue_bytes: 100, ..Pacing::default() });
     stream.step(at(10), Input::Disconnected(Ending::Lost));
     for port in 0..10 {
-        stream.step(at(11), Input::Facts(facts(&[port], ServiceState::Stopped)));
+        stream.step(at(11), observed(facts(&[port], ServiceState::Stopped)));
     }
     stream.step(at(2000), Input::Tick);
     let hello = said(stream.step(at(2001), Input::Connected));
@@ -190,9 +194,9 @@ fn a_queue_that_overflowed_becomes_whole_sections_and_a_gap() {
 #[test]
 fn a_full_queue_holds_reports_back_while_connected() {
     let mut stream = settled(Pacing { queue_bytes: 1, ..Pacing::default() });
-    assert_eq!(reports(stream.step(at(10), Input::Facts(facts(&[1], ServiceState::Stopped)))).len(), 1);
-    assert!(stream.step(at(11), Input::Facts(facts(&[2], ServiceState::Stopped))).is_empty());
-    assert!(stream.step(at(12), Input::Facts(facts(&[3], ServiceState::Stopped))).is_empty());
+    assert_eq!(reports(stream.step(at(10), observed(facts(&[1], ServiceState::Stopped)))).len(), 1);
+    assert!(stream.step(at(11), observed(facts(&[2], ServiceState::Stopped))).is_empty());
+    assert!(stream.step(at(12), observed(facts(&[3], ServiceState::Stopped))).is_empty());
     let sent = reports(stream.step(at(13), ack(2)));
     assert_eq!((sent.len(), sent[0].seq, sent[0].gap), (1, 3, None));
 }
@@ -214,7 +218,7 @@ fn whole_sections_wait_as_long_as_the_server_says() {
 #[test]
 fn a_server_that_does_not_greet_is_left() {
     let mut stream = Stream::new([7; 16], Pacing::default());
-    stream.step(at(0), Input::Facts(Facts::default()));
+    stream.step(at(0), observed(Facts::default()));
     stream.step(at(1), Input::Connected);
     assert_eq!(stream.step(at(30_001), Input::Tick), [Output::Disconnect]);
     assert_eq!(stream.wakes_at(Duration::from_secs(31)), Some(Duration::from_millis(30_501)));
@@ -225,7 +229,7 @@ fn a_revoked_agent_says_nothing_more() {
     let mut stream = settled(Pacing::default());
     let outputs = stream.step(at(10), Input::Message(Answer::Revoked(v1::Revoked {})));
     assert_eq!(outputs, [Output::Disconnect, Output::Stop]);
-    assert!(stream.step(at(11), Input::Facts(facts(&[9], ServiceState::Running))).is_empty());
+    assert!(stream.step(at(11), observed(facts(&[9], ServiceState::Running))).is_empty());
     assert!(stream.step(at(12), Input::Disconnected(Ending::Lost)).is_empty());
     assert_eq!(stream.wakes_at(Duration::from_secs(1)), None);
 }
@@ -234,7 +238,7 @@ fn a_revoked_agent_says_nothing_more() {
 fn a_recorded_host_speaks_by_its_own_clock() {
     let read_at = DateTime::from_timestamp_millis(1_218_000_000_000).unwrap();
     let mut stream = Stream::new([7; 16], Pacing::default());
-    stream.step(at(0), Input::Facts(Facts { collected_at: Some(read_at), ..Facts::default() }));
+    stream.step(at(0), observed(Facts { collected_at: Some(read_at), ..Facts::default() }));
     let hello = said(stream.step(at(1500), Input::Connected));
     assert!(matches!(&hello[0], Said::Hello(hello) if hello.wall_clock_ms == 1_218_000_001_500));
 }
@@ -381,7 +385,7 @@ impl World {
             Move::Observe(mut ports) => {
                 ports.sort_unstable();
                 ports.dedup();
-                self.step(Input::Facts(facts(&ports, ServiceState::Running)));
+                self.step(observed(facts(&ports, ServiceState::Running)));
             }
             Move::ServerReads => self.server_reads(1),
             Move::ServerReadsTwice => self.server_reads(2),
@@ -423,7 +427,7 @@ proptest! {
             world.play(one);
         }
         let truth = facts(&[5, 6, 7], ServiceState::Stopped);
-        world.step(Input::Facts(truth.clone()));
+        world.step(observed(truth.clone()));
         for _ in 0..200 {
             world.play(Move::Wait(1000));
             world.play(Move::ServerReads);

@@ -48,7 +48,7 @@ pub(super) fn host_to_wire(host: &Host) -> v1::HostFacts {
     }
 }
 
-pub(super) fn host_from_wire(host: v1::HostFacts) -> Host {
+pub(super) fn host_from_wire(host: &v1::HostFacts) -> Host {
     let collected_by = match host.collected_by() {
         v1::CollectedBy::Capture => CollectedBy::Capture,
         v1::CollectedBy::Agent | v1::CollectedBy::Unspecified => CollectedBy::Agent,
@@ -82,11 +82,11 @@ pub(super) fn host_from_wire(host: v1::HostFacts) -> Host {
 
 pub(super) fn policy_to_wire(policy: &PortPolicy) -> v1::PortPolicy {
     let (dynamic_ranges, dynamic_ranges_unknown) =
-        section_to_wire(&policy.dynamic_ranges, |ranges| ranges.iter().map(dynamic_range_to_wire).collect());
+        section_to_wire(&policy.dynamic_ranges, |ranges| ranges.iter().copied().map(dynamic_range_to_wire).collect());
     let (exclusions, exclusions_unknown) =
-        section_to_wire(&policy.exclusions, |list| list.iter().map(exclusion_to_wire).collect());
+        section_to_wire(&policy.exclusions, |list| list.iter().copied().map(exclusion_to_wire).collect());
     let (persistent_exclusions, persistent_exclusions_unknown) =
-        section_to_wire(&policy.persistent_exclusions, |list| list.iter().map(exclusion_to_wire).collect());
+        section_to_wire(&policy.persistent_exclusions, |list| list.iter().copied().map(exclusion_to_wire).collect());
     let (reserved_ports, reserved_ports_unknown) =
         section_to_wire(&policy.reserved_ports, |ranges| ranges_to_wire(ranges));
     let (max_user_port, max_user_port_unknown) = section_to_wire(&policy.max_user_port, |port| port.unwrap_or(0));
@@ -114,9 +114,11 @@ pub(super) fn policy_to_wire(policy: &PortPolicy) -> v1::PortPolicy {
 
 /// An entry that is not a range of ports makes its list unknown: a list with a hole would pass for the whole one. Such an
 /// entry is counted.
-pub(super) fn policy_from_wire(policy: v1::PortPolicy, dropped: &mut Dropped) -> PortPolicy {
+pub(super) fn policy_from_wire(policy: &v1::PortPolicy, dropped: &mut Dropped) -> PortPolicy {
     let dns_socket_pool =
-        match list_from_wire(&policy.dns_socket_pool_unknown, &policy.dns_socket_pool_excluded, range_from_wire) {
+        match list_from_wire(&policy.dns_socket_pool_unknown, &policy.dns_socket_pool_excluded, |range| {
+            range_from_wire(*range)
+        }) {
             Section::Known(excluded) => Section::Known(DnsSocketPool { size: policy.dns_socket_pool_size, excluded }),
             Section::Unknown(reason) => Section::Unknown(reason),
         };
@@ -132,7 +134,9 @@ pub(super) fn policy_from_wire(policy: v1::PortPolicy, dropped: &mut Dropped) ->
             &policy.persistent_exclusions,
             exclusion_from_wire,
         ),
-        reserved_ports: list_from_wire(&policy.reserved_ports_unknown, &policy.reserved_ports, range_from_wire),
+        reserved_ports: list_from_wire(&policy.reserved_ports_unknown, &policy.reserved_ports, |range| {
+            range_from_wire(*range)
+        }),
         max_user_port: section_from_wire(&policy.max_user_port_unknown, || {
             (policy.max_user_port != 0).then_some(policy.max_user_port)
         }),
@@ -172,11 +176,11 @@ fn range_to_wire(range: PortRange) -> v1::PortRange {
     v1::PortRange { start: range.start().into(), end: range.end().into() }
 }
 
-fn range_from_wire(range: &v1::PortRange) -> Option<PortRange> {
+fn range_from_wire(range: v1::PortRange) -> Option<PortRange> {
     PortRange::new(u16::try_from(range.start).ok()?, u16::try_from(range.end).ok()?)
 }
 
-fn dynamic_range_to_wire(range: &DynamicRange) -> v1::DynamicRange {
+fn dynamic_range_to_wire(range: DynamicRange) -> v1::DynamicRange {
     v1::DynamicRange {
         protocol: protocol_to_wire(range.protocol) as i32,
         ipv6: range.family == Family::Ipv6,
@@ -188,11 +192,11 @@ fn dynamic_range_from_wire(range: &v1::DynamicRange) -> Option<DynamicRange> {
     Some(DynamicRange {
         protocol: protocol_from_wire(range.protocol())?,
         family: family_from_wire(range.ipv6),
-        range: range_from_wire(range.range.as_ref()?)?,
+        range: range_from_wire(range.range?)?,
     })
 }
 
-fn exclusion_to_wire(exclusion: &Exclusion) -> v1::Exclusion {
+fn exclusion_to_wire(exclusion: Exclusion) -> v1::Exclusion {
     v1::Exclusion {
         protocol: protocol_to_wire(exclusion.protocol) as i32,
         ipv6: exclusion.family.map(|family| family == Family::Ipv6),
@@ -205,7 +209,7 @@ fn exclusion_from_wire(exclusion: &v1::Exclusion) -> Option<Exclusion> {
     Some(Exclusion {
         protocol: protocol_from_wire(exclusion.protocol())?,
         family: exclusion.ipv6.map(family_from_wire),
-        range: range_from_wire(exclusion.range.as_ref()?)?,
+        range: range_from_wire(exclusion.range?)?,
         administered: exclusion.administered,
     })
 }

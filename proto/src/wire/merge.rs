@@ -80,7 +80,7 @@ fn read(section: v1::Section, body: Body, delta: &mut Delta, dropped: &mut Dropp
                 Body::Full(v1::Rows { host: Some(host), port_policy: None, sockets, services, updates })
                     if sockets.is_empty() && services.is_empty() && updates.is_empty() =>
                 {
-                    Section::Known(documents::host_from_wire(host))
+                    Section::Known(documents::host_from_wire(&host))
                 }
                 Body::Full(_) | Body::Delta(_) => return Err(FOREIGN),
             });
@@ -91,7 +91,7 @@ fn read(section: v1::Section, body: Body, delta: &mut Delta, dropped: &mut Dropp
                 Body::Full(v1::Rows { host: None, port_policy: Some(policy), sockets, services, updates })
                     if sockets.is_empty() && services.is_empty() && updates.is_empty() =>
                 {
-                    Section::Known(documents::policy_from_wire(policy, dropped))
+                    Section::Known(documents::policy_from_wire(&policy, dropped))
                 }
                 Body::Full(_) | Body::Delta(_) => return Err(FOREIGN),
             });
