@@ -555,7 +555,8 @@ pub struct Report {
     #[prost(message, repeated, tag = "6")]
     pub sections: ::prost::alloc::vec::Vec<SectionReport>,
     /// Reports with these numbers were made and lost (the spool overflowed). What they held of current truth is in
-    /// this report; what they held of history is gone, and the server shows the gap.
+    /// this report; what they held of history is gone, and the server shows the gap. The gap reaches from the first number
+    /// that is not committed to the one before this report, and stands in every part.
     #[prost(message, optional, tag = "7")]
     pub gap: ::core::option::Option<Gap>,
 }

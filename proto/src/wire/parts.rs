@@ -155,7 +155,7 @@ pub(super) fn split(report: &Report) -> Result<Vec<v1::Report>, WireFault> {
             wall_clock_ms: milliseconds(report.wall_clock),
             uptime_ms: report.uptime_ms,
             sections,
-            gap: if part == 0 { report.gap } else { None },
+            gap: report.gap,
         })
         .collect())
 }

@@ -134,6 +134,12 @@ impl Session {
     }
 }
 
+/// Whether a report may follow what is committed: it has the next number, or says that all numbers between are lost.
+fn is_due(part: &Report, committed: u64) -> bool {
+    let next = committed.saturating_add(1);
+    part.seq == next || part.gap.is_some_and(|gap| gap.from_seq <= next && gap.to_seq.checked_add(1) == Some(part.seq))
+}
+
 fn silent() -> Status {
     refused(Code::DeadlineExceeded, "stream.silent", "nothing was heard for longer than three heartbeats")
 }
@@ -233,7 +239,7 @@ impl<'a> Talk<'a> {
             }
             return Ok(());
         }
-        if seq != self.seq + 1 {
+        if !is_due(&part, self.seq) {
             let text = format!("report {seq} came where {} was due", self.seq + 1);
             return Err(refused(Code::FailedPrecondition, "report.out-of-order", text));
         }
@@ -442,4 +448,31 @@ fn sections_named(part: &Report) -> Vec<Section> {
 
 fn milliseconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::fleet::v1::{Gap, Report};
+
+    use super::is_due;
+
+    #[test]
+    fn a_report_follows_what_is_committed_or_names_what_is_lost() {
+        let report = |seq, gap: Option<(u64, u64)>| Report {
+            seq,
+            gap: gap.map(|(from_seq, to_seq)| Gap { from_seq, to_seq }),
+            ..Report::default()
+        };
+        for (seq, gap, expected) in [
+            (6, None, true),
+            (7, None, false),
+            (9, Some((6, 8)), true),
+            (9, Some((4, 8)), true),
+            (9, Some((7, 8)), false),
+            (9, Some((6, 7)), false),
+            (0, Some((6, u64::MAX)), false),
+        ] {
+            assert_eq!(is_due(&report(seq, gap), 5), expected, "{seq} {gap:?}");
+        }
+    }
 }
