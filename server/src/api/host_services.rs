@@ -87,11 +87,11 @@ pub enum HolderKind {
     /// The service itself.
     #[serde(rename = "self")]
     Own,
-    /// Another process.
+    /// Another process; all else is `null` where its owner could not be read.
     Other,
     /// Nobody.
     Free,
-    /// The sockets of the host could not be read, or the owner of this one.
+    /// The sockets of the host could not be read.
     Unknown,
 }
 
@@ -139,7 +139,7 @@ pub async fn list(
     Ok(Json(HostServices {
         services: section_status(&rows.sections, SectionName::Services),
         sockets: section_status(&rows.sections, SectionName::Sockets),
-        items: holders::join(&rows, &findings, &catalog),
+        items: holders::join(rows, &findings, &catalog)?,
     }))
 }
 

@@ -119,11 +119,12 @@ pub async fn list(
     State(app): State<Arc<App>>,
     Path(id): Path<i64>,
 ) -> Result<Json<HostUpdates>, Problem> {
-    let Some(rows) = read_host_rows::updates(&caller.scope, &app.db, id).await? else {
+    let Some(mut rows) = read_host_rows::updates(&caller.scope, &app.db, id).await? else {
         return Err(Problem::not_found("host"));
     };
     let findings = read_updates::findings(&caller.scope, &app.db, Some(id)).await?;
     let catalog = app.catalog.load();
+    rows.items.sort_by(|a, b| (b.installed_at, &b.kb, &a.id).cmp(&(a.installed_at, &a.kb, &b.id)));
     let updates = section_status(&rows.sections, SectionName::Updates);
     let items = rows
         .items

@@ -83,7 +83,8 @@ fn document<T: serde::de::DeserializeOwned>(stored: serde_json::Value) -> Sectio
     }
 }
 
-async fn sockets(connection: &mut PgConnection, client_id: i32, host_id: i64) -> sqlx::Result<(Vec<Socket>, Vec<i64>)> {
+/// Rows of the section, whether it is known now or not, and their keys.
+pub async fn sockets(connection: &mut PgConnection, client_id: i32, host_id: i64) -> sqlx::Result<(Vec<Socket>, Vec<i64>)> {
     let rows = sqlx::query!(
         r#"
         select key, bound_at, process_started_at, pid, image.path as "path?", port, scope, protocol, state,
@@ -121,7 +122,8 @@ async fn sockets(connection: &mut PgConnection, client_id: i32, host_id: i64) ->
     Ok((sockets, keys))
 }
 
-async fn services(connection: &mut PgConnection, client_id: i32, host_id: i64) -> sqlx::Result<Vec<Service>> {
+/// Rows of the section, whether it is known now or not.
+pub async fn services(connection: &mut PgConnection, client_id: i32, host_id: i64) -> sqlx::Result<Vec<Service>> {
     let rows = sqlx::query!(
         r#"
         select name, display_name, state, start, delayed, trigger_start, pid, exit_code, service_exit_code, image_path,
@@ -155,7 +157,8 @@ async fn services(connection: &mut PgConnection, client_id: i32, host_id: i64) -
     Ok(services.collect())
 }
 
-async fn updates(connection: &mut PgConnection, client_id: i32, host_id: i64) -> sqlx::Result<Vec<Update>> {
+/// Rows of the section, whether it is known now or not.
+pub async fn updates(connection: &mut PgConnection, client_id: i32, host_id: i64) -> sqlx::Result<Vec<Update>> {
     let rows = sqlx::query!(
         r#"
         select source, id, kb, title, state, installed_at, removable, version
