@@ -20,7 +20,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let manifest = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let dist = manifest.join("../web/dist");
     // A folder that does not exist cannot be watched; its parent can.
-    println!("cargo::rerun-if-changed={}", if dist.exists() { &dist } else { &manifest.join("../web") }.display());
+    let watched = if dist.exists() { dist.clone() } else { manifest.join("../web") };
+    println!("cargo::rerun-if-changed={}", watched.display());
     let folder = if dist.join("index.html").exists() { dist } else { stub()? };
     memory_serve::load_directory_with_embed(folder, true);
     Ok(())

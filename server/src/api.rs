@@ -40,11 +40,19 @@ pub mod clients;
 
 pub mod deliveries;
 
+pub mod endpoints;
+
 pub mod live;
 
 pub mod health;
 
+pub mod metrics;
+
 pub mod openapi;
+
+pub mod assets;
+
+pub mod shell;
 
 use std::sync::Arc;
 
@@ -52,6 +60,8 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -73,20 +83,26 @@ struct Shared {
 
 /// Everything that the HTTP listener serves.
 pub fn router(app: Arc<App>) -> Router {
-    let shared = Shared { app: app.clone(), sign_in: Arc::default() };
+    metrics::install();
+    let shared = Shared { app: Arc::clone(&app), sign_in: Arc::default() };
     let (v1, _) = documented().split_for_parts();
     let api = v1
         .route("/api", any(no_route))
         .route("/api/", any(no_route))
         .route("/api/{*rest}", any(no_route))
         .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(app, access::guard))
+        .layer(from_fn_with_state(Arc::clone(&app), access::guard))
         .layer(DefaultBodyLimit::max(MAX_BODY));
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::metrics))
         .merge(api)
         .with_state(shared)
+        .merge(assets::router())
+        .layer(CompressionLayer::new())
+        .layer(CatchPanicLayer::custom(shell::panicked))
+        .layer(from_fn_with_state(app, shell::surround))
 }
 
 /// The description of the API.
@@ -111,6 +127,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(updates::one))
         .routes(routes!(clients::list))
         .routes(routes!(deliveries::list))
+        .routes(routes!(endpoints::list, endpoints::create))
         .routes(routes!(live::stream))
         .routes(routes!(openapi::get));
     OpenApiRouter::with_openapi(openapi::Description::openapi()).nest(PREFIX, v1)

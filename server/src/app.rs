@@ -5,6 +5,7 @@ use rules::catalog::Catalog;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    alerts::egress::Egress,
     config::Config,
     db::Db,
     identity::{Identity, seal::Sealer},
@@ -18,6 +19,8 @@ pub struct App {
     pub bus: Bus,
     pub identity: Identity,
     pub sealer: Sealer,
+    /// The one door out, for webhooks.
+    pub egress: Egress,
     pub config: Config,
     /// Read on every report and page; replaced whole.
     pub catalog: ArcSwap<Catalog>,

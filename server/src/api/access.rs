@@ -109,7 +109,8 @@ pub fn cookie_name(config: &Config) -> &'static str {
     if config.is_https() { "__Host-portreeve" } else { "portreeve" }
 }
 
-fn proof(headers: &HeaderMap, config: &Config) -> Option<Proof> {
+/// What the request shows. `None`: nothing of the right form.
+pub fn proof(headers: &HeaderMap, config: &Config) -> Option<Proof> {
     if let Some(authorization) = headers.get(AUTHORIZATION) {
         let (scheme, token) = authorization.to_str().ok()?.split_once(' ')?;
         return scheme.eq_ignore_ascii_case("bearer").then(|| ApiToken::parse(token.trim()))?.map(Proof::Token);
@@ -143,7 +144,8 @@ fn is_same_origin(headers: &HeaderMap) -> bool {
     authority.is_some() && authority == text(HOST.as_str())
 }
 
-fn sign_in_required() -> Problem {
+/// The same whatever is wrong with the proof.
+pub fn sign_in_required() -> Problem {
     Problem::new(Code::SignInRequired, "There is no session or token, or it has ended.")
 }
 

@@ -3,25 +3,32 @@
 
 use axum::Router;
 use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use http::header::ACCEPT;
-use http::{Method, StatusCode};
+use http::header::{ACCEPT, CACHE_CONTROL};
+use http::{HeaderValue, Method};
 use memory_serve::{CacheControl, MemoryServe};
 use tower::ServiceExt;
 
 use crate::api::problem::{Code, Problem};
 
-/// Everything that is not the API. Files under /assets carry a hash in their names and are kept for ever; the page
-/// itself is asked for every time.
+/// Everything that is not the API. Files under /assets carry a hash in their names and are kept for ever; of everything
+/// else a browser asks every time whether it is still the same.
 pub fn router() -> Router {
-    let files = load();
+    let files: MemoryServe = memory_serve::load!();
+    let revalidated = files.html_cache_control(CacheControl::NoCache).cache_control(CacheControl::NoCache);
+    let files = revalidated.into_router().layer(from_fn(keep_hashed));
     let page = files.clone();
     files.fallback(move |request: Request| fallback(page, request))
 }
 
-fn load() -> Router {
-    let files: MemoryServe = memory_serve::load!();
-    files.html_cache_control(CacheControl::NoCache).cache_control(CacheControl::Long).into_router()
+async fn keep_hashed(request: Request, next: Next) -> Response {
+    let is_hashed = request.uri().path().starts_with("/assets/");
+    let mut response = next.run(request).await;
+    if is_hashed && response.status().is_success() {
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=31536000, immutable"));
+    }
+    response
 }
 
 async fn fallback(page: Router, mut request: Request) -> Response {

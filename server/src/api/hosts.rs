@@ -215,7 +215,10 @@ pub fn section_status(rows: &[SectionRow], section: SectionName) -> SectionStatu
 }
 
 /// The stored facts of a section that is one document. `None`: it was never known.
-pub fn document<T: serde::de::DeserializeOwned>(rows: &[SectionRow], section: SectionName) -> anyhow::Result<Option<T>> {
+pub fn document<T: serde::de::DeserializeOwned>(
+    rows: &[SectionRow],
+    section: SectionName,
+) -> anyhow::Result<Option<T>> {
     let row = rows.iter().find(|row| row.section == section.as_str());
     let Some(facts) = row.and_then(|row| row.facts.clone()) else { return Ok(None) };
     Ok(serde_json::from_value(facts)?)

@@ -57,7 +57,9 @@ codes! {
     WrongCredentials "session.wrong-credentials" UNAUTHORIZED "The name or the password is wrong"
     TooManyAttempts "session.too-many-attempts" TOO_MANY_REQUESTS "Too many attempts to sign in"
     RoleTooLow "access.role-too-low" FORBIDDEN "Your role does not allow this"
-    BadEndpoint "endpoint.bad-url" UNPROCESSABLE_ENTITY "This address cannot receive webhooks"
+    BadName "endpoint.bad-name" UNPROCESSABLE_ENTITY "This cannot be the name of an endpoint"
+    BadUrl "egress.bad-url" UNPROCESSABLE_ENTITY "This is no address to which webhooks can be sent"
+    RefusedUrl "egress.refused" UNPROCESSABLE_ENTITY "Webhooks are not sent to this address"
     EndpointExists "endpoint.name-taken" CONFLICT "An endpoint of this name exists"
     StoreUnavailable "store.unavailable" SERVICE_UNAVAILABLE "The database cannot be reached"
     StoreSlow "store.slow" SERVICE_UNAVAILABLE "The database took too long"
@@ -135,7 +137,7 @@ impl Problem {
         }
     }
 
-    /// A field that holds what it may not.
+    /// A field that holds what it may not; `detail` is a sentence or the rest of one that starts with the name.
     pub fn field(code: Code, field: &'static str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
         let mut problem = Self::new(code, format!("`{field}` {detail}"));

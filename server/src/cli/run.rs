@@ -83,6 +83,7 @@ async fn serve(
         bus: Bus::new(),
         identity,
         sealer,
+        egress: Egress::new(&config.egress_allow)?,
         config,
         catalog: ArcSwap::from_pointee(Catalog::builtin()),
         stopping,
@@ -108,8 +109,7 @@ async fn serve(
         ingest.keep_presence().await;
         Ok(())
     });
-    let egress = Egress::new(&app.config.egress_allow)?;
-    let worker = Worker::new(app.db.clone(), app.bus.clone(), app.sealer.clone(), egress);
+    let worker = Worker::new(app.db.clone(), app.bus.clone(), app.sealer.clone(), app.egress.clone());
     let worker_stop = stop();
     lifecycle.spawn("deliveries", async move {
         worker.run(worker_stop).await;
@@ -117,6 +117,7 @@ async fn serve(
     });
     let enrollment = Enrollment::new(Arc::clone(&app));
     lifecycle.spawn("enroll", enroll::serve(bound.enroll, enroll_tls, enrollment, stop()));
+    lifecycle.spawn("metrics", api::metrics::upkeep(stop()));
     lifecycle.spawn("http", http::serve(bound.http, api::router(Arc::clone(&app)), stop()));
 
     info!(agents = %app.config.agents, enroll = %app.config.enroll, "Listening for agents");

@@ -25,6 +25,8 @@ pub mod read_clients;
 
 pub mod read_deliveries;
 
+pub mod read_endpoints;
+
 pub mod read_findings;
 
 pub mod read_host_rows;

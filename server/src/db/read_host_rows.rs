@@ -47,11 +47,7 @@ pub async fn updates(scope: &Scope, db: &Db, host_id: i64) -> sqlx::Result<Optio
 }
 
 /// A transaction, and the client of the host.
-async fn begin(
-    scope: &Scope,
-    db: &Db,
-    host_id: i64,
-) -> sqlx::Result<Option<(Transaction<'static, Postgres>, i32)>> {
+async fn begin(scope: &Scope, db: &Db, host_id: i64) -> sqlx::Result<Option<(Transaction<'static, Postgres>, i32)>> {
     let mut transaction = read::begin(scope, db).await?;
     let client_id = sqlx::query_scalar!(
         "

@@ -15,6 +15,9 @@ pub struct Counts {
     pub harmful_hosts: i64,
     pub possible: i64,
     pub possible_hosts: i64,
+    pub critical: i64,
+    pub warning: i64,
+    pub info: i64,
     pub cannot_tell_hosts: i64,
     pub reporting: i64,
     pub stale: i64,
@@ -27,6 +30,9 @@ pub async fn counts(scope: &Scope, db: &Db, now: DateTime<Utc>) -> sqlx::Result<
     let findings = sqlx::query!(
         r#"
         select
+          count(*) filter (where severity = 3) as "critical!",
+          count(*) filter (where severity = 2) as "warning!",
+          count(*) filter (where severity = 1) as "info!",
           count(*) filter (where rule = 'port-conflict/blocked') as "down!",
           count(distinct host_id) filter (where rule = 'port-conflict/blocked') as "down_hosts!",
           count(distinct rule) filter (where is_update and confidence > 1) as "harmful!",
@@ -76,6 +82,9 @@ pub async fn counts(scope: &Scope, db: &Db, now: DateTime<Utc>) -> sqlx::Result<
         harmful_hosts: findings.harmful_hosts,
         possible: findings.possible,
         possible_hosts: findings.possible_hosts,
+        critical: findings.critical,
+        warning: findings.warning,
+        info: findings.info,
         cannot_tell_hosts: hosts.cannot_tell,
         reporting: hosts.reporting,
         stale: hosts.stale,

@@ -84,7 +84,11 @@ fn document<T: serde::de::DeserializeOwned>(stored: serde_json::Value) -> Sectio
 }
 
 /// Rows of the section, whether it is known now or not, and their keys.
-pub async fn sockets(connection: &mut PgConnection, client_id: i32, host_id: i64) -> sqlx::Result<(Vec<Socket>, Vec<i64>)> {
+pub async fn sockets(
+    connection: &mut PgConnection,
+    client_id: i32,
+    host_id: i64,
+) -> sqlx::Result<(Vec<Socket>, Vec<i64>)> {
     let rows = sqlx::query!(
         r#"
         select key, bound_at, process_started_at, pid, image.path as "path?", port, scope, protocol, state,
