@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use clap::Parser as _;
 use hyper_util::rt::TokioIo;
 use portreeve_server::{
+    alerts::egress::Egress,
     app::App,
     clock,
     config::Config,
@@ -81,12 +82,14 @@ impl Doors {
         let agents_tls = tls::for_agents(&identity.authority, now)?;
         let enroll_tls = tls::for_enrollment(&identity.authority, now)?;
         let stopping = CancellationToken::new();
+        let config = Defaults::try_parse_from(["test"])?.config;
         let app = Arc::new(App {
             db: database.db.clone(),
             bus: Bus::new(),
             identity,
             sealer,
-            config: Defaults::try_parse_from(["test"])?.config,
+            egress: Egress::new(&config.egress_allow)?,
+            config,
             catalog: ArcSwap::from_pointee(Catalog::builtin()),
             stopping: stopping.clone(),
         });
