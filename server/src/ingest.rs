@@ -47,12 +47,15 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// Before the listener of agents opens: begins by saying of every host that no stream is open, because a killed
-    /// server could not.
-    pub async fn start(app: Arc<App>, public_url: &str) -> sqlx::Result<Self> {
-        stream::close_all(&app.db).await?;
+    pub fn new(app: Arc<App>, public_url: &str) -> Self {
         let public_url = public_url.trim_end_matches('/').into();
-        Ok(Self { app, public_url, images: Images::default(), streams: Streams::default() })
+        Self { app, public_url, images: Images::default(), streams: Streams::default() }
+    }
+
+    /// Says of every host that no stream is open, because a killed server could not. To be done before the listener of
+    /// agents opens.
+    pub async fn forget_streams(&self) -> sqlx::Result<()> {
+        stream::close_all(&self.app.db).await
     }
 
     /// The service, for the listener of agents.

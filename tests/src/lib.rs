@@ -5,4 +5,6 @@ pub mod database;
 
 pub mod doors;
 
+pub mod raw_agent;
+
 pub mod wine;

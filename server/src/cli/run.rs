@@ -103,7 +103,8 @@ async fn serve(
         Ok(())
     });
     let revocations = Arc::clone(&app.identity.revocations);
-    let ingest = Ingest::start(Arc::clone(&app), app.config.public_url.as_deref().unwrap_or(&url)).await?;
+    let ingest = Ingest::new(Arc::clone(&app), app.config.public_url.as_deref().unwrap_or(&url));
+    ingest.forget_streams().await?;
     lifecycle.spawn("agents", agents::serve(bound.agents, agents_tls, ingest.routes(), revocations, stop()));
     lifecycle.spawn("presence", async move {
         ingest.keep_presence().await;
