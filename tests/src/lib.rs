@@ -7,4 +7,6 @@ pub mod doors;
 
 pub mod raw_agent;
 
+pub mod reporting_host;
+
 pub mod wine;

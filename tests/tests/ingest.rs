@@ -1,8 +1,6 @@
 //! What an agent says arrives in the tables as it is; what it should not say is refused, kept for people and never in
 //! the way of what comes next.
 
-mod common;
-
 use anyhow::Result;
 use proto::fleet::v1::{Gap, Outcome, Section, SectionReport};
 use proto::wire::Report;
@@ -10,7 +8,7 @@ use prost::Message as _;
 use rules::facts::{Facts, Section as Known};
 use tests::raw_agent::{RawMessage, changes, full, hello};
 
-use common::{Host, blocked, mended, with_sockets};
+use tests::reporting_host::{Host, blocked, case, mended, with_sockets};
 
 #[tokio::test]
 async fn a_full_report_and_changed_rows_arrive_as_they_are() -> Result<()> {
@@ -312,12 +310,13 @@ async fn one_client_never_sees_another_s_rows() -> Result<()> {
 async fn five_thousand_sockets_arrive_and_then_only_what_changed() -> Result<()> {
     let host = Host::new("DC01").await?;
     let mut agent = host.connect(&hello(1)).await?;
+    let (all, more) = (full(1, &with_sockets(5_000)), changes(2, &with_sockets(5_000), &with_sockets(5_024)));
     let started = std::time::Instant::now();
-    agent.report(&full(1, &with_sockets(5_000))).await?;
+    agent.report(&all).await?;
     println!("5,000 sockets in full, until acknowledged: {:?}", started.elapsed());
     assert_eq!(host.count("socket_now").await?, 5_000);
     let started = std::time::Instant::now();
-    agent.report(&changes(2, &with_sockets(5_000), &with_sockets(5_024))).await?;
+    agent.report(&more).await?;
     println!("24 more, until acknowledged: {:?}", started.elapsed());
     assert_eq!(host.count("socket_now").await?, 5_024);
     Ok(())
@@ -327,7 +326,7 @@ async fn five_thousand_sockets_arrive_and_then_only_what_changed() -> Result<()>
 async fn hostile_names_are_stored_and_said_as_text() -> Result<()> {
     let host = Host::new("SRV1").await?;
     let mut agent = host.connect(&hello(1)).await?;
-    let hostile = common::case("port-conflict-blocked/hostile-names");
+    let hostile = case("port-conflict-blocked/hostile-names");
     assert_eq!(agent.report(&full(1, &hostile)).await?, Outcome::Applied);
     host.holds(&hostile).await
 }

@@ -12,11 +12,12 @@ use proto::fleet::v1::Hello;
 use rules::facts::{Facts, Section, Socket, SocketState};
 use rules::ports::Protocol;
 use sqlx::{AssertSqlSafe, Row as _};
-use tests::doors::{Credentials, Doors};
-use tests::raw_agent::{RawAgent, RawMessage};
+use crate::doors::{Credentials, Doors};
+use crate::raw_agent::{RawAgent, RawMessage};
 
 pub const DASHBOARD: &str = "http://127.0.0.1:8080";
 
+#[derive(Debug)]
 pub struct Host {
     pub doors: Doors,
     pub site: TokenSite,
