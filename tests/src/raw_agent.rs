@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use portreeve_server::coded;
+use prost::Message as _;
 use proto::Digests;
 use proto::fleet::v1::server_message::Kind;
 use proto::fleet::v1::{Ack, Heartbeat, Hello, Outcome, Report as Part, Section, ServerMessage, Welcome};
 use proto::wire::{Report, digests_to_wire, to_report_parts};
-use prost::Message as _;
 use rules::delta::Delta;
 use rules::facts::Facts;
 use tokio::sync::mpsc;

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
+use crate::doors::{Credentials, Doors};
+use crate::raw_agent::{RawAgent, RawMessage};
 use anyhow::{Context as _, Result};
 use portreeve_server::{
     clock,
@@ -12,8 +14,6 @@ use proto::fleet::v1::Hello;
 use rules::facts::{Facts, Section, Socket, SocketState};
 use rules::ports::Protocol;
 use sqlx::{AssertSqlSafe, Row as _};
-use crate::doors::{Credentials, Doors};
-use crate::raw_agent::{RawAgent, RawMessage};
 
 pub const DASHBOARD: &str = "http://127.0.0.1:8080";
 

@@ -2,9 +2,9 @@
 //! the way of what comes next.
 
 use anyhow::Result;
+use prost::Message as _;
 use proto::fleet::v1::{Gap, Outcome, Section, SectionReport};
 use proto::wire::Report;
-use prost::Message as _;
 use rules::facts::{Facts, Section as Known};
 use tests::raw_agent::{RawMessage, changes, full, hello};
 
@@ -153,7 +153,8 @@ async fn too_many_rows_are_quarantined() -> Result<()> {
     let mut agent = host.connect(&hello(1)).await?;
     agent.report(&full(1, &blocked())).await?;
     let mut part = proto::wire::to_report_parts(&full(2, &blocked()))?.remove(0);
-    let group = proto::fleet::v1::SocketGroup { port_steps: vec![0; 60_000], address: vec![0; 4], ..Default::default() };
+    let group =
+        proto::fleet::v1::SocketGroup { port_steps: vec![0; 60_000], address: vec![0; 4], ..Default::default() };
     part.parts = 5;
     part.sections = vec![SectionReport {
         section: Section::Sockets.into(),
@@ -284,7 +285,8 @@ async fn a_host_whose_clock_is_wrong_is_set_right() -> Result<()> {
     agent.report(&full(1, &blocked())).await?;
     let skew = host.number("select clock_skew_ms from agent_stream").await?;
     assert!((3_590_000..3_610_000).contains(&skew), "{skew}");
-    let late = "select count(*) from socket_now where bound_at between '2026-03-02T02:01:10Z' and '2026-03-02T02:01:30Z'";
+    let late =
+        "select count(*) from socket_now where bound_at between '2026-03-02T02:01:10Z' and '2026-03-02T02:01:30Z'";
     assert_eq!(host.number(late).await?, 1, "bound at 03:01:20 by a clock that is an hour ahead");
     // The same facts by a clock that was set right since: no socket is rewritten.
     let learned = "select count(distinct learned_at) from socket_now";
@@ -299,7 +301,9 @@ async fn one_client_never_sees_another_s_rows() -> Result<()> {
     let host = Host::new("SRV1").await?;
     let mut agent = host.connect(&hello(1)).await?;
     agent.report(&full(1, &blocked())).await?;
-    for table in ["socket_now", "service_now", "host_section", "finding", "finding_event", "host_judgement", "agent_stream"] {
+    for table in
+        ["socket_now", "service_now", "host_section", "finding", "finding_event", "host_judgement", "agent_stream"]
+    {
         assert!(host.count(table).await? > 0, "{table}");
         assert_eq!(host.count_as(host.stranger, table).await?, 0, "{table}");
     }
