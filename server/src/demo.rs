@@ -5,7 +5,7 @@
 //! rules, as everything else.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -51,18 +51,21 @@ const HOSTS: [(&str, &str); 15] = [
     ("fs2.toml", include_str!("demo/hosts/fs2.toml")),
 ];
 
-/// Sets the stage and lets the fleet play until the server stops. Gives the lines that tell how to sign in.
-pub async fn start(app: &Arc<App>, data_dir: &Path, lifecycle: &mut Lifecycle) -> anyhow::Result<Vec<String>> {
+/// Sets the stage and lets the fleet play until the server stops, at the doors where this process listens. Gives the
+/// lines that tell how to sign in.
+pub async fn start(
+    app: &Arc<App>,
+    data_dir: &Path,
+    agents_at: SocketAddr,
+    enroll_at: SocketAddr,
+    lifecycle: &mut Lifecycle,
+) -> anyhow::Result<Vec<String>> {
     let now = clock::now();
     let players = stage::players(app, actors()?, data_dir, now).await?;
     let sign_in = stage::sign_in(app, data_dir, now).await?;
-    let config = &app.config;
-    let ip = config.enroll.ip();
-    let server = Server {
-        host: if ip.is_unspecified() { Ipv4Addr::LOCALHOST.to_string() } else { ip.to_string() },
-        enroll_port: config.enroll.port(),
-        agents_port: config.agents.port(),
-    };
+    let ip = enroll_at.ip();
+    let host = if ip.is_unspecified() { Ipv4Addr::LOCALHOST.to_string() } else { ip.to_string() };
+    let server = Server { host, enroll_port: enroll_at.port(), agents_port: agents_at.port() };
     lifecycle.spawn("demonstration", player::play_all(players, server, app.stopping.clone()));
     Ok(sign_in)
 }

@@ -230,6 +230,18 @@ fn links_between_documents_lead_somewhere() {
     });
 }
 
+/// The page that says where everything is must not outlive what it names.
+#[test]
+fn the_architecture_page_names_files_that_exist() {
+    let root = root();
+    let tree = tree();
+    let page = tree.file("ARCHITECTURE.md");
+    let folders = ["agent/", "migrations/", "proto/", "rules/", "server/", "tests/", "web/"];
+    let named = page.text.split('`').skip(1).step_by(2).filter(|text| folders.iter().any(|folder| text.starts_with(folder)));
+    let missing: Vec<_> = named.filter(|path| !root.join(path).exists()).collect();
+    assert!(missing.is_empty(), "ARCHITECTURE.md names what is not there: {missing:?}");
+}
+
 /// Whoever meets a code looks it up; a code that is gone from the program must go from the page.
 #[test]
 fn every_error_code_is_documented() {

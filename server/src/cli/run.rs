@@ -78,6 +78,7 @@ async fn serve(
     let agents_tls = tls::for_agents(&identity.authority, now)?;
     let enroll_tls = tls::for_enrollment(&identity.authority, now)?;
     let url = bound.http.url();
+    let (agents_at, enroll_at) = (bound.agents.local_addr()?, bound.enroll.local_addr()?);
     let app = Arc::new(App {
         db: opened.db.clone(),
         bus: Bus::new(),
@@ -121,10 +122,10 @@ async fn serve(
     lifecycle.spawn("metrics", api::metrics::upkeep(stop()));
     lifecycle.spawn("http", http::serve(bound.http, api::router(Arc::clone(&app)), stop()));
 
-    info!(agents = %app.config.agents, enroll = %app.config.enroll, "Listening for agents");
+    info!(agents = %agents_at, enroll = %enroll_at, "Listening for agents");
     let sign_in = match fleet {
         Fleet::Real => Vec::new(),
-        Fleet::Demonstration => demo::start(&app, &opened.data_dir, lifecycle).await?,
+        Fleet::Demonstration => demo::start(&app, &opened.data_dir, agents_at, enroll_at, lifecycle).await?,
     };
     let mut out = std::io::stdout().lock();
     for line in sign_in {

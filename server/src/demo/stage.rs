@@ -60,9 +60,11 @@ pub async fn players(
 
 async fn enroll_token(app: &App, client: &str, site: &str, now: DateTime<Utc>) -> anyhow::Result<String> {
     let db = &app.db;
-    installation::insert_client(db, client, now).await?;
     let everything = db.everything().await?;
-    let client_id = installation::find_client(db, &everything, client).await?.context("the client was just made")?;
+    let client_id = match installation::find_client(db, &everything, client).await? {
+        Some(client_id) => client_id,
+        None => installation::insert_client(db, client, now).await?.context("another process made the client")?,
+    };
     installation::insert_site(db, client_id, site, now).await?;
     let found = installation::find_site(db, &Scope::of(client_id), site).await?;
     let (_, site_id) = found.context("the site was just made")?;
