@@ -237,7 +237,8 @@ fn the_architecture_page_names_files_that_exist() {
     let tree = tree();
     let page = tree.file("ARCHITECTURE.md");
     let folders = ["agent/", "migrations/", "proto/", "rules/", "server/", "tests/", "web/"];
-    let named = page.text.split('`').skip(1).step_by(2).filter(|text| folders.iter().any(|folder| text.starts_with(folder)));
+    let named =
+        page.text.split('`').skip(1).step_by(2).filter(|text| folders.iter().any(|folder| text.starts_with(folder)));
     let missing: Vec<_> = named.filter(|path| !root.join(path).exists()).collect();
     assert!(missing.is_empty(), "ARCHITECTURE.md names what is not there: {missing:?}");
 }
