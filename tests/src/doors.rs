@@ -1,6 +1,12 @@
 //! The server's two doors for agents in this process, on a database of the test's own, and a client for them that can
 //! do what a real agent never would.
 
+#![expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "only tests use this, and a panic fails the test that caused it"
+)]
+
 use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::{Context as _, Result};

@@ -46,7 +46,7 @@ async fn a_cluster_is_adopted_restarted_and_stopped() -> Result<()> {
         async move { cluster.keep_running(stop).await }
     });
     kill(started.pid, Signal::SIGKILL)?;
-    let answered = tokio::time::timeout(Duration::from_secs(60), async {
+    let answered = tokio::time::timeout(Duration::from_mins(1), async {
         loop {
             let is_new = running(&folder).is_some_and(|now| now.pid != started.pid);
             if is_new && db.everything().await.is_ok() {

@@ -175,7 +175,6 @@ fn display_name(raw: &str) -> Result<Text, Status> {
     Ok(Text::new(raw))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn malformed(bad: BadRequest) -> Status {
     match bad {
         BadRequest::Foreign => coded::status(Code::Unauthenticated, "certificate.unknown", bad.to_string()),

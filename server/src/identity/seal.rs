@@ -65,6 +65,9 @@ impl Sealer {
     }
 
     /// Nonce, then ciphertext.
+    ///
+    /// # Panics
+    /// Above 256 GiB, which no secret has.
     pub fn seal(&self, purpose: Purpose, secret: &[u8]) -> Vec<u8> {
         let mut nonce = [0_u8; NONCE];
         rand::rng().fill_bytes(&mut nonce);
@@ -116,10 +119,10 @@ mod tests {
     #[test]
     fn a_sealed_value_opens_only_for_its_purpose_and_key() {
         let sealer = Sealer::new(&[1; 32]);
-        let sealed = sealer.seal(Purpose::CaKey, b"secret");
-        assert_eq!(sealer.open(Purpose::CaKey, &sealed).unwrap(), b"secret");
-        assert!(sealer.open(Purpose::EndpointSecret, &sealed).is_err());
-        assert!(Sealer::new(&[2; 32]).open(Purpose::CaKey, &sealed).is_err());
-        assert!(sealer.open(Purpose::CaKey, &sealed[..20]).is_err());
+        let closed = sealer.seal(Purpose::CaKey, b"secret");
+        assert_eq!(sealer.open(Purpose::CaKey, &closed).unwrap(), b"secret");
+        assert!(sealer.open(Purpose::EndpointSecret, &closed).is_err());
+        assert!(Sealer::new(&[2; 32]).open(Purpose::CaKey, &closed).is_err());
+        assert!(sealer.open(Purpose::CaKey, &closed[..20]).is_err());
     }
 }

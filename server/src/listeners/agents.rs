@@ -56,7 +56,6 @@ fn identify(address: std::net::SocketAddr, handshake: &ServerConnection) -> Opti
     Some(AgentPeer { address, serial })
 }
 
-#[expect(clippy::result_large_err, reason = "the shape of a tonic interceptor")]
 fn refuse_revoked(revocations: &Revocations, request: Request<()>) -> Result<Request<()>, Status> {
     match request.extensions().get::<AgentPeer>() {
         Some(peer) if !revocations.is_revoked(&peer.serial) => Ok(request),
