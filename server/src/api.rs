@@ -109,6 +109,7 @@ pub fn router(app: Arc<App>) -> Router {
 pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = documented().into_openapi();
     openapi::require_all_members(&mut document);
+    openapi::name_operations(&mut document);
     document
 }
 

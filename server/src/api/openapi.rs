@@ -69,6 +69,24 @@ pub(super) fn require_all_members(document: &mut utoipa::openapi::OpenApi) {
     }
 }
 
+/// Ids of operations are unique in a description, but the handlers' names, from which they come, are not: every
+/// resource has its `list`. `GET /api/v1/hosts/{id}/ports` becomes `get_hosts_id_ports`.
+pub(super) fn name_operations(document: &mut utoipa::openapi::OpenApi) {
+    for (path, item) in &mut document.paths.paths {
+        let words: Vec<_> = path
+            .trim_start_matches(api::PREFIX)
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .collect();
+        let name = words.join("_");
+        for (method, operation) in [("get", &mut item.get), ("post", &mut item.post), ("delete", &mut item.delete)] {
+            if let Some(operation) = operation {
+                operation.operation_id = Some(format!("{method}_{name}"));
+            }
+        }
+    }
+}
+
 fn require_all(schema: &mut RefOr<Schema>) {
     match schema {
         RefOr::T(Schema::Object(object)) => {

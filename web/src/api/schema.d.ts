@@ -12,31 +12,7 @@ export interface paths {
             cookie?: never;
         };
         /** Clients by name */
-        get: {
-            parameters: {
-                query?: {
-                    /** @description `next_cursor` of the page before. */
-                    cursor?: string;
-                    /** @description Rows of a page. */
-                    limit?: number;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Page_Client"];
-                    };
-                };
-                default: components["responses"]["Problem"];
-            };
-        };
+        get: operations["get_clients"];
         put?: never;
         post?: never;
         delete?: never;
@@ -53,34 +29,7 @@ export interface paths {
             cookie?: never;
         };
         /** Deliveries, the newest first */
-        get: {
-            parameters: {
-                query?: {
-                    /** @description `next_cursor` of the page before. */
-                    cursor?: string;
-                    /** @description Id of a finding. */
-                    finding?: string;
-                    /** @description Rows of a page. */
-                    limit?: number;
-                    state?: components["schemas"]["DeliveryState"];
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Page_Delivery"];
-                    };
-                };
-                default: components["responses"]["Problem"];
-            };
-        };
+        get: operations["get_deliveries"];
         put?: never;
         post?: never;
         delete?: never;
@@ -97,42 +46,7 @@ export interface paths {
             cookie?: never;
         };
         /** Findings, the worst first, of those the newest first */
-        get: {
-            parameters: {
-                query?: {
-                    /** @description Id of a client. */
-                    client?: number;
-                    confidence?: components["schemas"]["Confidence"];
-                    /** @description `next_cursor` of the page before. */
-                    cursor?: string;
-                    /** @description Id of a host. */
-                    host?: number;
-                    /** @description Rows of a page. */
-                    limit?: number;
-                    /** @description Text in title, cause or host name, at most 200 characters. */
-                    q?: string;
-                    /** @description A rule, such as `port-conflict/blocked`, or a family of rules, such as `bad-update`. */
-                    rule?: string;
-                    severity?: components["schemas"]["Severity"];
-                    state?: components["schemas"]["FindingState"];
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Page_FindingSummary"];
-                    };
-                };
-                default: components["responses"]["Problem"];
-            };
-        };
+        get: operations["get_findings"];
         put?: never;
         post?: never;
         delete?: never;
@@ -149,29 +63,7 @@ export interface paths {
             cookie?: never;
         };
         /** One finding with evidence, remedy, timeline and deliveries */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    /** @description Id of the finding */
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Finding"];
-                    };
-                };
-                default: components["responses"]["Problem"];
-            };
-        };
+        get: operations["get_findings_id"];
         put?: never;
         post?: never;
         delete?: never;
@@ -188,36 +80,7 @@ export interface paths {
             cookie?: never;
         };
         /** Hosts by name */
-        get: {
-            parameters: {
-                query?: {
-                    /** @description Id of a client. */
-                    client?: number;
-                    /** @description `next_cursor` of the page before. */
-                    cursor?: string;
-                    /** @description Rows of a page. */
-                    limit?: number;
-                    /** @description Text in the name of host, site or system, at most 200 characters. */
-                    q?: string;
-                    state?: components["schemas"]["Freshness"];
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Page_HostSummary"];
-                    };
-                };
-                default: components["responses"]["Problem"];
-            };
-        };
+        get: operations["get_hosts"];
         put?: never;
         post?: never;
         delete?: never;
@@ -234,29 +97,7 @@ export interface paths {
             cookie?: never;
         };
         /** One host */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    /** @description Id of the host */
-                    id: number;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["HostDetail"];
-                    };
-                };
-                default: components["responses"]["Problem"];
-            };
-        };
+        get: operations["get_hosts_id"];
         put?: never;
         post?: never;
         delete?: never;
@@ -273,29 +114,7 @@ export interface paths {
             cookie?: never;
         };
         /** Sockets of a host */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    /** @description Id of the host */
-                    id: number;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["HostPorts"];
-                    };
-                };
-                default: components["responses"]["Problem"];
-            };
-        };
+        get: operations["get_hosts_id_ports"];
         put?: never;
         post?: never;
         delete?: never;
@@ -312,29 +131,7 @@ export interface paths {
             cookie?: never;
         };
         /** Services of a host, joined with its ports */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    /** @description Id of the host */
-                    id: number;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["HostServices"];
-                    };
-                };
-                default: components["responses"]["Problem"];
-            };
-        };
+        get: operations["get_hosts_id_services"];
         put?: never;
         post?: never;
         delete?: never;
@@ -351,29 +148,7 @@ export interface paths {
             cookie?: never;
         };
         /** Updates of a host */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    /** @description Id of the host */
-                    id: number;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["HostUpdates"];
-                    };
-                };
-                default: components["responses"]["Problem"];
-            };
-        };
+        get: operations["get_hosts_id_updates"];
         put?: never;
         post?: never;
         delete?: never;
@@ -395,26 +170,7 @@ export interface paths {
          *     shown. Every stream starts with `resync`, so that nothing is missed between two of them and `Last-Event-ID` is not
          *     needed. The stream ends with the session.
          */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "text/event-stream": components["schemas"]["LiveHint"];
-                    };
-                };
-                default: components["responses"]["Problem"];
-            };
-        };
+        get: operations["get_live"];
         put?: never;
         post?: never;
         delete?: never;
@@ -431,26 +187,7 @@ export interface paths {
             cookie?: never;
         };
         /** This document */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": Record<string, never>;
-                    };
-                };
-                default: components["responses"]["Problem"];
-            };
-        };
+        get: operations["get_openapi_json"];
         put?: never;
         post?: never;
         delete?: never;
@@ -467,26 +204,7 @@ export interface paths {
             cookie?: never;
         };
         /** The fleet in one document */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Overview"];
-                    };
-                };
-                default: components["responses"]["Problem"];
-            };
-        };
+        get: operations["get_overview"];
         put?: never;
         post?: never;
         delete?: never;
@@ -503,78 +221,18 @@ export interface paths {
             cookie?: never;
         };
         /** Who is signed in */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Session"];
-                    };
-                };
-                default: components["responses"]["Problem"];
-            };
-        };
+        get: operations["get_session"];
         put?: never;
         /**
          * Sign in
          * @description Sets the session cookie. Attempts are limited by name and by address.
          */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["SignInBody"];
-                };
-            };
-            responses: {
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Session"];
-                    };
-                };
-                default: components["responses"]["Problem"];
-            };
-        };
+        post: operations["post_session"];
         /**
          * Sign out
          * @description Ends the session for good. With an API token it does nothing.
          */
-        delete: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description Signed out */
-                204: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                default: components["responses"]["Problem"];
-            };
-        };
+        delete: operations["delete_session"];
         options?: never;
         head?: never;
         patch?: never;
@@ -588,33 +246,7 @@ export interface paths {
             cookie?: never;
         };
         /** KBs over all hosts, the most recently installed first */
-        get: {
-            parameters: {
-                query?: {
-                    /** @description `next_cursor` of the page before. */
-                    cursor?: string;
-                    /** @description Rows of a page. */
-                    limit?: number;
-                    /** @description Text in KB or title, at most 200 characters. */
-                    q?: string;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Page_UpdateSummary"];
-                    };
-                };
-                default: components["responses"]["Problem"];
-            };
-        };
+        get: operations["get_updates"];
         put?: never;
         post?: never;
         delete?: never;
@@ -631,34 +263,7 @@ export interface paths {
             cookie?: never;
         };
         /** One KB */
-        get: {
-            parameters: {
-                query?: {
-                    /** @description `hosts.next_cursor` of the page before. */
-                    cursor?: string;
-                    /** @description Rows of a page. */
-                    limit?: number;
-                };
-                header?: never;
-                path: {
-                    /** @description Such as `KB948609` */
-                    kb: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["UpdateDetail"];
-                    };
-                };
-                default: components["responses"]["Problem"];
-            };
-        };
+        get: operations["get_updates_kb"];
         put?: never;
         post?: never;
         delete?: never;
@@ -676,7 +281,7 @@ export interface components {
             affected_services: string[];
             aliases: components["schemas"]["Alias"][];
             /** @description What does not help, or must not be done. */
-            caution?: string | null;
+            caution: string | null;
             /** @description When it does harm, in words. */
             conditions: string;
             /** @description KBs whose presence ends the harm. */
@@ -684,7 +289,7 @@ export interface components {
             /** @description Findings of the rule `bad-update/<id>` rest on it. */
             id: string;
             kb: string;
-            note?: string | null;
+            note: string | null;
             /** @description `2008-08-11`. */
             released: string;
             /** @description What to do, in half a sentence; findings have the steps for each host. */
@@ -702,7 +307,7 @@ export interface components {
         Alias: {
             kb: string;
             /** @description What that number names, such as `.NET Framework 3.5 SP1`. */
-            name?: string | null;
+            name: string | null;
         };
         /** @description Another host with the same open finding. */
         AlsoOn: {
@@ -787,24 +392,24 @@ export interface components {
              * Format: date-time
              * @description When it was delivered or given up. `null`: it is pending.
              */
-            finished_at?: string | null;
+            finished_at: string | null;
             /**
              * Format: uuid
              * @description The `webhook-id` that the receiver sees, the same in every attempt.
              */
             id: string;
             /** @description Why the last attempt failed. `null`: it did not, or none was made. */
-            last_error?: string | null;
+            last_error: string | null;
             /**
              * Format: int32
              * @description HTTP status of the last attempt. `null`: none was made, or it had no answer.
              */
-            last_status?: number | null;
+            last_status: number | null;
             /**
              * Format: date-time
              * @description `null`: there will be none.
              */
-            next_attempt_at?: string | null;
+            next_attempt_at: string | null;
             state: components["schemas"]["DeliveryState"];
             transition: components["schemas"]["Transition"];
         };
@@ -822,15 +427,15 @@ export interface components {
              * Format: date-time
              * @description By the host's clock. `null`: true at the time of the report.
              */
-            at?: string | null;
+            at: string | null;
             /** @description Where it was read, such as `socket table`. */
             source: string;
             text: string;
         };
         /** @description The sections that are one document each. `null`: never learned, see `sections`. */
         Facts: {
-            host?: components["schemas"]["HostFacts"] | null;
-            port_policy?: components["schemas"]["PortPolicy"] | null;
+            host: components["schemas"]["HostFacts"] | null;
+            port_policy: components["schemas"]["PortPolicy"] | null;
         };
         /** @enum {string} */
         Family: "ipv4" | "ipv6";
@@ -852,7 +457,7 @@ export interface components {
              * Format: double
              * @description 0 to 1, where the finding is a forecast with a known mechanism.
              */
-            probability?: number | null;
+            probability: number | null;
             remedy: components["schemas"]["Remedy"];
             /** @description Oldest first. */
             timeline: components["schemas"]["FindingEvent"][];
@@ -898,7 +503,7 @@ export interface components {
         /** @description A rule that is true of a host, in a line. */
         FindingSummary: {
             /** @description Why the last report could not confirm it. `null`: it could. */
-            cannot_tell?: string | null;
+            cannot_tell: string | null;
             /** @description How it came about, in a sentence or two. */
             cause: string;
             client: components["schemas"]["ClientRef"];
@@ -920,7 +525,7 @@ export interface components {
              * Format: date-time
              * @description When the last episode ended. `null`: it is open.
              */
-            resolved_at?: string | null;
+            resolved_at: string | null;
             /** @description `port-conflict/blocked`, `bad-update/<entry>` … */
             rule: string;
             severity: components["schemas"]["Severity"];
@@ -928,7 +533,7 @@ export interface components {
              * Format: date-time
              * @description Since when it has been so on the host, by the host's clock corrected by its skew. `null`: not known.
              */
-            since?: string | null;
+            since: string | null;
             site: components["schemas"]["SiteRef"];
             state: components["schemas"]["FindingState"];
             /** @description What it is about, such as `{"service": "IAS", "port": "udp/1812"}` or `{"kb": "KB948609"}`. */
@@ -964,12 +569,12 @@ export interface components {
              * Format: date-time
              * @description By the host's clock corrected by its skew. `null`: not known.
              */
-            bound_at?: string | null;
+            bound_at: string | null;
             kind: components["schemas"]["HolderKind"];
             /** Format: int32 */
-            pid?: number | null;
+            pid: number | null;
             /** @description Image name, such as `dns.exe`. `null`: nobody, or not known. */
-            process?: string | null;
+            process: string | null;
             /** @description Services that the process runs. Several: candidates. */
             services: string[];
         };
@@ -978,7 +583,7 @@ export interface components {
         /** @description A host with the state of what is known of it. */
         HostDetail: components["schemas"]["HostSummary"] & {
             /** @description `null`: not said yet. */
-            agent_version?: string | null;
+            agent_version: string | null;
             /** @description What the last judgement could not decide. */
             cannot_tell: components["schemas"]["CannotTell"][];
             /** Format: date-time */
@@ -988,7 +593,7 @@ export interface components {
             findings: components["schemas"]["FindingSummary"][];
             /** @description All five, always. */
             sections: components["schemas"]["SectionStatus"][];
-            stream?: components["schemas"]["Stream"] | null;
+            stream: components["schemas"]["Stream"] | null;
         };
         /** @description What the host says of itself. */
         HostFacts: {
@@ -996,22 +601,22 @@ export interface components {
              * Format: date-time
              * @description By the host's own clock. `null`: not known.
              */
-            booted_at?: string | null;
+            booted_at: string | null;
             /** @description DNS domain. `null`: a workgroup, or not said. */
-            domain?: string | null;
+            domain: string | null;
             /** @description `null`: not known. */
-            domain_controller?: boolean | null;
+            domain_controller: boolean | null;
             name: string;
             os_name: string;
             products: components["schemas"]["Known_Vec_Product"];
             /** @description Such as `dns-server`, `nps`. */
             roles: components["schemas"]["Known_Vec_String"];
-            service_pack?: string | null;
+            service_pack: string | null;
             /**
              * Format: int32
              * @description Minutes that its local time is ahead of UTC. `null`: not known.
              */
-            utc_offset_minutes?: number | null;
+            utc_offset_minutes: number | null;
         };
         /** @description The sockets of a host, grouped. */
         HostPorts: {
@@ -1029,21 +634,21 @@ export interface components {
         };
         /** @description A Windows service. */
         HostService: {
-            delayed?: boolean | null;
+            delayed: boolean | null;
             display_name: string;
             /**
              * Format: int32
              * @description 0 fine, 1066 the reason is in `service_exit_code`, 1077 never started since boot.
              */
-            exit_code?: number | null;
+            exit_code: number | null;
             /**
              * Format: uuid
              * @description The worst open finding about it.
              */
-            finding_id?: string | null;
+            finding_id: string | null;
             /** @description Ports that it holds. */
             holds: components["schemas"]["PortGroup"][];
-            image_path?: string | null;
+            image_path: string | null;
             /** @description SCM key name. Hostile text, like the next: show it as text. */
             name: string;
             /** @description Ports that it needs, as far as the catalog knows. */
@@ -1052,17 +657,17 @@ export interface components {
              * Format: int32
              * @description `null`: it has no process.
              */
-            pid?: number | null;
+            pid: number | null;
             /** Format: int32 */
-            service_exit_code?: number | null;
-            start?: components["schemas"]["StartMode"] | null;
+            service_exit_code: number | null;
+            start: components["schemas"]["StartMode"] | null;
             state: components["schemas"]["ServiceState"];
             /**
              * Format: date-time
              * @description When it entered this state, by the host's clock corrected by its skew. `null`: that was not seen.
              */
-            state_since?: string | null;
-            trigger_start?: boolean | null;
+            state_since: string | null;
+            trigger_start: boolean | null;
         };
         /** @description The services of a host. */
         HostServices: {
@@ -1079,7 +684,7 @@ export interface components {
              * Format: date-time
              * @description By the host's clock corrected by its skew. `null`: not known.
              */
-            booted_at?: string | null;
+            booted_at: string | null;
             client: components["schemas"]["ClientRef"];
             collected_by: components["schemas"]["CollectedBy"];
             freshness: components["schemas"]["Freshness"];
@@ -1089,16 +694,16 @@ export interface components {
              * Format: date-time
              * @description When its agent was heard of last, by the server's clock. `null`: never.
              */
-            last_seen_at?: string | null;
+            last_seen_at: string | null;
             /** @description As the host calls itself. Hostile text: show it as text. */
             name: string;
             open: components["schemas"]["OpenCounts"];
             /** @description Such as `6.1.7601`. */
-            os_build?: string | null;
+            os_build: string | null;
             /** @description Such as `server-2008r2`. */
-            os_generation?: string | null;
+            os_generation: string | null;
             /** @description As the system names itself. `null` until the first report, as are the next two. */
-            os_name?: string | null;
+            os_name: string | null;
             site: components["schemas"]["SiteRef"];
         };
         /** @description One entry of one of the lists of updates that Windows keeps. A KB may stand in several. */
@@ -1107,24 +712,24 @@ export interface components {
              * Format: uuid
              * @description The open finding that says so.
              */
-            finding_id?: string | null;
+            finding_id: string | null;
             /** @description Unique within its source. */
             id: string;
             /**
              * Format: date-time
              * @description `null`: not known.
              */
-            installed_at?: string | null;
+            installed_at: string | null;
             /** @description Such as `KB948609`. `null`: the entry names none. */
-            kb?: string | null;
+            kb: string | null;
             /** @description `null`: not known. */
-            removable?: boolean | null;
+            removable: boolean | null;
             source: components["schemas"]["UpdateSource"];
             state: components["schemas"]["UpdateState"];
             /** @description Hostile text: show it as text. */
             title: string;
-            verdict?: components["schemas"]["Verdict"] | null;
-            version?: string | null;
+            verdict: components["schemas"]["Verdict"] | null;
+            version: string | null;
         };
         /** @description The updates of a host. */
         HostUpdates: {
@@ -1139,16 +744,16 @@ export interface components {
          */
         Known_DnsSocketPool: {
             /** @description Why it could not be read. */
-            unknown?: string | null;
+            unknown: string | null;
             /** @description The random ports that the DNS server takes. */
-            value?: {
+            value: {
                 /** @description Ranges that it leaves alone. */
                 excluded: string[];
                 /**
                  * Format: int32
                  * @description `null`: not set, the default applies.
                  */
-                size?: number | null;
+                size: number | null;
             };
         };
         /**
@@ -1157,9 +762,9 @@ export interface components {
          */
         Known_u16: {
             /** @description Why it could not be read. */
-            unknown?: string | null;
+            unknown: string | null;
             /** Format: int32 */
-            value?: number;
+            value: number;
         };
         /**
          * @description A value that was read, or why it was not. Exactly one of the two is not null, except that a value which is known
@@ -1167,9 +772,9 @@ export interface components {
          */
         Known_u32: {
             /** @description Why it could not be read. */
-            unknown?: string | null;
+            unknown: string | null;
             /** Format: int32 */
-            value?: number;
+            value: number;
         };
         /**
          * @description A value that was read, or why it was not. Exactly one of the two is not null, except that a value which is known
@@ -1177,8 +782,8 @@ export interface components {
          */
         Known_Vec_DynamicRange: {
             /** @description Why it could not be read. */
-            unknown?: string | null;
-            value?: {
+            unknown: string | null;
+            value: {
                 family: components["schemas"]["Family"];
                 protocol: components["schemas"]["Protocol"];
                 /** @description Such as `49152-65535`, both ends included. */
@@ -1191,11 +796,11 @@ export interface components {
          */
         Known_Vec_Exclusion: {
             /** @description Why it could not be read. */
-            unknown?: string | null;
-            value?: {
+            unknown: string | null;
+            value: {
                 /** @description Made by an administrator: still bindable on request. `false`: a block taken at run time, in which binds fail. */
                 administered: boolean;
-                family?: components["schemas"]["Family"] | null;
+                family: components["schemas"]["Family"] | null;
                 protocol: components["schemas"]["Protocol"];
                 /** @description Such as `49152-65535`, both ends included. */
                 range: string;
@@ -1207,13 +812,13 @@ export interface components {
          */
         Known_Vec_Product: {
             /** @description Why it could not be read. */
-            unknown?: string | null;
-            value?: {
+            unknown: string | null;
+            value: {
                 /** @description Such as `exchange-server`. */
                 id: string;
                 name: string;
                 /** @description `null`: present, version not read. */
-                version?: string | null;
+                version: string | null;
             }[];
         };
         /**
@@ -1222,8 +827,8 @@ export interface components {
          */
         Known_Vec_String: {
             /** @description Why it could not be read. */
-            unknown?: string | null;
-            value?: string[];
+            unknown: string | null;
+            value: string[];
         };
         /** @description Data of a `hint` event: something of this client changed. */
         LiveHint: {
@@ -1241,7 +846,7 @@ export interface components {
             /** @description Such as `udp/1812`. */
             port: string;
             /** @description In which configurations it needs the port. `null`: always. */
-            when?: string | null;
+            when: string | null;
         };
         /** @description Open findings by severity. */
         OpenCounts: {
@@ -1296,7 +901,7 @@ export interface components {
                 sites: components["schemas"]["Site"][];
             }[];
             /** @description Pass as `cursor` for the next page. `null`: this is the last one. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** @description One page of a list. */
         Page_Delivery: {
@@ -1317,35 +922,35 @@ export interface components {
                  * Format: date-time
                  * @description When it was delivered or given up. `null`: it is pending.
                  */
-                finished_at?: string | null;
+                finished_at: string | null;
                 /**
                  * Format: uuid
                  * @description The `webhook-id` that the receiver sees, the same in every attempt.
                  */
                 id: string;
                 /** @description Why the last attempt failed. `null`: it did not, or none was made. */
-                last_error?: string | null;
+                last_error: string | null;
                 /**
                  * Format: int32
                  * @description HTTP status of the last attempt. `null`: none was made, or it had no answer.
                  */
-                last_status?: number | null;
+                last_status: number | null;
                 /**
                  * Format: date-time
                  * @description `null`: there will be none.
                  */
-                next_attempt_at?: string | null;
+                next_attempt_at: string | null;
                 state: components["schemas"]["DeliveryState"];
                 transition: components["schemas"]["Transition"];
             }[];
             /** @description Pass as `cursor` for the next page. `null`: this is the last one. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** @description One page of a list. */
         Page_FindingSummary: {
             items: {
                 /** @description Why the last report could not confirm it. `null`: it could. */
-                cannot_tell?: string | null;
+                cannot_tell: string | null;
                 /** @description How it came about, in a sentence or two. */
                 cause: string;
                 client: components["schemas"]["ClientRef"];
@@ -1367,7 +972,7 @@ export interface components {
                  * Format: date-time
                  * @description When the last episode ended. `null`: it is open.
                  */
-                resolved_at?: string | null;
+                resolved_at: string | null;
                 /** @description `port-conflict/blocked`, `bad-update/<entry>` … */
                 rule: string;
                 severity: components["schemas"]["Severity"];
@@ -1375,7 +980,7 @@ export interface components {
                  * Format: date-time
                  * @description Since when it has been so on the host, by the host's clock corrected by its skew. `null`: not known.
                  */
-                since?: string | null;
+                since: string | null;
                 site: components["schemas"]["SiteRef"];
                 state: components["schemas"]["FindingState"];
                 /** @description What it is about, such as `{"service": "IAS", "port": "udp/1812"}` or `{"kb": "KB948609"}`. */
@@ -1388,7 +993,7 @@ export interface components {
                 updated_at: string;
             }[];
             /** @description Pass as `cursor` for the next page. `null`: this is the last one. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** @description One page of a list. */
         Page_HostSummary: {
@@ -1397,7 +1002,7 @@ export interface components {
                  * Format: date-time
                  * @description By the host's clock corrected by its skew. `null`: not known.
                  */
-                booted_at?: string | null;
+                booted_at: string | null;
                 client: components["schemas"]["ClientRef"];
                 collected_by: components["schemas"]["CollectedBy"];
                 freshness: components["schemas"]["Freshness"];
@@ -1407,20 +1012,20 @@ export interface components {
                  * Format: date-time
                  * @description When its agent was heard of last, by the server's clock. `null`: never.
                  */
-                last_seen_at?: string | null;
+                last_seen_at: string | null;
                 /** @description As the host calls itself. Hostile text: show it as text. */
                 name: string;
                 open: components["schemas"]["OpenCounts"];
                 /** @description Such as `6.1.7601`. */
-                os_build?: string | null;
+                os_build: string | null;
                 /** @description Such as `server-2008r2`. */
-                os_generation?: string | null;
+                os_generation: string | null;
                 /** @description As the system names itself. `null` until the first report, as are the next two. */
-                os_name?: string | null;
+                os_name: string | null;
                 site: components["schemas"]["SiteRef"];
             }[];
             /** @description Pass as `cursor` for the next page. `null`: this is the last one. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** @description One page of a list. */
         Page_UpdateHost: {
@@ -1430,22 +1035,22 @@ export interface components {
                  * Format: uuid
                  * @description The open finding that says so.
                  */
-                finding_id?: string | null;
+                finding_id: string | null;
                 host: components["schemas"]["HostRef"];
                 /**
                  * Format: date-time
                  * @description `null`: not known.
                  */
-                installed_at?: string | null;
+                installed_at: string | null;
                 /** @description `null`: not known. */
-                removable?: boolean | null;
+                removable: boolean | null;
                 site: components["schemas"]["SiteRef"];
                 state: components["schemas"]["UpdateState"];
                 title: string;
-                verdict?: components["schemas"]["Verdict"] | null;
+                verdict: components["schemas"]["Verdict"] | null;
             }[];
             /** @description Pass as `cursor` for the next page. `null`: this is the last one. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** @description One page of a list. */
         Page_UpdateSummary: {
@@ -1456,7 +1061,7 @@ export interface components {
                  * Format: date-time
                  * @description `null`: no host says when.
                  */
-                first_installed_at?: string | null;
+                first_installed_at: string | null;
                 /**
                  * Format: int64
                  * @description Hosts on which it is installed.
@@ -1467,13 +1072,13 @@ export interface components {
                  * Format: date-time
                  * @description `null`: no host says when.
                  */
-                last_installed_at?: string | null;
+                last_installed_at: string | null;
                 /** @description As most hosts list it, at its longest. Hostile text: show it as text. */
                 title: string;
-                verdict?: components["schemas"]["Verdict"] | null;
+                verdict: components["schemas"]["Verdict"] | null;
             }[];
             /** @description Pass as `cursor` for the next page. `null`: this is the last one. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** @description Sockets of one owner on one address in one state. */
         PortGroup: {
@@ -1483,24 +1088,24 @@ export interface components {
              * Format: date-time
              * @description When the first of them was bound, by the host's clock corrected by its skew. `null`: not known.
              */
-            bound_at?: string | null;
+            bound_at: string | null;
             /** @description How many ports. */
             count: number;
             /** Format: int32 */
             first: number;
             /** @description Image as far as it could be read, at best its full path. `null`: not known. */
-            image?: string | null;
+            image: string | null;
             /** Format: int32 */
             last: number;
             /**
              * Format: int32
              * @description `null`: not known. 4 is the kernel (HTTP.sys, SMB).
              */
-            pid?: number | null;
+            pid: number | null;
             /** @description `53`, `49152-49160` or `53, 88, 49152-49160`: at most the first twenty runs, then `…`. */
             ports: string;
             /** @description Image name, such as `dns.exe`. `null`: not known. */
-            process?: string | null;
+            process: string | null;
             protocol: components["schemas"]["Protocol"];
             /** @description Services that the owner runs. Several: candidates that share the process. */
             services: string[];
@@ -1562,7 +1167,7 @@ export interface components {
              * Format: date-time
              * @description `null`: no host says when.
              */
-            first_installed_at?: string | null;
+            first_installed_at: string | null;
             /**
              * Format: int64
              * @description Hosts on which it is installed.
@@ -1571,7 +1176,7 @@ export interface components {
             kb: string;
             /** @description Hostile text: show it as text. */
             title: string;
-            verdict?: components["schemas"]["Verdict"] | null;
+            verdict: components["schemas"]["Verdict"] | null;
         };
         /** @description How to mend it on this host's generation of Windows. To be read and run by people; nothing runs it. */
         Remedy: {
@@ -1609,14 +1214,14 @@ export interface components {
              * Format: date-time
              * @description When it was read, by the host's clock corrected by its skew. `null`: never, or not said.
              */
-            collected_at?: string | null;
+            collected_at: string | null;
             /**
              * Format: date-time
              * @description When the server learned it. `null`: it never has.
              */
-            learned_at?: string | null;
+            learned_at: string | null;
             /** @description Why it is unknown. `null`: it is known. */
-            reason?: string | null;
+            reason: string | null;
             section: components["schemas"]["SectionName"];
             state: components["schemas"]["SectionState"];
         };
@@ -1625,12 +1230,12 @@ export interface components {
         /** @description Who is signed in, and what they may see and do. */
         Session: {
             /** @description Ids of the clients that the operator may see. `null`: all of them. */
-            clients?: number[] | null;
+            clients: number[] | null;
             /**
              * Format: date-time
              * @description When it ends by itself. `null`: a token without an end. A session that is not used for 30 minutes ends before.
              */
-            expires_at?: string | null;
+            expires_at: string | null;
             operator: components["schemas"]["OperatorRef"];
             role: components["schemas"]["Role"];
         };
@@ -1665,7 +1270,7 @@ export interface components {
         /** @description One step of a remedy. */
         Step: {
             /** @description For an elevated command prompt, as it stands. `null`: the step is done by hand. */
-            command?: string | null;
+            command: string | null;
             text: string;
         };
         /** @description The agent's stream to the server. */
@@ -1679,7 +1284,7 @@ export interface components {
              * Format: date-time
              * @description Since when it is open. `null`: it is not.
              */
-            connected_at?: string | null;
+            connected_at: string | null;
             /**
              * Format: int64
              * @description Rows that could not be stored and were left out.
@@ -1689,7 +1294,7 @@ export interface components {
              * Format: date-time
              * @description When a second agent with this identity was noticed. `null`: never.
              */
-            fork_seen_at?: string | null;
+            fork_seen_at: string | null;
             /**
              * Format: int64
              * @description Reports that the agent says it lost.
@@ -1727,7 +1332,7 @@ export interface components {
             hosts: components["schemas"]["Page_UpdateHost"];
             kb: string;
             /** @description As hosts list it. `null`: no host does. */
-            title?: string | null;
+            title: string | null;
         };
         /**
          * @description Where Windows lists it.
@@ -1744,7 +1349,7 @@ export interface components {
              * Format: date-time
              * @description `null`: no host says when.
              */
-            first_installed_at?: string | null;
+            first_installed_at: string | null;
             /**
              * Format: int64
              * @description Hosts on which it is installed.
@@ -1755,10 +1360,10 @@ export interface components {
              * Format: date-time
              * @description `null`: no host says when.
              */
-            last_installed_at?: string | null;
+            last_installed_at: string | null;
             /** @description As most hosts list it, at its longest. Hostile text: show it as text. */
             title: string;
-            verdict?: components["schemas"]["Verdict"] | null;
+            verdict: components["schemas"]["Verdict"] | null;
         };
         /**
          * @description What is known against an update on a host, or on the worst of several.
@@ -1798,4 +1403,433 @@ export interface components {
     pathItems: never;
 }
 export type $defs = Record<string, never>;
-export type operations = Record<string, never>;
+export interface operations {
+    get_clients: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Rows of a page. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of clients */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Client"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_deliveries: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Id of a finding. */
+                finding?: string;
+                /** @description Rows of a page. */
+                limit?: number;
+                state?: components["schemas"]["DeliveryState"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of deliveries */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Delivery"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_findings: {
+        parameters: {
+            query?: {
+                /** @description Id of a client. */
+                client?: number;
+                confidence?: components["schemas"]["Confidence"];
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Id of a host. */
+                host?: number;
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description Text in title, cause or host name, at most 200 characters. */
+                q?: string;
+                /** @description A rule, such as `port-conflict/blocked`, or a family of rules, such as `bad-update`. */
+                rule?: string;
+                severity?: components["schemas"]["Severity"];
+                state?: components["schemas"]["FindingState"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of findings */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_FindingSummary"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_findings_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the finding */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The finding */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Finding"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_hosts: {
+        parameters: {
+            query?: {
+                /** @description Id of a client. */
+                client?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description Text in the name of host, site or system, at most 200 characters. */
+                q?: string;
+                state?: components["schemas"]["Freshness"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of hosts */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_HostSummary"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_hosts_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the host */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The host */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HostDetail"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_hosts_id_ports: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the host */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its sockets */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HostPorts"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_hosts_id_services: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the host */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its services */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HostServices"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_hosts_id_updates: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the host */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its updates */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HostUpdates"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_live: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Events, without end */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["LiveHint"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_openapi_json: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The document */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_overview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The overview */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Overview"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Who is signed in */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignInBody"];
+            };
+        };
+        responses: {
+            /** @description Who is signed in */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Signed out */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_updates: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description Text in KB or title, at most 200 characters. */
+                q?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of updates */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_UpdateSummary"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_updates_kb: {
+        parameters: {
+            query?: {
+                /** @description `hosts.next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Rows of a page. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Such as `KB948609` */
+                kb: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The update */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UpdateDetail"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+}
