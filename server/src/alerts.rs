@@ -78,3 +78,66 @@ fn delivery_id(endpoint_id: Uuid, finding_id: Uuid, episode: i32, transition: Tr
     let name = format!("delivery/{endpoint_id}/{finding_id}/{episode}/{}", transition.as_str());
     Uuid::new_v5(&NAMESPACE, name.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use rules::finding::{Confidence, Finding, Remedy, Restart, Severity, Subject};
+    use uuid::Uuid;
+
+    use super::transition_for;
+    use crate::db::deliveries::Route;
+    use crate::findings::{FindingChange, Transition, plan::Said};
+
+    fn change(transition: Transition, episode: i32, before: Option<Severity>, severity: Severity) -> FindingChange {
+        let said = |severity| Said { severity, confidence: Confidence::Certain, title: String::new() };
+        FindingChange {
+            id: Uuid::nil(),
+            transition,
+            episode,
+            opened_at: DateTime::UNIX_EPOCH,
+            before: before.map(said),
+            finding: Finding {
+                rule: String::new(),
+                subject: Subject::new(),
+                severity,
+                confidence: Confidence::Certain,
+                title: String::new(),
+                cause: String::new(),
+                evidence: Vec::new(),
+                remedy: Remedy {
+                    summary: String::new(),
+                    applies_to: String::new(),
+                    steps: Vec::new(),
+                    risk: String::new(),
+                    restart: Restart::None,
+                    undo: Vec::new(),
+                    proven_when: String::new(),
+                },
+                since: None,
+                probability: None,
+            },
+        }
+    }
+
+    #[test]
+    fn a_route_hears_a_beginning_once_and_the_end_of_what_it_heard() {
+        use Severity::{Critical, Info, Warning};
+        use Transition::{Changed, Opened, Reopened, Resolved};
+        let route = Route { endpoint_id: Uuid::nil(), min_severity: Warning };
+        for (change, was_told, expected) in [
+            (change(Opened, 1, None, Critical), false, Some(Opened)),
+            (change(Opened, 1, None, Info), false, None),
+            (change(Reopened, 2, None, Warning), false, Some(Reopened)),
+            (change(Changed, 1, Some(Info), Critical), false, Some(Opened)),
+            (change(Changed, 3, Some(Info), Critical), false, Some(Reopened)),
+            (change(Changed, 1, Some(Warning), Critical), true, None),
+            (change(Changed, 1, Some(Warning), Critical), false, None),
+            (change(Changed, 1, Some(Info), Info), false, None),
+            (change(Resolved, 1, Some(Info), Info), true, Some(Resolved)),
+            (change(Resolved, 1, Some(Critical), Critical), false, None),
+        ] {
+            assert_eq!(transition_for(&route, &change, was_told), expected, "{change:?}");
+        }
+    }
+}

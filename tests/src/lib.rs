@@ -7,6 +7,8 @@ pub mod doors;
 
 pub mod raw_agent;
 
+pub mod receiver;
+
 pub mod reporting_host;
 
 pub mod wine;
