@@ -10,6 +10,9 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use tracing::{Level, info};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::clock;
 use crate::collect::{live, replay};
@@ -116,10 +119,14 @@ impl Failure {
 /// Runs the program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Libraries speak of every frame: of them only warnings are for people.
+    let levels = Targets::new().with_target("portreeve_agent", cli.log).with_default(cli.log.min(Level::WARN));
     tracing_subscriber::fmt()
         .with_max_level(cli.log)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .finish()
+        .with(levels)
         .init();
     match answer(cli.command) {
         Ok(()) => ExitCode::SUCCESS,

@@ -129,6 +129,7 @@ pub(crate) fn code_of(status: &Status) -> String {
 pub(crate) fn describe(status: &Status) -> anyhow::Error {
     match tls::explain(status) {
         Some(text) => anyhow::anyhow!(text),
+        None if status.message().is_empty() => anyhow::anyhow!("{} ({})", status.code(), code_of(status)),
         None => anyhow::anyhow!("{} ({:?}, {})", status.message(), status.code(), code_of(status)),
     }
 }
