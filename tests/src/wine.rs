@@ -22,7 +22,7 @@ const WINESERVER: &str = "/usr/lib/wine/wineserver64";
 const PREPARED: &str = "prefix-1";
 
 /// The first program in a prefix starts its services, on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A Server 2008 R2 of its own. `kill` and the next `spawn` are a restart.
 #[derive(Debug)]
@@ -151,13 +151,15 @@ fn forward(output: impl io::Read + Send + 'static, sender: mpsc::Sender<String>)
     });
 }
 
-/// The agent that `make agent-windows` built, or the one that `PORTREEVE_AGENT_EXE` names.
-#[expect(clippy::disallowed_methods, reason = "make says where it built the agent")]
+/// The agent that `make agent-windows` built, where `tools/build-agent-windows.sh` puts it.
+#[expect(clippy::disallowed_methods, reason = "the variable of the build says where it went")]
 pub fn agent_exe() -> anyhow::Result<PathBuf> {
-    let exe = match std::env::var("PORTREEVE_AGENT_EXE") {
-        Ok(path) => PathBuf::from(path),
-        Err(_) => target_folder()?.join("windows/x86_64-win7-windows-gnu/agent/portreeve-agent.exe"),
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("this crate lies in the workspace")?;
+    let built = match std::env::var("PORTREEVE_WINDOWS_TARGET") {
+        Ok(folder) => root.join(folder),
+        Err(_) => target_folder()?.join("windows"),
     };
+    let exe = built.join("x86_64-win7-windows-gnu/agent/portreeve-agent.exe");
     ensure!(exe.is_file(), "{} does not exist: run `make agent-windows` first", exe.display());
     Ok(exe)
 }

@@ -3,6 +3,7 @@
 use std::net::{TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use rules::facts::{Facts, Section, Service, ServiceState, Socket, StartMode, UpdateSource, UpdateState};
 use rules::ports::{Port, Protocol};
 use tests::wine::{Program, WinePrefix, agent_exe, example_exe};
@@ -54,11 +55,11 @@ const PORT_POLICY: &str = r#"
 "TCP/IP Port"=dword:0000c350
 "#;
 
-fn collect(prefix: &WinePrefix) -> Facts {
-    let output = prefix.run(&agent_exe().unwrap(), &["collect", "--json"]).unwrap();
+fn collect(prefix: &WinePrefix) -> anyhow::Result<Facts> {
+    let output = prefix.run(&agent_exe()?, &["collect", "--json"])?;
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "collect failed: {errors}");
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {errors}"))
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 fn known<T: std::fmt::Debug>(section: Section<T>) -> T {
@@ -69,13 +70,13 @@ fn known<T: std::fmt::Debug>(section: Section<T>) -> T {
 }
 
 #[test]
-fn reads_sockets_with_their_owner() {
-    let prefix = WinePrefix::new().unwrap();
-    let (udp, tcp) = free_ports();
-    let holder = prefix.spawn(&example_exe("hold_port").unwrap(), &[&udp.to_string(), &tcp.to_string()]).unwrap();
-    holder.wait_for_line(|line| line == "holding").unwrap();
+fn reads_sockets_with_their_owner() -> anyhow::Result<()> {
+    let prefix = WinePrefix::new()?;
+    let (udp, tcp) = free_ports()?;
+    let holder = prefix.spawn(&example_exe("hold_port")?, &[&udp.to_string(), &tcp.to_string()])?;
+    holder.wait_for_line(|line| line == "holding")?;
 
-    let sockets = known(collect(&prefix).sockets);
+    let sockets = known(collect(&prefix)?.sockets);
     for port in [udp, tcp] {
         let socket = find(&sockets, port);
         assert_eq!(socket.address.to_string(), "127.0.0.1");
@@ -85,13 +86,14 @@ fn reads_sockets_with_their_owner() {
         // Wine knows neither; what is not known is not said.
         assert_eq!((socket.bound_at, socket.specific_port), (None, None));
     }
+    Ok(())
 }
 
 #[test]
-fn reads_services_with_state_and_configuration() {
-    let prefix = WinePrefix::new().unwrap();
-    let _running = stay_awake(&prefix);
-    let services = wait_until(&prefix, |services| service(services, "Eventlog").state == ServiceState::Running);
+fn reads_services_with_state_and_configuration() -> anyhow::Result<()> {
+    let prefix = WinePrefix::new()?;
+    let _running = stay_awake(&prefix)?;
+    let services = wait_until(&prefix, |services| service(services, "Eventlog").state == ServiceState::Running)?;
     let running = service(&services, "Eventlog");
     assert!(running.pid.is_some());
     assert_eq!((running.start, running.exit_code), (Some(StartMode::Auto), Some(0)));
@@ -104,48 +106,52 @@ fn reads_services_with_state_and_configuration() {
     assert_eq!(spooler.account.as_deref(), Some("LocalSystem"));
     // Wine cannot tell: error 124.
     assert_eq!((spooler.delayed, spooler.trigger_start), (None, None));
+    Ok(())
 }
 
 /// The second incident: after a restart the DNS server has the port of IAS, which stops and says why.
 #[test]
-fn sees_who_took_the_port_of_a_service() {
-    let prefix = WinePrefix::new().unwrap();
-    let (port, _) = free_ports();
-    let program = example_exe("port_service").unwrap();
+fn sees_who_took_the_port_of_a_service() -> anyhow::Result<()> {
+    let prefix = WinePrefix::new()?;
+    let (port, _) = free_ports()?;
+    let program = example_exe("port_service")?;
     for name in ["DNS", "IAS"] {
-        prefix.install_service(name, &program, &format!("{name} {port}")).unwrap();
+        prefix.install_service(name, &program, &format!("{name} {port}"))?;
     }
     prefix.kill();
 
-    let _running = stay_awake(&prefix);
-    let services = wait_until(&prefix, |services| service(services, "IAS").exit_code == Some(1066));
+    let _running = stay_awake(&prefix)?;
+    let services = wait_until(&prefix, |services| service(services, "IAS").exit_code == Some(1066))?;
     let (holder, victim) = (service(&services, "DNS"), service(&services, "IAS"));
     assert_eq!(holder.state, ServiceState::Running);
     assert_eq!((victim.state, victim.pid), (ServiceState::Stopped, None));
     assert_eq!((victim.start, victim.service_exit_code), (Some(StartMode::Auto), Some(10048)));
 
-    let facts = collect(&prefix);
+    let facts = collect(&prefix)?;
     let sockets = known(facts.sockets);
     let socket = find(&sockets, port);
     assert_eq!((socket.pid, socket.process()), (holder.pid, Some("port_service.exe")));
     assert_eq!(socket.services, ["DNS"]);
     assert_eq!(known(known(facts.host).roles), ["dns-server", "nps"]);
+    Ok(())
 }
 
 #[test]
-fn reads_updates_and_products_from_the_registry() {
-    let prefix = WinePrefix::new().unwrap();
-    prefix.seed(&[PACKAGE, PART_OF_PACKAGE, UNINSTALL_ENTRIES, EXCHANGE].concat()).unwrap();
-    let facts = collect(&prefix);
+fn reads_updates_and_products_from_the_registry() -> anyhow::Result<()> {
+    let prefix = WinePrefix::new()?;
+    prefix.seed(&[PACKAGE, PART_OF_PACKAGE, UNINSTALL_ENTRIES, EXCHANGE].concat())?;
+    let facts = collect(&prefix)?;
 
     let updates = known(facts.updates);
     assert_eq!(updates.len(), 2, "one package without its part, one Uninstall entry, no product: {updates:?}");
-    let package = updates.iter().find(|update| update.source == UpdateSource::ComponentPackage).unwrap();
+    let package = updates.iter().find(|update| update.source == UpdateSource::ComponentPackage);
+    let package = package.context("the component package is listed")?;
     assert_eq!(package.id, "Package_for_KB948609~31bf3856ad364e35~amd64~~6.0.1.2716");
     assert_eq!(package.kb.as_deref(), Some("KB948609"));
     assert_eq!(package.state, UpdateState::Installed);
-    assert_eq!(package.installed_at.unwrap().to_rfc3339(), "2008-10-14T20:20:59.739443+00:00");
-    let entry = updates.iter().find(|update| update.source == UpdateSource::UninstallEntry).unwrap();
+    assert_eq!(package.installed_at, Some("2008-10-14T20:20:59.739443Z".parse()?));
+    let entry = updates.iter().find(|update| update.source == UpdateSource::UninstallEntry);
+    let entry = entry.context("the Uninstall entry is listed")?;
     assert_eq!(entry.title, "Update for Microsoft Windows (KB948609)");
     assert_eq!(entry.kb.as_deref(), Some("KB948609"));
     assert_eq!(entry.removable, Some(true));
@@ -159,13 +165,14 @@ fn reads_updates_and_products_from_the_registry() {
     assert_eq!(products.len(), 1, "{products:?}");
     assert_eq!(products[0].id, "exchange-server");
     assert_eq!(products[0].version.as_deref(), Some("8.1.240.6"));
+    Ok(())
 }
 
 #[test]
-fn reads_the_port_policy() {
-    let prefix = WinePrefix::new().unwrap();
-    prefix.seed(PORT_POLICY).unwrap();
-    let policy = serde_json::to_value(known(collect(&prefix).port_policy)).unwrap();
+fn reads_the_port_policy() -> anyhow::Result<()> {
+    let prefix = WinePrefix::new()?;
+    prefix.seed(PORT_POLICY)?;
+    let policy = serde_json::to_value(known(collect(&prefix)?.port_policy))?;
     assert_eq!(
         policy,
         serde_json::json!({
@@ -182,60 +189,61 @@ fn reads_the_port_policy() {
             "ntds_port": { "known": 50000 },
         })
     );
+    Ok(())
 }
 
 #[test]
-fn what_cannot_be_read_is_unknown() {
-    let prefix = WinePrefix::new().unwrap();
-    prefix
-        .seed(
-            r#"
+fn what_cannot_be_read_is_unknown() -> anyhow::Result<()> {
+    let prefix = WinePrefix::new()?;
+    prefix.seed(
+        r#"
 [HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Services\Tcpip\Parameters]
 "MaxUserPort"="sixty thousand"
 
 [HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Services\NTDS\Parameters]
 "TCP/IP Port"=dword:00010000
 "#,
-        )
-        .unwrap();
-    let facts = collect(&prefix);
-    let reason = facts.updates.unknown().expect("this Wine has no component packages");
+    )?;
+    let facts = collect(&prefix)?;
+    let reason = facts.updates.unknown().context("this Wine has no component packages")?;
     assert!(reason.ends_with(r"Component Based Servicing\Packages does not exist"), "{reason}");
     let policy = known(facts.port_policy);
-    let reason = policy.max_user_port.unknown().expect("a text is no number");
+    let reason = policy.max_user_port.unknown().context("a text is no number")?;
     assert!(reason.starts_with("MaxUserPort cannot be read"), "{reason}");
-    let reason = policy.ntds_port.unknown().expect("65536 is no port");
+    let reason = policy.ntds_port.unknown().context("65536 is no port")?;
     assert_eq!(reason, "TCP/IP Port is 65536, which is no port");
     // One that failed hides no other.
     assert_eq!(policy.reserved_ports, Section::Known(Vec::new()));
     known(facts.services);
+    Ok(())
 }
 
 #[test]
-fn sees_updates_come_and_go() {
-    let prefix = WinePrefix::new().unwrap();
-    let follower = prefix.spawn(&example_exe("follow_updates").unwrap(), &[]).unwrap();
-    follower.wait_for_line(|line| line == "unknown").unwrap();
-    prefix.seed(PACKAGE).unwrap();
-    follower.wait_for_line(|line| line.starts_with("known") && line.contains("Package_for_KB948609~")).unwrap();
-    prefix.seed(&PACKAGE.replacen("[HKEY", "[-HKEY", 1)).unwrap();
-    follower.wait_for_line(|line| line == "known []").unwrap();
+fn sees_updates_come_and_go() -> anyhow::Result<()> {
+    let prefix = WinePrefix::new()?;
+    let follower = prefix.spawn(&example_exe("follow_updates")?, &[])?;
+    follower.wait_for_line(|line| line == "unknown")?;
+    prefix.seed(PACKAGE)?;
+    follower.wait_for_line(|line| line.starts_with("known") && line.contains("Package_for_KB948609~"))?;
+    prefix.seed(&PACKAGE.replacen("[HKEY", "[-HKEY", 1))?;
+    follower.wait_for_line(|line| line == "known []")?;
+    Ok(())
 }
 
 /// A program that only waits: without one, the prefix would go down after each look.
-fn stay_awake(prefix: &WinePrefix) -> Program {
-    let program = prefix.spawn(&example_exe("hold_port").unwrap(), &[]).unwrap();
-    program.wait_for_line(|line| line == "holding").unwrap();
-    program
+fn stay_awake(prefix: &WinePrefix) -> anyhow::Result<Program> {
+    let program = prefix.spawn(&example_exe("hold_port")?, &[])?;
+    program.wait_for_line(|line| line == "holding")?;
+    Ok(program)
 }
 
 /// The services, once they are as a Windows is some seconds after its start.
-fn wait_until(prefix: &WinePrefix, is_reached: impl Fn(&[Service]) -> bool) -> Vec<Service> {
-    let deadline = Instant::now() + Duration::from_secs(60);
+fn wait_until(prefix: &WinePrefix, is_reached: impl Fn(&[Service]) -> bool) -> anyhow::Result<Vec<Service>> {
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
-        let services = known(collect(prefix).services);
+        let services = known(collect(prefix)?.services);
         if is_reached(&services) {
-            return services;
+            return Ok(services);
         }
         assert!(Instant::now() < deadline, "not reached within a minute: {services:?}");
     }
@@ -246,10 +254,10 @@ fn service<'a>(services: &'a [Service], name: &str) -> &'a Service {
 }
 
 /// Ports that were free a moment ago: one for UDP, one for TCP.
-fn free_ports() -> (Port, Port) {
-    let udp = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let tcp = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    (Port { protocol: Protocol::Udp, number: udp }, Port { protocol: Protocol::Tcp, number: tcp })
+fn free_ports() -> anyhow::Result<(Port, Port)> {
+    let udp = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
+    let tcp = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    Ok((Port { protocol: Protocol::Udp, number: udp }, Port { protocol: Protocol::Tcp, number: tcp }))
 }
 
 fn find(sockets: &[Socket], port: Port) -> &Socket {

@@ -37,20 +37,22 @@ const TOO_NEW: [&str; 21] = [
 const LARGEST: u64 = 3 * 1024 * 1024;
 
 #[test]
-fn the_agent_starts_on_server_2008_r2() {
-    let imports = imports();
+fn the_agent_starts_on_server_2008_r2() -> anyhow::Result<()> {
+    let imports = imports()?;
     let reads_tables =
         imports.iter().any(|import| import.library == "iphlpapi.dll" && import.name == "GetExtendedTcpTable");
     assert!(reads_tables, "the collectors are not in this program, or its imports were not understood: {imports:?}");
     let too_new: Vec<_> = imports.iter().filter(|import| import.is_too_new()).collect();
     assert!(too_new.is_empty(), "Server 2008 R2 does not have {too_new:?}: look them up with GetProcAddress");
+    Ok(())
 }
 
 #[test]
-fn the_agent_is_small() {
-    let exe = agent_exe().unwrap();
-    let size = fs::metadata(&exe).unwrap().len();
+fn the_agent_is_small() -> anyhow::Result<()> {
+    let exe = agent_exe()?;
+    let size = fs::metadata(&exe)?.len();
     assert!(size <= LARGEST, "{} has {size} bytes, the limit is {LARGEST}", exe.display());
+    Ok(())
 }
 
 #[derive(Debug)]
@@ -68,8 +70,8 @@ impl Import {
     }
 }
 
-fn imports() -> Vec<Import> {
-    let output = Command::new("x86_64-w64-mingw32-objdump").arg("-p").arg(agent_exe().unwrap()).output().unwrap();
+fn imports() -> anyhow::Result<Vec<Import>> {
+    let output = Command::new("x86_64-w64-mingw32-objdump").arg("-p").arg(agent_exe()?).output()?;
     assert!(output.status.success(), "objdump: {}", String::from_utf8_lossy(&output.stderr));
     let mut library = None;
     let mut imports = Vec::new();
@@ -85,5 +87,5 @@ fn imports() -> Vec<Import> {
             library = None;
         }
     }
-    imports
+    Ok(imports)
 }
