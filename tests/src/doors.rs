@@ -159,11 +159,11 @@ impl Doors {
 
     /// Speaks to the door for streams. An error: not let in.
     pub async fn fleet_client(&self, credentials: &Credentials) -> Result<FleetClient<Channel>> {
-        Ok(FleetClient::new(self.fleet_channel(credentials).await?))
+        Ok(FleetClient::new(self.fleet_connection(credentials).await?))
     }
 
     /// The connection under [`Doors::fleet_client`], for whoever says what no client would.
-    pub async fn fleet_channel(&self, credentials: &Credentials) -> Result<Channel> {
+    pub async fn fleet_connection(&self, credentials: &Credentials) -> Result<Channel> {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(credentials.key.serialize_der()));
         let config = self.client_config().with_client_auth_cert(credentials.chain.clone(), key)?;
         channel(self.agents, AGENTS_NAME, config).await

@@ -175,7 +175,7 @@ async fn open(
     credentials: &Credentials,
     first: RawMessage,
 ) -> Result<(mpsc::Sender<RawMessage>, Streaming<ServerMessage>)> {
-    let mut grpc = Grpc::new(doors.fleet_channel(credentials).await?);
+    let mut grpc = Grpc::new(doors.fleet_connection(credentials).await?);
     grpc.ready().await?;
     let (outgoing, messages) = mpsc::channel(64);
     outgoing.send(first).await?;
