@@ -109,7 +109,7 @@ async fn a_given_database_gets_its_roles_or_says_what_to_run() -> Result<()> {
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut superuser).await?;
     }
     let socket = database.access.app.get_socket().context("the cluster has a socket")?.display().to_string();
-    let url = |role: &str| format!("postgres://{name}_{role}@{}/{name}", socket.replace('/', "%2F"));
+    let url = |role: &str| format!("postgres://{name}_{role}@{}:5432/{name}", socket.replace('/', "%2F"));
 
     let refused = Access::given(&url("stranger")).await.unwrap_err().to_string();
     assert!(refused.contains("grant portreeve_owner, portreeve_app"), "{refused}");
