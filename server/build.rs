@@ -1,6 +1,8 @@
 //! Puts the built dashboard (web/dist) into the program. Never runs npm: a build should not reach for the network.
 //! Without web/dist the program gets one page that says so, except where PORTREEVE_REQUIRE_WEB=1 forbids that.
 
+#![expect(clippy::disallowed_methods, reason = "cargo speaks to build scripts by environment variables")]
+
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{env, fs};

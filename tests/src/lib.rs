@@ -11,4 +11,6 @@ pub mod receiver;
 
 pub mod reporting_host;
 
+pub mod http_door;
+
 pub mod wine;

@@ -1,0 +1,80 @@
+-- Two clients with the same kinds of everything. All text of the second holds the word `zebra`: an answer to someone
+-- who may see only the first must not.
+insert into client (client_id, name, created_at) overriding system value values
+  (1, 'Contoso', '2026-01-01T00:00:00Z'),
+  (2, 'zebra', '2026-01-01T00:00:00Z');
+insert into site (client_id, site_id, name, created_at) overriding system value values
+  (1, 1, 'Head office', '2026-01-01T00:00:00Z'),
+  (2, 2, 'zebra site', '2026-01-01T00:00:00Z');
+insert into host (client_id, host_id, site_id, name, enrolled_at, os_name, os_generation, os_build, collected_by) overriding system value values
+  (1, 11, 1, 'DC2', '2026-01-01T00:00:00Z', 'Windows Server 2008 R2', 'server-2008r2', '6.1.7601', 'agent'),
+  (2, 22, 2, 'zebra-host', '2026-01-01T00:00:00Z', 'zebra os', 'server-2008r2', '6.1.7601', 'capture');
+insert into agent_stream (client_id, host_id, stream_id, boot_id, seq, epoch, pending_epoch, session_id, connected_at, last_seen_at)
+select client_id, host_id, gen_random_uuid(), '\x01', 7, 1, 1, gen_random_uuid(), now(), now()
+from host;
+insert into host_section (client_id, host_id, section, unknown_reason, digest, facts, collected_at, learned_at)
+select
+  host.client_id,
+  host.host_id,
+  section,
+  case when section = 'port_policy' then 'access denied ' || host.name end,
+  '\x01',
+  case when section = 'host' then jsonb_build_object(
+    'name', host.name,
+    'os', jsonb_build_object('name', host.os_name, 'major', 6, 'minor', 1, 'build', 7601)
+  ) end,
+  now(),
+  now()
+from host, unnest(array['host', 'sockets', 'services', 'updates', 'port_policy']) as section;
+insert into image (image_id, path) overriding system value values
+  (1, 'C:\Windows\System32\dns.exe'), (2, 'C:\zebra\zebra.exe');
+insert into socket_now (key, client_id, host_id, learned_at, bound_at, pid, image_id, port, scope, protocol, state, address, services)
+select 1, host.client_id, host.host_id, now(), now(), 1420, host.client_id, 1812, 0, 17, 2, '0.0.0.0', array['DNS']
+from host;
+insert into service_now (client_id, host_id, key, name, display_name, state, start, exit_code, depends_on, learned_at)
+select host.client_id, host.host_id, 'ias', 'IAS', 'Network Policy Server of ' || host.name, 'stopped', 'auto', 10048, '{}', now()
+from host;
+insert into update_now (client_id, host_id, source, id, kb, title, state, installed_at, removable, learned_at)
+select host.client_id, host.host_id, 'uninstall_entry', 'KB94860' || host.client_id, 'KB94860' || host.client_id, 'Update for ' || host.name, 'installed', '2026-10-14', true, now()
+from host;
+insert into finding (
+  client_id, finding_id, host_id, rule, subject_key, subject, severity, confidence, title, cause, evidence, remedy,
+  state, episode, first_opened_at, opened_at, updated_at
+)
+select
+  host.client_id,
+  case host.client_id when 1 then '11111111-1111-4111-8111-111111111111' else '22222222-2222-4222-8222-222222222222' end::uuid,
+  host.host_id,
+  'port-conflict/blocked',
+  '{"port":"udp/1812","service":"IAS"}',
+  '{"port": "udp/1812", "service": "IAS"}',
+  3,
+  3,
+  'IAS did not start on ' || host.name,
+  'A cause on ' || host.name,
+  '[{"text": "udp/1812 is bound", "source": "socket table"}]',
+  '{"summary": "s", "applies_to": "Server 2008 R2", "steps": [{"text": "t", "command": "net start IAS"}], "risk": "none", "restart": "service", "undo": [], "proven_when": "p"}',
+  'open',
+  1,
+  now(),
+  now(),
+  now()
+from host;
+insert into finding_event (client_id, finding_id, event_id, at, episode, transition, title)
+select client_id, finding_id, gen_random_uuid(), now(), 1, 'opened', title
+from finding;
+insert into host_judgement (client_id, host_id, cannot_tell, judged_at)
+select client_id, host_id, jsonb_build_array(jsonb_build_object('rule', 'port-conflict/blocked', 'subject', jsonb_build_object(), 'reason', 'Cannot tell on ' || name)), now()
+from host;
+insert into endpoint (endpoint_id, name, url, secret_sealed, client_id, created_at) values
+  ('33333333-3333-4333-8333-333333333333', 'tickets', 'https://tickets.example/', '\x00', 1, now()),
+  ('44444444-4444-4444-8444-444444444444', 'zebra tickets', 'https://zebra.example/', '\x00', 2, now());
+insert into delivery (client_id, delivery_id, endpoint_id, finding_id, episode, transition, body, state, attempts, next_attempt_at, created_at)
+select
+  finding.client_id, gen_random_uuid(), endpoint.endpoint_id, finding.finding_id, 1, 'opened', '{}', 'pending', 1, now(), now()
+from finding
+join endpoint using (client_id);
+insert into delivery_attempt (client_id, delivery_id, attempt, at, duration_ms, status, error)
+select client_id, delivery_id, 1, now(), 12, null, 'connection refused by ' || case client_id when 1 then 'tickets' else 'zebra' end
+from delivery;
+alter table host alter host_id restart with 1000;
