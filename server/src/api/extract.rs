@@ -23,7 +23,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         if !is_json(request.headers()) {
             return Err(Problem::new(Code::NotJson, "Send the header `content-type: application/json`."));
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(bad_body)?;
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| bad_body(&rejection))?;
         let bad = |error: serde_json::Error| Problem::new(Code::BadJson, format!("The body does not fit: {error}."));
         let value: Value = serde_json::from_slice(&bytes).map_err(bad)?;
         if holds_nul(&value) {
@@ -76,7 +76,7 @@ pub fn is_json(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/json")
 }
 
-fn bad_body(rejection: BytesRejection) -> Problem {
+fn bad_body(rejection: &BytesRejection) -> Problem {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return Problem::new(Code::TooLarge, "No request needs more.");
     }
