@@ -38,6 +38,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/endpoints": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Endpoints by name
+         * @description For admins.
+         */
+        get: operations["get_endpoints"];
+        put?: never;
+        /**
+         * Add an endpoint
+         * @description For admins. What changes from now on is sent to it.
+         */
+        post: operations["post_endpoints"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/findings": {
         parameters: {
             query?: never;
@@ -374,6 +398,13 @@ export interface components {
          * @enum {string}
          */
         Confidence: "possible" | "likely" | "certain";
+        /** @description A new endpoint and, this once, its secret. */
+        CreatedEndpoint: {
+            /** Format: uuid */
+            id: string;
+            /** @description `whsec_…`: what the receiver checks signatures with (Standard Webhooks). It is not shown again. */
+            secret: string;
+        };
         /** @description One webhook about one transition of a finding. */
         Delivery: {
             /**
@@ -415,6 +446,24 @@ export interface components {
         };
         /** @enum {string} */
         DeliveryState: "pending" | "delivered" | "dead";
+        /** @description Where webhooks go. */
+        Endpoint: {
+            client: components["schemas"]["ClientRef"] | null;
+            /** Format: date-time */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description Since when nothing is sent. `null`: it is in use.
+             */
+            disabled_at: string | null;
+            disabled_reason: string | null;
+            /** Format: uuid */
+            id: string;
+            /** @description Findings below it are not sent. */
+            min_severity: components["schemas"]["Severity"];
+            name: string;
+            url: string;
+        };
         /** @description Where webhooks go. */
         EndpointRef: {
             /** Format: uuid */
@@ -848,6 +897,19 @@ export interface components {
             /** @description In which configurations it needs the port. `null`: always. */
             when: string | null;
         };
+        /** @description A new endpoint. */
+        NewEndpointBody: {
+            /**
+             * Format: int32
+             * @description Only findings of the client with this id. Left out: of every client, which takes an admin who may see all.
+             */
+            client?: number | null;
+            min_severity?: components["schemas"]["Severity"] | null;
+            /** @description 1 to 200 characters, unique. */
+            name: string;
+            /** @description `https://…` or `http://…`. Private addresses are refused unless the server was told to allow them. */
+            url: string;
+        };
         /** @description Open findings by severity. */
         OpenCounts: {
             /** Format: int64 */
@@ -942,6 +1004,28 @@ export interface components {
                 next_attempt_at: string | null;
                 state: components["schemas"]["DeliveryState"];
                 transition: components["schemas"]["Transition"];
+            }[];
+            /** @description Pass as `cursor` for the next page. `null`: this is the last one. */
+            next_cursor: string | null;
+        };
+        /** @description One page of a list. */
+        Page_Endpoint: {
+            items: {
+                client: components["schemas"]["ClientRef"] | null;
+                /** Format: date-time */
+                created_at: string;
+                /**
+                 * Format: date-time
+                 * @description Since when nothing is sent. `null`: it is in use.
+                 */
+                disabled_at: string | null;
+                disabled_reason: string | null;
+                /** Format: uuid */
+                id: string;
+                /** @description Findings below it are not sent. */
+                min_severity: components["schemas"]["Severity"];
+                name: string;
+                url: string;
             }[];
             /** @description Pass as `cursor` for the next page. `null`: this is the last one. */
             next_cursor: string | null;
@@ -1148,7 +1232,7 @@ export interface components {
          * @description Why the request failed. Stable: switch on this, never on text.
          * @enum {string}
          */
-        ProblemCode: "request.bad-json" | "request.bad-query" | "request.bad-path" | "request.bad-text" | "request.bad-cursor" | "request.not-json" | "request.too-large" | "request.no-route" | "request.wrong-method" | "request.cross-site" | "resource.not-found" | "session.required" | "session.wrong-credentials" | "session.too-many-attempts" | "access.role-too-low" | "endpoint.bad-url" | "endpoint.name-taken" | "store.unavailable" | "store.slow" | "server.overloaded" | "server.internal";
+        ProblemCode: "request.bad-json" | "request.bad-query" | "request.bad-path" | "request.bad-text" | "request.bad-cursor" | "request.not-json" | "request.too-large" | "request.no-route" | "request.wrong-method" | "request.cross-site" | "resource.not-found" | "session.required" | "session.wrong-credentials" | "session.too-many-attempts" | "access.role-too-low" | "endpoint.bad-name" | "egress.bad-url" | "egress.refused" | "endpoint.name-taken" | "store.unavailable" | "store.slow" | "server.overloaded" | "server.internal";
         /** @enum {string} */
         Protocol: "tcp" | "udp";
         /** @description A step of a finding's life. */
@@ -1454,6 +1538,57 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_Delivery"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_endpoints: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Rows of a page. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of endpoints */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Endpoint"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_endpoints: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewEndpointBody"];
+            };
+        };
+        responses: {
+            /** @description The endpoint, and its secret this once */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedEndpoint"];
                 };
             };
             default: components["responses"]["Problem"];
