@@ -60,7 +60,7 @@ find_postgres() {
 
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 # Queries are checked against the committed .sqlx; only tools/queries.sh asks a database.
-export SQLX_OFFLINE=true
+export SQLX_OFFLINE="${SQLX_OFFLINE:-true}"
 # A server without its dashboard is never what these commands want.
 export PORTREEVE_REQUIRE_WEB=1
 export npm_config_fund=false npm_config_audit=false npm_config_update_notifier=false
