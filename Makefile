@@ -5,7 +5,7 @@
 # PORTREEVE_DATA_DIR to keep the data of `make run` elsewhere than ./data.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check gen agent-windows bench
+.PHONY: help run test check gen web agent-windows bench
 .NOTPARALLEL:
 
 step := tools/step.sh
@@ -44,6 +44,10 @@ gen: ## Write every generated file again
 	@$(step) 'Read the queries against a database' tools/queries.sh write
 	@$(step) 'Build the workspace' tools/cargo.sh build --workspace --all-targets
 	@$(step) 'Write generated files' tools/generated.sh write
+
+web: ## Build the dashboard; the next build of the server embeds it
+	@tools/setup.sh run
+	@$(step) 'Build the dashboard' tools/web.sh build
 
 agent-windows: ## Build portreeve-agent.exe (Server 2008 R2 and later)
 	@tools/setup.sh agent-windows
