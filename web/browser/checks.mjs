@@ -2,6 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
+import { gzipSync } from "node:zlib";
 
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
@@ -38,4 +39,21 @@ export function watch(page) {
       return taken;
     },
   };
+}
+
+/** Bytes of code, styles and fonts that the first page fetches, compressed as a server would. */
+export async function weighFirstLoad(browser, signedIn, url) {
+  const context = await browser.newContext({ storageState: signedIn });
+  const page = await context.newPage();
+  const parts = [];
+  page.on("response", (response) => {
+    if (!response.url().startsWith(`${url}/api/`))
+      parts.push(response.body().then((body) => gzipSync(body).length));
+  });
+  await page.goto(url, { waitUntil: "load" });
+  await page.getByRole("region", { name: "Fleet" }).waitFor();
+  await page.evaluate(() => document.fonts.ready);
+  const sizes = await Promise.all(parts);
+  await context.close();
+  return sizes.reduce((sum, size) => sum + size, 0);
 }

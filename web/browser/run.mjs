@@ -1,7 +1,8 @@
 // The dashboard in a real browser, against a running server: every page in both colour schemes.
 //
 // Fails on a console error, a violated content security policy, an axe violation (WCAG 2.0 to 2.2, A and AA), a script
-// that a name from a host managed to run, and a change that does not reach an open page. Keeps a screenshot of each
+// that a name from a host managed to run, a first load that weighs too much, and a change that does not reach an open
+// page. Keeps a screenshot of each
 // page. Waits for conditions with a deadline, never for a time.
 //
 // Environment: PORTREEVE_URL, PORTREEVE_NAME and PORTREEVE_PASSWORD of an operator; PORTREEVE_SCREENSHOTS, a folder
@@ -11,13 +12,14 @@
 
 import { mkdir } from "node:fs/promises";
 import { chromium } from "playwright-core";
-import { checkAccessibility, watch } from "./checks.mjs";
+import { checkAccessibility, watch, weighFirstLoad } from "./checks.mjs";
 import { checkKeyboard, checkPhone } from "./hands.mjs";
 import { findPages, signIn } from "./journey.mjs";
 import { checkHostileNames, checkLive } from "./living.mjs";
 
 const SCHEMES = ["light", "dark"];
 const DEADLINE_MS = 15_000;
+const FIRST_LOAD_KB = 350;
 
 const url = required("PORTREEVE_URL").replace(/\/$/, "");
 const operator = { name: required("PORTREEVE_NAME"), password: required("PORTREEVE_PASSWORD") };
@@ -44,6 +46,9 @@ try {
   const pages = await findPages(signedIn, url);
   console.log(`${pages.length} pages, each in ${SCHEMES.join(" and ")}`);
   for (const colorScheme of SCHEMES) await visitAll(signedIn, pages, colorScheme);
+  const kilobytes = Math.ceil((await weighFirstLoad(browser, signedIn, url)) / 1024);
+  console.log(`The first load weighs ${kilobytes} KB of ${FIRST_LOAD_KB}`);
+  if (kilobytes > FIRST_LOAD_KB) faults.push(`the first load weighs ${kilobytes} KB`);
   await checkHostileNames(browser, signedIn, url, {
     hostile: process.env.PORTREEVE_HOSTILE,
     faults,

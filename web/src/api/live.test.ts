@@ -47,6 +47,21 @@ it("stales what hints name, once for a burst of them", () => {
   stop();
 });
 
+it("follows a host at once, and the fleet at leisure", () => {
+  const { invalidate, stop, source } = start();
+  source().onopen?.();
+  source().dispatchEvent(new MessageEvent("hint", { data: '{"kind":"host","id":"7","client_id":1}' }));
+  vi.advanceTimersByTime(1_000);
+  expect(invalidate.mock.calls).toEqual([[{ queryKey: ["host", 7] }]]);
+  vi.advanceTimersByTime(4_000);
+  expect(invalidate.mock.calls.slice(1)).toEqual([
+    [{ queryKey: ["hosts"] }],
+    [{ queryKey: ["overview"] }],
+    [{ queryKey: ["clients"] }],
+  ]);
+  stop();
+});
+
 it("says when it is away, and fetches all anew when it is back", () => {
   const { invalidate, stop, source } = start();
   source().onopen?.();

@@ -7,7 +7,8 @@ import type { LiveHint } from "./types";
 /** `stale`: the stream has been away for so long that what is shown may be old. */
 export type LiveState = "connecting" | "live" | "reconnecting" | "stale";
 
-const FLUSH_EVERY_MS = 1_000;
+const SOON_MS = 500;
+const LATER_MS = 5_000;
 const STALE_AFTER_MS = 20_000;
 const RETRY_EVERY_MS = 3_000;
 
@@ -29,16 +30,26 @@ function enter(next: LiveState) {
   for (const listener of listeners) listener();
 }
 
-/** The keys that a hint makes stale. */
-export function staledBy(hint: LiveHint): QueryKey[] {
+/** What a hint makes stale, and within how many milliseconds it is to be fetched anew. */
+type Staled = { queryKey: QueryKey; within: number };
+
+export function staledBy(hint: LiveHint): Staled[] {
   switch (hint.kind) {
     case "host":
-      return [["host", Number(hint.id)], ["hosts"], ["overview"], ["clients"]];
+      // Every report of every host hints; lists and sums over the fleet need not follow each one.
+      return [
+        { queryKey: ["host", Number(hint.id)], within: SOON_MS },
+        ...among(["hosts"], ["overview"], ["clients"]).map((each) => ({ ...each, within: LATER_MS })),
+      ];
     case "finding":
-      return [["finding", hint.id], ["findings"], ["overview"], ["hosts"], ["updates"], ["update"]];
+      return among(["finding", hint.id], ["findings"], ["overview"], ["hosts"], ["updates"], ["update"]);
     case "delivery":
-      return [["finding"]];
+      return among(["finding"]);
   }
+}
+
+function among(...keys: QueryKey[]): Staled[] {
+  return keys.map((queryKey) => ({ queryKey, within: SOON_MS }));
 }
 
 /** Opens the stream and keeps it open until the returned function is called. */
@@ -46,19 +57,21 @@ export function startLive(queries: QueryClient, url = "/api/v1/live"): () => voi
   let source: EventSource | undefined;
   let retry: ReturnType<typeof setTimeout> | undefined;
   let giveUp: ReturnType<typeof setTimeout> | undefined;
-  let flush: ReturnType<typeof setTimeout> | undefined;
-  const pending = new Map<string, QueryKey>();
+  // One timer a key: a burst of hints costs one fetch, and the first of them sets its time.
+  const due = new Map<string, ReturnType<typeof setTimeout>>();
 
-  const flushPending = () => {
-    flush = undefined;
-    for (const queryKey of pending.values()) queries.invalidateQueries({ queryKey });
-    pending.clear();
+  const stale = ({ queryKey, within }: Staled) => {
+    const name = `${within} ${JSON.stringify(queryKey)}`;
+    if (due.has(name)) return;
+    const fetchAnew = () => {
+      due.delete(name);
+      queries.invalidateQueries({ queryKey });
+    };
+    due.set(name, setTimeout(fetchAnew, within));
   };
 
-  const receive = (event: MessageEvent<string>) => {
-    for (const key of staledBy(JSON.parse(event.data) as LiveHint)) pending.set(JSON.stringify(key), key);
-    flush ??= setTimeout(flushPending, FLUSH_EVERY_MS);
-  };
+  const receive = (event: MessageEvent<string>) =>
+    staledBy(JSON.parse(event.data) as LiveHint).forEach(stale);
 
   const open = () => {
     source = new EventSource(url);
@@ -82,7 +95,7 @@ export function startLive(queries: QueryClient, url = "/api/v1/live"): () => voi
   open();
   return () => {
     source?.close();
-    for (const timer of [retry, giveUp, flush]) clearTimeout(timer);
+    for (const timer of [retry, giveUp, ...due.values()]) clearTimeout(timer);
     enter("connecting");
   };
 }

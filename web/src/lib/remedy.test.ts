@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { Finding } from "../api/types";
-import { commands, script, scriptName } from "./remedy";
+import { commandsInOneGo, script, scriptName } from "./remedy";
 
 const finding = {
   title: "IAS did not start: udp/1812 is held by dns.exe",
@@ -22,7 +22,6 @@ it("holds the commands as they stand, and nothing else that runs", () => {
   const lines = script(finding).split("\r\n");
   const running = lines.filter((line) => line !== "" && !line.startsWith("rem "));
   expect(running).toEqual(["@echo off", "net stop DNS", "pause"]);
-  expect(commands(finding.remedy.steps)).toBe("net stop DNS");
 });
 
 it("takes line ends, variables and operators out of remarks", () => {
@@ -35,4 +34,12 @@ it("takes line ends, variables and operators out of remarks", () => {
 
 it("names the file by host and rule, in letters that any system takes", () => {
   expect(scriptName(finding)).toBe("portreeve-DC2-del-windir-echo-b-port-conflict-blocked.cmd");
+});
+
+it("offers commands in one go only where no step by hand comes before one of them", () => {
+  const byHand = { text: "Remove the update", command: null };
+  const restart = { text: "Restart", command: "shutdown /r /t 0" };
+  expect(commandsInOneGo([restart, byHand])).toBe("shutdown /r /t 0");
+  expect(commandsInOneGo([byHand, restart])).toBe("");
+  expect(commandsInOneGo([byHand])).toBe("");
 });

@@ -2,9 +2,15 @@
 
 import type { Finding, Step } from "../api/types";
 
-/** All commands, one a line, for one paste into an elevated command prompt. */
-export function commands(steps: Step[]): string {
-  return steps.flatMap((step) => (step.command ? [step.command] : [])).join("\r\n");
+/**
+ * All commands, one a line, for one paste into an elevated command prompt. Empty where a step that is done by hand comes
+ * before one of them: pasted together, they would run ahead of it.
+ */
+export function commandsInOneGo(steps: Step[]): string {
+  const lastCommand = steps.findLastIndex((step) => step.command);
+  const upToIt = steps.slice(0, lastCommand + 1);
+  if (upToIt.some((step) => !step.command)) return "";
+  return upToIt.map((step) => step.command).join("\r\n");
 }
 
 /** The remedy as a command script that stops where a step is to be done by hand. */

@@ -10,7 +10,7 @@ import { Fact, Facts } from "../components/Facts";
 import { Card, Page, Section } from "../components/Page";
 import { Chip, SeverityMark } from "../components/Severity";
 import { HostMoment, When } from "../components/When";
-import { commands, script, scriptName } from "../lib/remedy";
+import { commandsInOneGo, script, scriptName } from "../lib/remedy";
 import { count, plain, TRANSITION } from "../lib/words";
 import classes from "./Finding.module.css";
 
@@ -54,7 +54,7 @@ function Where({ finding }: { finding: Finding }) {
       </span>
       {finding.state === "open" ? (
         <span>
-          open since <When at={finding.opened_at} />
+          opened <When at={finding.opened_at} />
         </span>
       ) : (
         <span>
@@ -121,7 +121,7 @@ function Evidence({ finding, offset }: { finding: Finding; offset: Offset }) {
 
 function Remedy({ finding }: { finding: Finding }) {
   const { remedy } = finding;
-  const text = commands(remedy.steps);
+  const text = commandsInOneGo(remedy.steps);
   return (
     <Section
       title="Do this"
@@ -187,7 +187,7 @@ function About({ finding, offset }: { finding: Finding; offset: Offset }) {
       <Card>
         <Facts>
           {Object.entries(finding.subject).map(([name, value]) => (
-            <Fact key={name} name={name}>
+            <Fact key={name} name={name === "kb" ? "KB" : name}>
               {name === "kb" ? (
                 <Link to="/updates/$kb" params={{ kb: value }} className="mono">
                   {value}
