@@ -1,5 +1,5 @@
-//! What agents send, taken in: the Fleet service. Read in this order: [`session`] is one stream from Hello to its end;
-//! [`opening`] answers the Hello; [`state`] applies a report to what is known of the host; [`commit`] writes it, with
+//! What agents send, taken in: the Fleet service. Read in this order: [`session`] is one stream until its end, [`talk`] what
+//! is said on it; [`opening`] answers the Hello; [`state`] applies a report to what is known of the host; [`commit`] writes it, with
 //! findings and deliveries, in one transaction.
 //!
 //! Invariants: who speaks follows from the client certificate alone. An acknowledgement follows the commit. A report
@@ -12,6 +12,7 @@ pub mod skew;
 pub mod socket_key;
 pub mod state;
 mod streams;
+mod talk;
 
 use std::sync::Arc;
 

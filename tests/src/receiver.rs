@@ -1,5 +1,11 @@
 //! A receiver of webhooks on this machine: answers as it is told, and keeps what it was sent.
 
+#![expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "only tests use this, and a panic fails the test that caused it"
+)]
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};

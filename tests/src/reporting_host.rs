@@ -1,5 +1,11 @@
 //! One enrolled host with the real ingest behind the real door, and what its tables say.
 
+#![expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "only tests use this, and a panic fails the test that caused it"
+)]
+
 use std::sync::{Arc, OnceLock};
 
 use crate::doors::{Credentials, Doors};

@@ -92,7 +92,7 @@ async fn a_gap_is_counted() -> Result<()> {
     let mut agent = host.connect(&hello(1)).await?;
     agent.report(&full(1, &blocked())).await?;
     let gap = Some(Gap { from_seq: 2, to_seq: 6 });
-    agent.report(&Report { gap, ..full(2, &mended()) }).await?;
+    agent.report(&Report { gap, ..full(7, &mended()) }).await?;
     let gaps = host.number("select gaps from agent_stream").await?;
     assert_eq!(gaps, 5);
     host.holds(&mended()).await

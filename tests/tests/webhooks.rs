@@ -30,8 +30,8 @@ struct Fixture {
     time: Arc<Mutex<DateTime<Utc>>>,
 }
 
-fn loopback() -> Egress {
-    Egress::new(&["127.0.0.0/8".parse().expect("a network")]).expect("a client can be built")
+fn loopback() -> Result<Egress> {
+    Egress::new(&["127.0.0.0/8".parse()?])
 }
 
 fn worker(host: &Host, egress: Egress) -> Worker {
@@ -42,7 +42,7 @@ fn worker(host: &Host, egress: Egress) -> Worker {
 async fn add_endpoint(host: &Host, name: &str, url: String) -> Result<CreatedEndpoint> {
     let new = NewEndpoint { name: name.to_owned(), url, client_id: None, min_severity: Severity::Info };
     let app = &host.doors.app;
-    Ok(endpoint::create(&app.db, &app.sealer, &loopback(), &new, clock::now()).await?)
+    Ok(endpoint::create(&app.db, &app.sealer, &loopback()?, &new, clock::now()).await?)
 }
 
 impl Fixture {
@@ -51,7 +51,7 @@ impl Fixture {
         let receiver = Receiver::answering(answers).await?;
         let endpoint = add_endpoint(&host, "tickets", receiver.url()).await?;
         let agent = host.connect(&hello(1)).await?;
-        let worker = worker(&host, loopback());
+        let worker = worker(&host, loopback()?);
         let time = Arc::new(Mutex::new(clock::now()));
         Ok(Self { host, agent, receiver, endpoint, worker, time })
     }

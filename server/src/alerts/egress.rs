@@ -194,17 +194,16 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     let special = matches!(
         (a, b, c),
-        (0 | 10 | 127, ..)
+        (0 | 10 | 127 | 224.., ..)
             | (100, 64..=127, _)
             | (169, 254, _)
             | (172, 16..=31, _)
+            | (192, 168, _)
             | (192, 0, 0 | 2)
             | (192, 88, 99)
-            | (192, 168, _)
             | (198, 18 | 19, _)
             | (198, 51, 100)
             | (203, 0, 113)
-            | (224.., ..)
     );
     !special
 }
@@ -214,7 +213,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     let special = matches!(
         address.segments(),
         // Protocol assignments (Teredo, ORCHID and others), documentation, 6to4 relays, SRv6 and the like.
-        [0x2001, 0..=0x01ff, ..] | [0x2001, 0xdb8, ..] | [0x2002, ..] | [0x3fff, 0..=0x0fff, ..]
+        [0x2001, 0..=0x01ff | 0xdb8, ..] | [0x2002, ..] | [0x3fff, 0..=0x0fff, ..]
     );
     address.segments()[0] & 0xe000 == 0x2000 && !special
 }

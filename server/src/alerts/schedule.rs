@@ -7,7 +7,7 @@ use std::time::Duration;
 const WAITS_SECONDS: [u64; 9] = [5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600];
 
 /// A receiver may ask for a longer wait, but not for one that outlives the schedule.
-const LONGEST_ASKED: Duration = Duration::from_secs(24 * 3600);
+const LONGEST_ASKED: Duration = Duration::from_hours(24);
 
 /// How long to wait after `failed` attempts (1 or more). `jitter` is from 0 to 1 and moves the wait by up to 20 % to
 /// either side; `asked` is the receiver's Retry-After. `None`: the schedule is at its end, the delivery is dead.
@@ -39,8 +39,8 @@ mod tests {
 
     #[test]
     fn the_receiver_may_ask_for_more_within_a_day() {
-        assert_eq!(wait_after(1, 0.5, Some(Duration::from_secs(60))), Some(Duration::from_secs(60)));
-        assert_eq!(wait_after(2, 0.5, Some(Duration::from_secs(60))), Some(Duration::from_secs(300)));
+        assert_eq!(wait_after(1, 0.5, Some(Duration::from_mins(1))), Some(Duration::from_mins(1)));
+        assert_eq!(wait_after(2, 0.5, Some(Duration::from_mins(1))), Some(Duration::from_mins(5)));
         assert_eq!(wait_after(1, 0.5, Some(Duration::from_secs(1 << 40))), Some(LONGEST_ASKED));
     }
 }

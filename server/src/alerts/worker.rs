@@ -143,7 +143,7 @@ impl Worker {
         match deliveries::record(&self.db, &claimed, &attempt, verdict, clock()).await {
             Ok(true) => {}
             Ok(false) => {
-                warn!(delivery.id = %claimed.delivery_id, "A delivery took longer than its lease; another worker has it")
+                warn!(delivery.id = %claimed.delivery_id, "A delivery took longer than its lease; another worker has it");
             }
             // The lease ends by itself and the event is sent again under the same id.
             Err(error) => warn!(%error, delivery.id = %claimed.delivery_id, "Could not record a delivery attempt"),
@@ -167,16 +167,16 @@ impl Worker {
         let number = claimed.attempts + 1;
         match verdict {
             Verdict::Delivered => {
-                info!(delivery.id = %claimed.delivery_id, status, "Delivered a webhook at attempt {number}")
+                info!(delivery.id = %claimed.delivery_id, status, "Delivered a webhook at attempt {number}");
             }
             Verdict::RetryAt(next) => {
-                debug!(delivery.id = %claimed.delivery_id, status, error, %next, "A webhook was not taken at attempt {number}")
+                debug!(delivery.id = %claimed.delivery_id, status, error, %next, "A webhook was not taken at attempt {number}");
             }
             Verdict::Dead => {
-                error!(delivery.id = %claimed.delivery_id, endpoint.id = %claimed.endpoint_id, status, error, "Gave a webhook up after attempt {number}")
+                error!(delivery.id = %claimed.delivery_id, endpoint.id = %claimed.endpoint_id, status, error, "Gave a webhook up after attempt {number}");
             }
             Verdict::Gone => {
-                error!(delivery.id = %claimed.delivery_id, endpoint.id = %claimed.endpoint_id, "A receiver wants no more webhooks (410); its endpoint is disabled")
+                error!(delivery.id = %claimed.delivery_id, endpoint.id = %claimed.endpoint_id, "A receiver wants no more webhooks (410); its endpoint is disabled");
             }
         }
         let id = claimed.delivery_id.to_string();

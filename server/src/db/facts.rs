@@ -5,8 +5,8 @@ mod images;
 mod read;
 mod write;
 
-pub use images::Images;
-pub use read::{SectionHeld, load, sections_held, services, sockets, updates};
+pub use images::{ImageIds, Images};
+pub use read::{digests, load, services, sockets, updates};
 pub use write::{SectionRow, mark_rejected, write_host, write_rows, write_sections};
 
 /// As `host_section.section`.

@@ -9,6 +9,7 @@ use proto::fleet::v1::Section;
 use rules::finding::Judgement;
 use rules::text::Text;
 use sqlx::PgConnection;
+use sqlx::error::DatabaseError;
 use uuid::Uuid;
 
 use crate::alerts;
@@ -33,7 +34,7 @@ pub(super) enum CommitFault {
 
 impl From<sqlx::Error> for CommitFault {
     fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|error| error.code());
+        let code = error.as_database_error().and_then(DatabaseError::code);
         // 22 data exception, 23 integrity constraint violation, 54 program limit exceeded.
         let refuses =
             code.as_deref().is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)));

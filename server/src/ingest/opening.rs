@@ -1,14 +1,12 @@
 //! The answer to a Hello: who holds the cursor now, where it stands, and which sections must come in full.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use proto::Digests;
 use proto::fleet::v1::{Hello, Section};
 use rules::text::Text;
 use uuid::Uuid;
 
-use crate::db::facts::{self, SectionHeld, section_name};
+use crate::db::facts;
 use crate::db::stream::{self, Cursor, Opening};
 use crate::db::{Db, Scope};
 use crate::ingest::skew::HostClock;
@@ -86,9 +84,8 @@ pub(super) async fn open(
         fork_seen_at: is_fork.then_some(now),
     };
     stream::open(&mut transaction, &opening, now).await?;
-    let sections = facts::sections_held(&mut transaction, client_id, host_id).await?;
+    let held = facts::digests(&mut transaction, client_id, host_id).await?;
     transaction.commit().await?;
-    let held = digests_of(&sections);
     let continues = !is_fork && pending_continues(greeting.pending, cursor.seq);
     let send_full = sections_to_send(&greeting.digests, &held, continues);
     let session = stream::Session { client_id, host_id, stream_id: cursor.stream_id, session_id };
@@ -129,13 +126,6 @@ fn sections_to_send(agent: &Digests, held: &Digests, pending_continues: bool) ->
         None => !pending_continues,
     };
     agent.iter().filter(|(section, digest)| differs(section, digest)).map(|(section, _)| *section).collect()
-}
-
-fn digests_of(sections: &HashMap<String, SectionHeld>) -> Digests {
-    proto::SECTIONS
-        .into_iter()
-        .filter_map(|section| Some((section, sections.get(section_name(section))?.digest.clone())))
-        .collect()
 }
 
 #[cfg(test)]

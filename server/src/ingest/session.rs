@@ -1,69 +1,53 @@
-//! One stream of one agent, from its Hello to its end. Holds what is known of the host while it is connected: loaded
-//! when the first report needs it, dropped when the stream ends.
+//! One stream of one agent, from its opening to its end, and what ends it.
 //!
 //! Invariant: whatever ends the stream (a fault of ours, of the agent or of the network), what is committed and not
 //! acknowledged is acknowledged when it is repeated, and what is not committed is sent again.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use prost::Message;
 use proto::fleet::v1::agent_message::Kind as Said;
 use proto::fleet::v1::server_message::Kind as Answer;
-use proto::fleet::v1::{
-    Ack, AgentMessage, Heartbeat, Hello, Outcome, Pace, Report, Revoked, Section, SendFull, ServerMessage, Welcome,
-};
-use proto::wire::{Assembly, Received, from_report_parts};
-use proto::{Digests, SECTIONS};
-use rules::finding::Judgement;
-use rules::text::Text;
+use proto::fleet::v1::{AgentMessage, Revoked, ServerMessage};
 use tokio::sync::mpsc;
 use tonic::{Code, Status, Streaming};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::coded;
-use crate::db::Scope;
-use crate::db::facts;
 use crate::db::identity::CertifiedHost;
-use crate::db::stream::{self, Rejected, Seen, Step};
+use crate::db::stream;
 use crate::ingest::Ingest;
-use crate::ingest::commit::{Applied, CommitFault, Judged, Refused};
-use crate::ingest::opening::{self, Greeting, Opened};
-use crate::ingest::state::HostState;
+use crate::ingest::talk::Talk;
 use crate::listeners::{AgentPeer, agents};
 
 /// An agent with nothing to say says so this often.
-const HEARTBEAT: Duration = Duration::from_secs(30);
-/// Between two reads of the socket tables by the agent.
-const COLLECT: Duration = Duration::from_secs(5);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(30);
 /// An agent that is silent for this long is gone, whatever the network says.
-const SILENCE: Duration = Duration::from_secs(3 * 30);
-/// A quarantined report is kept up to this many bytes.
-const KEPT_BYTES: usize = 64 * 1024;
+const SILENCE: Duration = Duration::from_secs(90);
 
 pub(super) type Outgoing = mpsc::Sender<Result<ServerMessage, Status>>;
-type Clock = fn() -> DateTime<Utc>;
+pub(super) type Clock = fn() -> DateTime<Utc>;
 
 #[derive(Debug)]
 pub(super) struct Session {
-    ingest: Ingest,
-    host: CertifiedHost,
-    peer: AgentPeer,
-    clock: Clock,
+    pub(super) ingest: Ingest,
+    pub(super) host: CertifiedHost,
+    pub(super) peer: AgentPeer,
+    pub(super) clock: Clock,
 }
 
-fn refused(kind: Code, code: &'static str, text: impl Into<String>) -> Status {
+pub(super) fn refused(kind: Code, code: &'static str, text: impl Into<String>) -> Status {
     metrics::counter!("portreeve_streams_refused_total", "code" => code).increment(1);
     coded::status(kind, code, text)
 }
 
-fn store_unavailable(error: &sqlx::Error) -> Status {
+pub(super) fn store_unavailable(error: &sqlx::Error) -> Status {
     warn!(%error, "Ended a stream because the database did not answer; the agent will send again");
     refused(Code::Unavailable, "store.unavailable", "the database did not answer; nothing is lost, send again later")
 }
 
-fn fenced() -> Status {
+pub(super) fn fenced() -> Status {
     refused(Code::Aborted, "stream.fenced", "a newer stream of this agent has taken over")
 }
 
@@ -80,7 +64,7 @@ impl Session {
         let end = tokio::select! {
             biased;
             () = self.ingest.app.identity.revocations.revoked(&self.peer.serial) => {
-                let _ = outgoing.send(message(Answer::Revoked(Revoked {}))).await;
+                let _ = outgoing.send(Ok(message(Answer::Revoked(Revoked {})))).await;
                 Err(agents::revoked())
             }
             () = self.ingest.app.stopping.cancelled() => {
@@ -134,345 +118,20 @@ impl Session {
     }
 }
 
-/// Whether a report may follow what is committed: it has the next number, or says that all numbers between are lost.
-fn is_due(part: &Report, committed: u64) -> bool {
-    let next = committed.saturating_add(1);
-    part.seq == next || part.gap.is_some_and(|gap| gap.from_seq <= next && gap.to_seq.checked_add(1) == Some(part.seq))
-}
-
 fn silent() -> Status {
     refused(Code::DeadlineExceeded, "stream.silent", "nothing was heard for longer than three heartbeats")
 }
 
-fn message(answer: Answer) -> Result<ServerMessage, Status> {
-    Ok(ServerMessage { kind: Some(answer) })
+pub(super) fn message(answer: Answer) -> ServerMessage {
+    ServerMessage { kind: Some(answer) }
 }
 
 /// The refusal of a message that tonic could not decode. `None`: the connection broke, nothing was wrong with a message.
-fn undecodable(error: &Status) -> Option<Status> {
+pub(super) fn undecodable(error: &Status) -> Option<Status> {
     if error.code() == Code::OutOfRange {
         return Some(refused(Code::ResourceExhausted, "report.too-large", "a message is larger than 256 KiB"));
     }
     // The text is prost's; a broken connection has the same code and another text.
     let is_prost = error.code() == Code::Internal && error.message().starts_with("failed to decode Protobuf message");
     is_prost.then(|| refused(Code::InvalidArgument, "report.malformed", "a message could not be decoded"))
-}
-
-/// A session after its Hello.
-struct Talk<'a> {
-    session: &'a Session,
-    outgoing: &'a Outgoing,
-    cursor: stream::Session,
-    seq: u64,
-    clock: crate::ingest::skew::HostClock,
-    /// Digests as stored.
-    held: Digests,
-    /// `None`: not loaded, or in doubt after a failed commit.
-    state: Option<HostState>,
-    /// What was reconciled last by this stream.
-    judgement: Option<Judgement>,
-    assembly: Assembly,
-    /// The beginning of the report under assembly, as received.
-    kept: Vec<u8>,
-    last_quarantined: Option<u64>,
-}
-
-impl<'a> Talk<'a> {
-    async fn open(
-        session: &'a Session,
-        hello: Hello,
-        session_id: Uuid,
-        outgoing: &'a Outgoing,
-    ) -> Result<Self, Status> {
-        let greeting =
-            Greeting::read(hello).map_err(|fault| refused(Code::InvalidArgument, "stream.hello-malformed", fault))?;
-        let host = (session.host.client_id, session.host.host_id);
-        let opened = opening::open(&session.ingest.app.db, host, &greeting, session_id, (session.clock)()).await;
-        let Opened { session: cursor, cursor: stored, clock, held, send_full, is_fork } =
-            opened.map_err(|error| store_unavailable(&error))?;
-        if is_fork {
-            warn!(
-                host.id = host.1,
-                epoch = greeting.epoch,
-                "Two copies of one agent's state are in use; enroll one of them anew"
-            );
-            metrics::counter!("portreeve_forks_total").increment(1);
-        }
-        info!(host.id = host.1, peer = %session.peer.address, seq = stored.seq, send_full = send_full.len(), "Opened a stream");
-        let talk = Self {
-            session,
-            outgoing,
-            cursor,
-            seq: u64::try_from(stored.seq).unwrap_or_default(),
-            clock,
-            held,
-            state: None,
-            judgement: None,
-            assembly: Assembly::default(),
-            kept: Vec::new(),
-            last_quarantined: None,
-        };
-        let welcome = Welcome {
-            epoch: u64::try_from(stored.pending_epoch).unwrap_or_default(),
-            committed_seq: talk.seq,
-            send_full: send_full.into_iter().map(i32::from).collect(),
-            pace: Some(Pace {
-                heartbeat_interval_ms: milliseconds(HEARTBEAT),
-                collect_interval_ms: milliseconds(COLLECT),
-                send_after_ms: 0,
-            }),
-        };
-        talk.send(Answer::Welcome(welcome)).await?;
-        Ok(talk)
-    }
-
-    async fn report(&mut self, part: Report) -> Result<(), Status> {
-        let seq = part.seq;
-        if seq == 0 {
-            return Err(refused(Code::InvalidArgument, "report.malformed", "reports are numbered from 1"));
-        }
-        if seq <= self.seq {
-            // Committed earlier, and the acknowledgement was lost; or the rest of a report that was refused.
-            if part.part + 1 >= part.parts {
-                metrics::counter!("portreeve_reports_total", "outcome" => "repeated").increment(1);
-                return self.acknowledge(seq).await;
-            }
-            return Ok(());
-        }
-        if !is_due(&part, self.seq) {
-            let text = format!("report {seq} came where {} was due", self.seq + 1);
-            return Err(refused(Code::FailedPrecondition, "report.out-of-order", text));
-        }
-        if part.part == 0 {
-            self.kept = part.encode_to_vec();
-            self.kept.truncate(KEPT_BYTES);
-        }
-        let named = if part.parts <= 1 { sections_named(&part) } else { SECTIONS.to_vec() };
-        let parts = match self.assembly.add(part) {
-            Ok(None) => return Ok(()),
-            Ok(Some(parts)) => parts,
-            Err(fault) => return self.quarantine(seq, fault.code(), &fault.to_string(), &named).await,
-        };
-        match from_report_parts(parts) {
-            Ok(received) => self.apply(received).await,
-            Err(fault) => self.quarantine(seq, fault.code(), &fault.to_string(), &named).await,
-        }
-    }
-
-    async fn apply(&mut self, received: Received) -> Result<(), Status> {
-        let started = Instant::now();
-        let now = (self.session.clock)();
-        let Received { report, dropped_rows } = received;
-        let seq = report.seq;
-        let mut state = self.take_state().await?;
-        self.clock.hear_report(report.wall_clock, report.uptime_ms, now);
-        let sections: Vec<Section> = report.digests.keys().copied().collect();
-        let rows = match state.apply(report.delta, report.wall_clock, &self.clock) {
-            Ok(rows) => rows,
-            Err(fault) => {
-                self.state = Some(state);
-                return self.quarantine(seq, fault.code(), &fault.to_string(), &sections).await;
-            }
-        };
-        let judgement = rules::judge(state.facts(), &self.session.ingest.app.catalog.load());
-        let gaps = report.gap.map_or(0, |gap| (gap.to_seq.saturating_add(1)).saturating_sub(gap.from_seq));
-        let step = Step {
-            gaps: i64::try_from(gaps).unwrap_or(i64::MAX).min(MAX_COUNTED),
-            dropped_rows: i64::try_from(dropped_rows).unwrap_or(MAX_COUNTED),
-            ..self.step(seq)
-        };
-        let applied = Applied { step, rows: &rows, digests: &report.digests };
-        let judged = Judged { judgement: &judgement, before: self.judgement.as_ref() };
-        match self.session.ingest.store(&self.cursor, &state, &applied, &judged, now).await {
-            Ok(()) => {}
-            // The state is ahead of the rows now, so it is not kept.
-            Err(CommitFault::Unstorable(detail)) => {
-                return self.quarantine(seq, "report.unstorable", &detail, &sections).await;
-            }
-            Err(fault) => return Err(status_of(fault)),
-        }
-        self.state = Some(state);
-        self.judgement = Some(judgement);
-        self.seq = seq;
-        self.held.extend(report.digests);
-        let changed = rows.sockets_new.len() + rows.sockets_gone.len();
-        debug!(host.id = self.cursor.host_id, seq, sockets = changed, "Applied a report");
-        metrics::counter!("portreeve_reports_total", "outcome" => "applied").increment(1);
-        metrics::histogram!("portreeve_report_seconds", "stage" => "apply").record(started.elapsed().as_secs_f64());
-        self.acknowledge(seq).await
-    }
-
-    /// Keeps the report for people and goes on behind it.
-    async fn quarantine(
-        &mut self,
-        seq: u64,
-        code: &'static str,
-        detail: &str,
-        sections: &[Section],
-    ) -> Result<(), Status> {
-        let now = (self.session.clock)();
-        self.assembly = Assembly::default();
-        let mut state = self.take_state().await?;
-        let reason = Text::new(&format!("the last report was rejected ({code})"));
-        state.reject(sections, &reason);
-        let judgement = rules::judge(state.facts(), &self.session.ingest.app.catalog.load());
-        let detail = Text::new(detail);
-        let refused = Refused {
-            step: Step { quarantined: 1, ..self.step(seq) },
-            rejected: Rejected {
-                quarantine_id: Uuid::new_v4(),
-                seq: i64::try_from(seq).ok(),
-                code,
-                detail: &detail,
-                body: (!self.kept.is_empty()).then_some(self.kept.as_slice()),
-            },
-            sections,
-            reason: &reason,
-        };
-        let judged = Judged { judgement: &judgement, before: self.judgement.as_ref() };
-        self.session.ingest.quarantine(&self.cursor, &refused, &judged, now).await.map_err(status_of)?;
-        warn!(host.id = self.cursor.host_id, seq, code, "Quarantined a report: {detail}");
-        metrics::counter!("portreeve_reports_total", "outcome" => "quarantined").increment(1);
-        metrics::counter!("portreeve_reports_quarantined_total", "code" => code).increment(1);
-        self.state = Some(state);
-        self.judgement = Some(judgement);
-        self.seq = seq;
-        self.last_quarantined = Some(seq);
-        self.held.extend(sections.iter().map(|section| (*section, Vec::new())));
-        self.acknowledge(seq).await?;
-        self.ask_for(sections.to_vec()).await
-    }
-
-    /// The agent ended the connection, or sent what cannot be decoded. The latter would come again for ever, so it takes
-    /// the place of the next report, and every section is asked for in full by the next Welcome.
-    async fn broken(&mut self, error: Status) -> Result<(), Status> {
-        let Some(refusal) = undecodable(&error) else {
-            debug!(host.id = self.cursor.host_id, "A connection broke: {}", error.message());
-            return Ok(());
-        };
-        self.kept = Vec::new();
-        let code = if error.code() == Code::OutOfRange { "report.too-large" } else { "report.malformed" };
-        self.quarantine(self.seq + 1, code, error.message(), &SECTIONS).await?;
-        Err(refusal)
-    }
-
-    async fn heartbeat(&mut self, heartbeat: Heartbeat) -> Result<(), Status> {
-        let now = (self.session.clock)();
-        self.clock.hear_now(heartbeat.wall_clock_ms, heartbeat.uptime_ms, now);
-        self.session.ingest.streams.saw(Seen {
-            client_id: self.cursor.client_id,
-            host_id: self.cursor.host_id,
-            session_id: self.cursor.session_id,
-            at: now,
-            clock_skew_ms: self.clock.skew_ms(),
-        });
-        // Digests of another moment say nothing: what differs may be under way.
-        if heartbeat.seq != self.seq {
-            return Ok(());
-        }
-        let digests = proto::wire::digests_from_wire(heartbeat.digests)
-            .map_err(|fault| refused(Code::InvalidArgument, fault.code(), fault.to_string()))?;
-        let drifted: Vec<Section> = digests
-            .iter()
-            .filter(|(section, digest)| self.held.get(section) != Some(digest))
-            .map(|(section, _)| *section)
-            .collect();
-        if drifted.is_empty() {
-            return Ok(());
-        }
-        metrics::counter!("portreeve_drifted_sections_total").increment(drifted.len() as u64);
-        info!(host.id = self.cursor.host_id, ?drifted, "What is stored differs from what the agent holds");
-        self.ask_for(drifted).await
-    }
-
-    async fn take_state(&mut self) -> Result<HostState, Status> {
-        if let Some(state) = self.state.take() {
-            return Ok(state);
-        }
-        let (client_id, host_id) = (self.cursor.client_id, self.cursor.host_id);
-        let load = async {
-            let mut transaction = self.session.ingest.app.db.begin(&Scope::of(client_id)).await?;
-            let state = facts::load(&mut transaction, client_id, host_id).await?;
-            transaction.commit().await?;
-            Ok(state)
-        };
-        load.await.map_err(|error| store_unavailable(&error))
-    }
-
-    fn step(&self, seq: u64) -> Step {
-        Step {
-            from_seq: i64::try_from(self.seq).unwrap_or(i64::MAX),
-            to_seq: i64::try_from(seq).unwrap_or(i64::MAX),
-            clock_skew_ms: self.clock.skew_ms(),
-            ..Step::default()
-        }
-    }
-
-    async fn acknowledge(&self, seq: u64) -> Result<(), Status> {
-        let outcome = if self.last_quarantined == Some(seq) { Outcome::Quarantined } else { Outcome::Applied };
-        self.send(Answer::Ack(Ack { seq, outcome: outcome.into() })).await
-    }
-
-    async fn ask_for(&self, sections: Vec<Section>) -> Result<(), Status> {
-        self.send(Answer::SendFull(SendFull { sections: sections.into_iter().map(i32::from).collect() })).await
-    }
-
-    async fn send(&self, answer: Answer) -> Result<(), Status> {
-        // Nobody reads any more; the agent will hear it from the next stream.
-        let gone = |_| Status::cancelled("the agent is gone");
-        self.outgoing.send(message(answer)).await.map_err(gone)
-    }
-}
-
-/// Keeps sums of counters far from the end of their columns.
-const MAX_COUNTED: i64 = 1 << 40;
-
-fn status_of(fault: CommitFault) -> Status {
-    match fault {
-        CommitFault::Fenced => fenced(),
-        CommitFault::Unavailable(error) => store_unavailable(&error),
-        CommitFault::Unstorable(detail) => {
-            warn!(detail, "Not even the quarantine could store a report");
-            refused(Code::Internal, "report.unstorable", "the report could not be stored")
-        }
-    }
-}
-
-fn sections_named(part: &Report) -> Vec<Section> {
-    let mut named: Vec<Section> = part.sections.iter().map(proto::fleet::v1::SectionReport::section).collect();
-    named.retain(|section| *section != Section::Unspecified);
-    named.sort_unstable();
-    named.dedup();
-    named
-}
-
-fn milliseconds(duration: Duration) -> u32 {
-    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use proto::fleet::v1::{Gap, Report};
-
-    use super::is_due;
-
-    #[test]
-    fn a_report_follows_what_is_committed_or_names_what_is_lost() {
-        let report = |seq, gap: Option<(u64, u64)>| Report {
-            seq,
-            gap: gap.map(|(from_seq, to_seq)| Gap { from_seq, to_seq }),
-            ..Report::default()
-        };
-        for (seq, gap, expected) in [
-            (6, None, true),
-            (7, None, false),
-            (9, Some((6, 8)), true),
-            (9, Some((4, 8)), true),
-            (9, Some((7, 8)), false),
-            (9, Some((6, 7)), false),
-            (0, Some((6, u64::MAX)), false),
-        ] {
-            assert_eq!(is_due(&report(seq, gap), 5), expected, "{seq} {gap:?}");
-        }
-    }
 }

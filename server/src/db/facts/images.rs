@@ -9,13 +9,17 @@ use crate::db::Db;
 /// Hosts may send any path they like: past this many the cache begins anew.
 const MAX_CACHED: usize = 100_000;
 
+/// The id of each path that was asked for.
+#[derive(Debug, Default)]
+pub struct ImageIds(pub(super) HashMap<String, i32>);
+
 /// Known ids, shared by all streams.
 #[derive(Clone, Debug, Default)]
 pub struct Images(Arc<RwLock<HashMap<String, i32>>>);
 
 impl Images {
     /// The id of each path; those that are new are added.
-    pub async fn ids<'a>(&self, db: &Db, paths: impl Iterator<Item = &'a str>) -> sqlx::Result<HashMap<String, i32>> {
+    pub async fn ids<'a>(&self, db: &Db, paths: impl Iterator<Item = &'a str>) -> sqlx::Result<ImageIds> {
         let mut ids = HashMap::new();
         let mut missing = BTreeSet::new();
         {
@@ -28,7 +32,7 @@ impl Images {
             }
         }
         if missing.is_empty() {
-            return Ok(ids);
+            return Ok(ImageIds(ids));
         }
         // Sorted, so that two statements that add the same paths wait in one order.
         let missing: Vec<String> = missing.into_iter().collect();
@@ -45,6 +49,6 @@ impl Images {
             known.insert(row.path.clone(), row.image_id);
             ids.insert(row.path, row.image_id);
         }
-        Ok(ids)
+        Ok(ImageIds(ids))
     }
 }

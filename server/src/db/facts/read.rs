@@ -3,26 +3,17 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use proto::{Digests, SECTIONS};
 use rules::facts::{Facts, Host, PortPolicy, Section, Service, Socket, SocketState, StartMode, Update};
 use rules::ports::Protocol;
 use rules::text::Text;
 use sqlx::PgConnection;
 
-use crate::db::facts::of_word;
+use crate::db::facts::{of_word, section_name};
 use crate::ingest::state::{HostState, Stale};
 
-/// What is stored of a section, for comparison with what the agent holds.
-#[derive(Clone, Debug)]
-pub struct SectionHeld {
-    pub digest: Vec<u8>,
-}
-
-/// By `host_section.section`.
-pub async fn sections_held(
-    connection: &mut PgConnection,
-    client_id: i32,
-    host_id: i64,
-) -> sqlx::Result<HashMap<String, SectionHeld>> {
+/// Digest of each section that was ever reported, for comparison with what the agent holds.
+pub async fn digests(connection: &mut PgConnection, client_id: i32, host_id: i64) -> sqlx::Result<Digests> {
     let rows = sqlx::query!(
         "select section, digest from host_section where client_id = $1 and host_id = $2",
         client_id,
@@ -30,13 +21,14 @@ pub async fn sections_held(
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.section, SectionHeld { digest: row.digest })).collect())
+    let by_name: HashMap<String, Vec<u8>> = rows.into_iter().map(|row| (row.section, row.digest)).collect();
+    let digest = |section| Some((section, by_name.get(section_name(section))?.clone()));
+    Ok(SECTIONS.into_iter().filter_map(digest).collect())
 }
 
 /// Everything that is stored of a host. A section that was never reported is unknown.
 pub async fn load(connection: &mut PgConnection, client_id: i32, host_id: i64) -> sqlx::Result<HostState> {
     let mut facts = Facts::default();
-    let mut stale = Stale::default();
     let (sockets, socket_keys) = sockets(connection, client_id, host_id).await?;
     let services = services(connection, client_id, host_id).await?;
     let updates = updates(connection, client_id, host_id).await?;
@@ -51,33 +43,34 @@ pub async fn load(connection: &mut PgConnection, client_id: i32, host_id: i64) -
     )
     .fetch_all(connection)
     .await?;
-    let mut reasons = HashMap::new();
+    let mut stale = Stale { sockets, services, updates };
     for section in sections {
-        match (section.section.as_str(), section.unknown_reason, section.facts) {
-            ("host", None, Some(stored)) => facts.host = document::<Host>(stored),
-            ("port_policy", None, Some(stored)) => facts.port_policy = document::<PortPolicy>(stored),
-            ("host", Some(reason), _) => facts.host = Section::Unknown(Text::from(reason)),
-            ("port_policy", Some(reason), _) => facts.port_policy = Section::Unknown(Text::from(reason)),
-            (_, reason, _) => drop(reasons.insert(section.section, reason)),
+        let unknown = section.unknown_reason.map(Text::from);
+        match (section.section.as_str(), section.facts) {
+            ("host", stored) => facts.host = document::<Host>(unknown, stored),
+            ("port_policy", stored) => facts.port_policy = document::<PortPolicy>(unknown, stored),
+            ("sockets", _) => facts.sockets = rows(unknown, &mut stale.sockets),
+            ("services", _) => facts.services = rows(unknown, &mut stale.services),
+            ("updates", _) => facts.updates = rows(unknown, &mut stale.updates),
+            _ => {}
         }
     }
-    (facts.sockets, stale.sockets) = section_of(reasons.remove("sockets"), sockets);
-    (facts.services, stale.services) = section_of(reasons.remove("services"), services);
-    (facts.updates, stale.updates) = section_of(reasons.remove("updates"), updates);
     Ok(HostState::stored(facts, stale, socket_keys))
 }
 
-/// The section, and the rows that are stale. The outer `None`: never reported.
-fn section_of<T>(reason: Option<Option<String>>, rows: Vec<T>) -> (Section<Vec<T>>, Vec<T>) {
-    match reason {
-        Some(None) => (Section::Known(rows), Vec::new()),
-        Some(Some(reason)) => (Section::Unknown(Text::from(reason)), rows),
-        None => (Section::default(), rows),
+/// Takes the rows of a known section; those of an unknown one stay behind and are stale.
+fn rows<T>(unknown: Option<Text>, stored: &mut Vec<T>) -> Section<Vec<T>> {
+    match unknown {
+        Some(reason) => Section::Unknown(reason),
+        None => Section::Known(std::mem::take(stored)),
     }
 }
 
-fn document<T: serde::de::DeserializeOwned>(stored: serde_json::Value) -> Section<T> {
-    match serde_json::from_value(stored) {
+fn document<T: serde::de::DeserializeOwned>(unknown: Option<Text>, stored: Option<serde_json::Value>) -> Section<T> {
+    if let Some(reason) = unknown {
+        return Section::Unknown(reason);
+    }
+    match serde_json::from_value(stored.unwrap_or_default()) {
         Ok(document) => Section::Known(document),
         Err(error) => Section::Unknown(Text::from(format!("what is stored cannot be read: {error}"))),
     }

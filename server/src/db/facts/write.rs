@@ -1,7 +1,6 @@
 //! Changed rows of a host, in few statements: what is gone first, then what came or changed. Lists go as arrays and are
 //! unnested; lists inside a row go as one text with a separator that no [`rules::text::Text`] can hold.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
@@ -11,6 +10,7 @@ use rules::facts::{CollectedBy, Host, Service, Socket, Update};
 use rules::text::Text;
 use sqlx::PgConnection;
 
+use crate::db::facts::images::ImageIds;
 use crate::db::facts::{section_name, word};
 use crate::ingest::socket_key::{protocol_number, state_number};
 use crate::ingest::state::RowChanges;
@@ -24,7 +24,7 @@ pub async fn write_rows(
     client_id: i32,
     host_id: i64,
     changes: &RowChanges,
-    images: &HashMap<String, i32>,
+    images: &ImageIds,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     if !changes.sockets_gone.is_empty() {
@@ -81,7 +81,7 @@ async fn insert_sockets(
     client_id: i32,
     host_id: i64,
     sockets: &[(i64, Socket)],
-    images: &HashMap<String, i32>,
+    images: &ImageIds,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let column = sockets.iter().map(|(_, socket)| socket);
@@ -89,7 +89,7 @@ async fn insert_sockets(
     let bound: Vec<Option<DateTime<Utc>>> = column.clone().map(|socket| socket.bound_at).collect();
     let started: Vec<Option<DateTime<Utc>>> = column.clone().map(|socket| socket.process_started_at).collect();
     let pids: Vec<Option<i64>> = column.clone().map(|socket| socket.pid.map(i64::from)).collect();
-    let image = |socket: &Socket| socket.image.as_deref().and_then(|image| images.get(image).copied());
+    let image = |socket: &Socket| socket.image.as_deref().and_then(|image| images.0.get(image).copied());
     let image_ids: Vec<Option<i32>> = column.clone().map(image).collect();
     let ports: Vec<i32> = column.clone().map(|socket| i32::from(socket.port)).collect();
     let scopes: Vec<i64> = column.clone().map(|socket| i64::from(socket.scope)).collect();

@@ -1,0 +1,358 @@
+//! A stream after its Hello: reports are applied and acknowledged one after the other, heartbeats compared. Holds what
+//! is known of the host while it is connected: loaded when the first report needs it, dropped when the stream ends.
+
+use std::time::{Duration, Instant};
+
+use prost::Message;
+use proto::fleet::v1::server_message::Kind as Answer;
+use proto::fleet::v1::{Ack, Gap, Heartbeat, Hello, Outcome, Pace, Report, Section, SectionReport, SendFull, Welcome};
+use proto::wire::{Assembly, Received, from_report_parts};
+use proto::{Digests, SECTIONS};
+use rules::finding::Judgement;
+use rules::text::Text;
+use tonic::{Code, Status};
+use tracing::{debug, info, warn};
+use uuid::Uuid;
+
+use crate::db::Scope;
+use crate::db::facts;
+use crate::db::stream::{self, Rejected, Seen, Step};
+use crate::ingest::commit::{Applied, CommitFault, Judged, Refused};
+use crate::ingest::opening::{self, Greeting, Opened};
+use crate::ingest::session::{HEARTBEAT, Outgoing, Session, fenced, message, refused, store_unavailable, undecodable};
+use crate::ingest::skew::HostClock;
+use crate::ingest::state::HostState;
+
+/// Between two reads of the socket tables by the agent.
+const COLLECT: Duration = Duration::from_secs(5);
+/// A quarantined report is kept up to this many bytes.
+const KEPT_BYTES: usize = 64 * 1024;
+/// Keeps sums of counters far from the end of their columns.
+const MAX_COUNTED: i64 = 1 << 40;
+
+/// A session after its Hello.
+pub(super) struct Talk<'a> {
+    session: &'a Session,
+    outgoing: &'a Outgoing,
+    cursor: stream::Session,
+    seq: u64,
+    clock: HostClock,
+    /// Digests as stored.
+    held: Digests,
+    /// `None`: not loaded, or in doubt after a failed commit.
+    state: Option<HostState>,
+    /// What was reconciled last by this stream.
+    judgement: Option<Judgement>,
+    assembly: Assembly,
+    /// The beginning of the report under assembly, as received.
+    kept: Vec<u8>,
+    last_quarantined: Option<u64>,
+}
+
+impl<'a> Talk<'a> {
+    pub(super) async fn open(
+        session: &'a Session,
+        hello: Hello,
+        session_id: Uuid,
+        outgoing: &'a Outgoing,
+    ) -> Result<Self, Status> {
+        let greeting =
+            Greeting::read(hello).map_err(|fault| refused(Code::InvalidArgument, "stream.hello-malformed", fault))?;
+        let host = (session.host.client_id, session.host.host_id);
+        let opened = opening::open(&session.ingest.app.db, host, &greeting, session_id, (session.clock)()).await;
+        let Opened { session: cursor, cursor: stored, clock, held, send_full, is_fork } =
+            opened.map_err(|error| store_unavailable(&error))?;
+        if is_fork {
+            warn!(
+                host.id = host.1,
+                epoch = greeting.epoch,
+                "Two copies of one agent's state are in use; enroll one of them anew"
+            );
+            metrics::counter!("portreeve_forks_total").increment(1);
+        }
+        info!(host.id = host.1, peer = %session.peer.address, seq = stored.seq, send_full = send_full.len(), "Opened a stream");
+        let talk = Self {
+            session,
+            outgoing,
+            cursor,
+            seq: u64::try_from(stored.seq).unwrap_or_default(),
+            clock,
+            held,
+            state: None,
+            judgement: None,
+            assembly: Assembly::default(),
+            kept: Vec::new(),
+            last_quarantined: None,
+        };
+        let welcome = Welcome {
+            epoch: u64::try_from(stored.pending_epoch).unwrap_or_default(),
+            committed_seq: talk.seq,
+            send_full: send_full.into_iter().map(i32::from).collect(),
+            pace: Some(Pace {
+                heartbeat_interval_ms: milliseconds(HEARTBEAT),
+                collect_interval_ms: milliseconds(COLLECT),
+                send_after_ms: 0,
+            }),
+        };
+        talk.send(Answer::Welcome(welcome)).await?;
+        Ok(talk)
+    }
+
+    pub(super) async fn report(&mut self, part: Report) -> Result<(), Status> {
+        let seq = part.seq;
+        if seq == 0 {
+            return Err(refused(Code::InvalidArgument, "report.malformed", "reports are numbered from 1"));
+        }
+        if seq <= self.seq {
+            // Committed earlier, and the acknowledgement was lost; or the rest of a report that was refused.
+            if part.part + 1 >= part.parts {
+                metrics::counter!("portreeve_reports_total", "outcome" => "repeated").increment(1);
+                return self.acknowledge(seq).await;
+            }
+            return Ok(());
+        }
+        if !is_due(&part, self.seq) {
+            let text = format!("report {seq} came where {} was due", self.seq + 1);
+            return Err(refused(Code::FailedPrecondition, "report.out-of-order", text));
+        }
+        if part.part == 0 {
+            self.kept = part.encode_to_vec();
+            self.kept.truncate(KEPT_BYTES);
+        }
+        let named = if part.parts <= 1 { sections_named(&part) } else { SECTIONS.to_vec() };
+        let parts = match self.assembly.add(part) {
+            Ok(None) => return Ok(()),
+            Ok(Some(parts)) => parts,
+            Err(fault) => return self.quarantine(seq, fault.code(), &fault.to_string(), &named).await,
+        };
+        match from_report_parts(parts) {
+            Ok(received) => self.apply(received).await,
+            Err(fault) => self.quarantine(seq, fault.code(), &fault.to_string(), &named).await,
+        }
+    }
+
+    async fn apply(&mut self, received: Received) -> Result<(), Status> {
+        let started = Instant::now();
+        let now = (self.session.clock)();
+        let Received { report, dropped_rows } = received;
+        let seq = report.seq;
+        let mut state = self.take_state().await?;
+        self.clock.hear_report(report.wall_clock, report.uptime_ms, now);
+        let sections: Vec<Section> = report.digests.keys().copied().collect();
+        let rows = match state.apply(report.delta, report.wall_clock, &self.clock) {
+            Ok(rows) => rows,
+            Err(fault) => {
+                self.state = Some(state);
+                return self.quarantine(seq, fault.code(), &fault.to_string(), &sections).await;
+            }
+        };
+        let judgement = rules::judge(state.facts(), &self.session.ingest.app.catalog.load());
+        let gaps = report.gap.map_or(0, |gap| lost(gap, self.seq));
+        let step = Step {
+            gaps: i64::try_from(gaps).unwrap_or(i64::MAX).min(MAX_COUNTED),
+            dropped_rows: i64::try_from(dropped_rows).unwrap_or(MAX_COUNTED),
+            ..self.step(seq)
+        };
+        let applied = Applied { step, rows: &rows, digests: &report.digests };
+        let judged = Judged { judgement: &judgement, before: self.judgement.as_ref() };
+        match self.session.ingest.store(&self.cursor, &state, &applied, &judged, now).await {
+            Ok(()) => {}
+            // The state is ahead of the rows now, so it is not kept.
+            Err(CommitFault::Unstorable(detail)) => {
+                return self.quarantine(seq, "report.unstorable", &detail, &sections).await;
+            }
+            Err(fault) => return Err(status_of(fault)),
+        }
+        self.state = Some(state);
+        self.judgement = Some(judgement);
+        self.seq = seq;
+        self.held.extend(report.digests);
+        let changed = rows.sockets_new.len() + rows.sockets_gone.len();
+        debug!(host.id = self.cursor.host_id, seq, sockets = changed, "Applied a report");
+        metrics::counter!("portreeve_reports_total", "outcome" => "applied").increment(1);
+        metrics::histogram!("portreeve_report_seconds", "stage" => "apply").record(started.elapsed().as_secs_f64());
+        self.acknowledge(seq).await
+    }
+
+    /// Keeps the report for people and goes on behind it.
+    async fn quarantine(
+        &mut self,
+        seq: u64,
+        code: &'static str,
+        detail: &str,
+        sections: &[Section],
+    ) -> Result<(), Status> {
+        let now = (self.session.clock)();
+        self.assembly = Assembly::default();
+        let mut state = self.take_state().await?;
+        let reason = Text::new(&format!("the last report was rejected ({code})"));
+        state.reject(sections, &reason);
+        let judgement = rules::judge(state.facts(), &self.session.ingest.app.catalog.load());
+        let detail = Text::new(detail);
+        let refused = Refused {
+            step: Step { quarantined: 1, ..self.step(seq) },
+            rejected: Rejected {
+                quarantine_id: Uuid::new_v4(),
+                seq: i64::try_from(seq).ok(),
+                code,
+                detail: &detail,
+                body: (!self.kept.is_empty()).then_some(self.kept.as_slice()),
+            },
+            sections,
+            reason: &reason,
+        };
+        let judged = Judged { judgement: &judgement, before: self.judgement.as_ref() };
+        self.session.ingest.quarantine(&self.cursor, &refused, &judged, now).await.map_err(status_of)?;
+        warn!(host.id = self.cursor.host_id, seq, code, "Quarantined a report: {detail}");
+        metrics::counter!("portreeve_reports_total", "outcome" => "quarantined").increment(1);
+        metrics::counter!("portreeve_reports_quarantined_total", "code" => code).increment(1);
+        self.state = Some(state);
+        self.judgement = Some(judgement);
+        self.seq = seq;
+        self.last_quarantined = Some(seq);
+        self.held.extend(sections.iter().map(|section| (*section, Vec::new())));
+        self.acknowledge(seq).await?;
+        self.ask_for(sections.to_vec()).await
+    }
+
+    /// The agent ended the connection, or sent what cannot be decoded. The latter would come again for ever, so it takes
+    /// the place of the next report, and every section is asked for in full by the next Welcome.
+    pub(super) async fn broken(&mut self, error: Status) -> Result<(), Status> {
+        let Some(refusal) = undecodable(&error) else {
+            debug!(host.id = self.cursor.host_id, "A connection broke: {}", error.message());
+            return Ok(());
+        };
+        self.kept = Vec::new();
+        let code = if error.code() == Code::OutOfRange { "report.too-large" } else { "report.malformed" };
+        self.quarantine(self.seq + 1, code, error.message(), &SECTIONS).await?;
+        Err(refusal)
+    }
+
+    pub(super) async fn heartbeat(&mut self, heartbeat: Heartbeat) -> Result<(), Status> {
+        let now = (self.session.clock)();
+        self.clock.hear_now(heartbeat.wall_clock_ms, heartbeat.uptime_ms, now);
+        self.session.ingest.streams.saw(Seen {
+            client_id: self.cursor.client_id,
+            host_id: self.cursor.host_id,
+            session_id: self.cursor.session_id,
+            at: now,
+            clock_skew_ms: self.clock.skew_ms(),
+        });
+        // Digests of another moment say nothing: what differs may be under way.
+        if heartbeat.seq != self.seq {
+            return Ok(());
+        }
+        let digests = proto::wire::digests_from_wire(heartbeat.digests)
+            .map_err(|fault| refused(Code::InvalidArgument, fault.code(), fault.to_string()))?;
+        let drifted: Vec<Section> = digests
+            .iter()
+            .filter(|(section, digest)| self.held.get(section) != Some(digest))
+            .map(|(section, _)| *section)
+            .collect();
+        if drifted.is_empty() {
+            return Ok(());
+        }
+        metrics::counter!("portreeve_drifted_sections_total").increment(drifted.len() as u64);
+        info!(host.id = self.cursor.host_id, ?drifted, "What is stored differs from what the agent holds");
+        self.ask_for(drifted).await
+    }
+
+    async fn take_state(&mut self) -> Result<HostState, Status> {
+        if let Some(state) = self.state.take() {
+            return Ok(state);
+        }
+        let (client_id, host_id) = (self.cursor.client_id, self.cursor.host_id);
+        let load = async {
+            let mut transaction = self.session.ingest.app.db.begin(&Scope::of(client_id)).await?;
+            let state = facts::load(&mut transaction, client_id, host_id).await?;
+            transaction.commit().await?;
+            Ok(state)
+        };
+        load.await.map_err(|error| store_unavailable(&error))
+    }
+
+    fn step(&self, seq: u64) -> Step {
+        Step {
+            from_seq: i64::try_from(self.seq).unwrap_or(i64::MAX),
+            to_seq: i64::try_from(seq).unwrap_or(i64::MAX),
+            clock_skew_ms: self.clock.skew_ms(),
+            ..Step::default()
+        }
+    }
+
+    async fn acknowledge(&self, seq: u64) -> Result<(), Status> {
+        let outcome = if self.last_quarantined == Some(seq) { Outcome::Quarantined } else { Outcome::Applied };
+        self.send(Answer::Ack(Ack { seq, outcome: outcome.into() })).await
+    }
+
+    async fn ask_for(&self, sections: Vec<Section>) -> Result<(), Status> {
+        self.send(Answer::SendFull(SendFull { sections: sections.into_iter().map(i32::from).collect() })).await
+    }
+
+    async fn send(&self, answer: Answer) -> Result<(), Status> {
+        // Nobody reads any more; the agent will hear it from the next stream.
+        let gone = |_| Status::cancelled("the agent is gone");
+        self.outgoing.send(Ok(message(answer))).await.map_err(gone)
+    }
+}
+
+fn status_of(fault: CommitFault) -> Status {
+    match fault {
+        CommitFault::Fenced => fenced(),
+        CommitFault::Unavailable(error) => store_unavailable(&error),
+        CommitFault::Unstorable(detail) => {
+            warn!(detail, "Not even the quarantine could store a report");
+            refused(Code::Internal, "report.unstorable", "the report could not be stored")
+        }
+    }
+}
+
+/// Whether a report may follow what is committed: it has the next number, or says that all numbers between are lost.
+fn is_due(part: &Report, committed: u64) -> bool {
+    let next = committed.saturating_add(1);
+    part.seq == next || part.gap.is_some_and(|gap| gap.from_seq <= next && gap.to_seq.checked_add(1) == Some(part.seq))
+}
+
+/// How many reports of a gap were not committed before.
+fn lost(gap: Gap, committed: u64) -> u64 {
+    gap.to_seq.saturating_sub(gap.from_seq.saturating_sub(1).max(committed))
+}
+
+fn sections_named(part: &Report) -> Vec<Section> {
+    let mut named: Vec<Section> = part.sections.iter().map(SectionReport::section).collect();
+    named.retain(|section| *section != Section::Unspecified);
+    named.sort_unstable();
+    named.dedup();
+    named
+}
+
+fn milliseconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::fleet::v1::{Gap, Report};
+
+    use super::is_due;
+
+    #[test]
+    fn a_report_follows_what_is_committed_or_names_what_is_lost() {
+        let report = |seq, gap: Option<(u64, u64)>| Report {
+            seq,
+            gap: gap.map(|(from_seq, to_seq)| Gap { from_seq, to_seq }),
+            ..Report::default()
+        };
+        for (seq, gap, expected) in [
+            (6, None, true),
+            (7, None, false),
+            (9, Some((6, 8)), true),
+            (9, Some((4, 8)), true),
+            (9, Some((7, 8)), false),
+            (9, Some((6, 7)), false),
+            (0, Some((6, u64::MAX)), false),
+        ] {
+            assert_eq!(is_due(&report(seq, gap), 5), expected, "{seq} {gap:?}");
+        }
+    }
+}
