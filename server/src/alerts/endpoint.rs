@@ -56,20 +56,6 @@ pub enum EndpointFault {
     Database(#[source] sqlx::Error),
 }
 
-impl EndpointFault {
-    /// Stable, for the API and the command line.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::BadName => "endpoint.bad-name",
-            Self::LongUrl => "endpoint.long-url",
-            Self::NameTaken(_) => "endpoint.name-taken",
-            Self::NoSuchClient(_) => "client.not-found",
-            Self::Egress(fault) => fault.code(),
-            Self::Database(_) => "store.unavailable",
-        }
-    }
-}
-
 /// Stores the endpoint; what commits from now on is sent to it.
 pub async fn create(
     db: &Db,

@@ -12,6 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::db::read;
 
 /// Whether the server should get requests.
 #[derive(Debug, Serialize, ToSchema)]
@@ -32,7 +33,7 @@ pub async fn healthz() -> &'static str {
 
 /// 200 when ready, 503 when not; the body says why. Migrations need no word: a server that lacks one does not listen.
 pub async fn readyz(State(app): State<Arc<App>>) -> Response {
-    let answer = tokio::time::timeout(DATABASE_LIMIT, sqlx::query!("select 1 as one").fetch_one(&app.db.pool)).await;
+    let answer = tokio::time::timeout(DATABASE_LIMIT, read::ping(&app.db)).await;
     let database = matches!(answer, Ok(Ok(_)));
     let draining = app.stopping.is_cancelled();
     let readiness = Readiness { ready: database && !draining, database, draining };

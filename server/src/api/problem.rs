@@ -235,6 +235,15 @@ mod tests {
     }
 
     #[test]
+    fn every_code_stands_in_the_document_with_its_status() {
+        let document = include_str!("../../../docs/errors.md");
+        for code in Code::ALL {
+            let row = format!("| `{code}` | {} |", code.status().as_u16());
+            assert!(document.contains(&row), "docs/errors.md lacks {row}");
+        }
+    }
+
+    #[test]
     fn says_when_to_come_back() {
         let response = Problem::from(sqlx::Error::PoolTimedOut).into_response();
         assert_eq!(response.status(), 503);

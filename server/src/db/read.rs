@@ -27,3 +27,9 @@ pub fn word<T: DeserializeOwned>(text: String) -> anyhow::Result<T> {
     serde_json::from_value(serde_json::Value::String(text))
         .context("a table holds a word that this server does not know")
 }
+
+/// Succeeds when the database answers.
+pub async fn ping(db: &Db) -> sqlx::Result<()> {
+    sqlx::query!("select 1 as one").fetch_one(&db.pool).await?;
+    Ok(())
+}
