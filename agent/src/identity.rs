@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use base64::Engine as _;
@@ -49,6 +50,10 @@ pub struct Validity {
 }
 
 impl Validity {
+    pub fn lifetime(self) -> Duration {
+        (self.until - self.from).to_std().unwrap_or_default()
+    }
+
     /// Half of the lifetime: time enough to try again for days when the server is away.
     pub fn renew_at(self) -> DateTime<Utc> {
         self.from + (self.until - self.from) / 2

@@ -51,7 +51,8 @@ pub enum Stopped {
 pub async fn run(agent: Agent, source: Source, shutdown: impl Future<Output = ()>) -> Result<(), Stopped> {
     let stream = Stream::new(rand::random(), agent.pacing.clone());
     let started = Instant::now();
-    let mut session = Session { identity: Arc::new(agent.identity.clone()), agent, stream, started, link: None };
+    let identity = Arc::new(agent.identity.clone());
+    let mut session = Session { identity, agent, stream, started, link: None, renewed_at: None };
     tokio::select! {
         () = shutdown => Ok(()),
         stopped = session.report(source) => stopped,
@@ -64,6 +65,8 @@ struct Session {
     stream: Stream,
     started: Instant,
     link: Option<Link>,
+    /// By the clock that never jumps. `None`: not renewed since the start.
+    renewed_at: Option<Instant>,
 }
 
 /// What the session wakes up for.
@@ -133,7 +136,7 @@ impl Session {
         while let Some(input) = inputs.pop_front() {
             for output in self.stream.step(self.now(), input) {
                 match output {
-                    Output::Connect if (self.agent.clock)() >= self.identity.valid().until => {
+                    Output::Connect if self.has_ended() => {
                         // The server would refuse it; what it accepts is a renewal.
                         warn!("This host's certificate ended at {} and is being renewed", self.identity.valid().until);
                         inputs.push_back(Input::Disconnected(Ending::Lost));
@@ -176,9 +179,21 @@ impl Session {
         }
         info!("Renewed the certificate: it holds until {}", identity.valid().until);
         self.identity = Arc::new(identity);
-        *renewal = Renewal::due(&self.identity, (self.agent.clock)());
+        let now = Instant::now();
+        self.renewed_at = Some(now);
+        *renewal = Renewal::At(now + self.identity.valid().lifetime() / 2);
         self.link = None;
         Ok(Some(Input::Disconnected(Ending::Renewed)))
+    }
+
+    /// A certificate that was renewed since the start is measured from then: the clock of this host may be wrong by
+    /// weeks, and must not lock it out or let it renew without end.
+    fn has_ended(&self) -> bool {
+        let valid = self.identity.valid();
+        match self.renewed_at {
+            Some(renewed_at) => renewed_at.elapsed() >= valid.lifetime(),
+            None => (self.agent.clock)() >= valid.until,
+        }
     }
 
     fn now(&self) -> Now {

@@ -285,6 +285,7 @@ impl Stream {
         let lived = match self.link {
             Link::Up { since, .. } => Some(now.elapsed.saturating_sub(since)),
             Link::Connecting | Link::Greeting { .. } => None,
+            Link::Down { .. } if ending == Ending::Renewed => None,
             Link::Idle | Link::Down { .. } | Link::Stopped => return,
         };
         let delay = self.backoff.after(ending, lived, now.random, &self.pacing);
