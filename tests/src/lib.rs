@@ -1,5 +1,5 @@
-//! The whole system through its real doors: real processes, real Postgres, real TLS. Helpers for the tests beside this
-//! crate; nothing here is part of the product.
+//! What the tests of the whole system share: each module opens one real door. Real processes, real Postgres, real TLS;
+//! nothing here is part of the product.
 
 pub mod database;
 
@@ -12,5 +12,11 @@ pub mod receiver;
 pub mod reporting_host;
 
 pub mod http_door;
+
+pub mod server;
+
+pub mod agent;
+
+pub mod truth;
 
 pub mod wine;

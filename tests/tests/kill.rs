@@ -1,0 +1,84 @@
+//! Nothing is lost and nothing doubled when the server, or its Postgres, is killed under a stream of reports.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use tests::agent::Agent;
+use tests::receiver::Receiver;
+use tests::server::{Server, eventually};
+use tests::truth::{Life, database, stored};
+
+const LIFE: Life = Life { steps: 63, step_ms: 120 };
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_server_loses_and_doubles_nothing() -> Result<()> {
+    let mut server = Server::start_with(&["--egress-allow", "127.0.0.0/8"]).await?;
+    let (receiver, mut agent) = begin(&mut server).await?;
+    for step in [7, 21, 40] {
+        reach(&server, step).await?;
+        server.kill().await?;
+        server.run().await?;
+    }
+    holds_the_truth(&server, &receiver).await?;
+    agent.kill().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_postgres_loses_and_doubles_nothing() -> Result<()> {
+    let mut server = Server::start_with(&["--egress-allow", "127.0.0.0/8"]).await?;
+    let (receiver, mut agent) = begin(&mut server).await?;
+    for step in [9, 33] {
+        reach(&server, step).await?;
+        kill(server.postmaster()?, Signal::SIGKILL)?;
+    }
+    holds_the_truth(&server, &receiver).await?;
+    agent.kill().await
+}
+
+/// A server with one host that starts to tell its life, and a webhook endpoint.
+async fn begin(server: &mut Server) -> Result<(Receiver, Agent)> {
+    server.sign_up().await?;
+    let receiver = Receiver::start().await?;
+    server.command(&["endpoint", "create", "--name", "tickets", "--url", &receiver.url()]).await?;
+    let token = server.new_site("Contoso", 1).await?;
+    let mut agent = Agent::enroll(server, "agent", &token).await?;
+    let facts = server.scratch().join("life.jsonl");
+    std::fs::write(&facts, LIFE.lines())?;
+    agent.replay(&facts)?;
+    Ok((receiver, agent))
+}
+
+/// Waits until the report of this moment is committed, so that the kill falls into the stream and not before or after it.
+async fn reach(server: &Server, step: i64) -> Result<()> {
+    eventually("the stream goes on", Duration::from_secs(60), async || {
+        let pool = database(server).await?;
+        let seq: Option<i64> = sqlx::query_scalar("select max(seq) from agent_stream").fetch_one(&pool).await?;
+        Ok(seq.filter(|&seq| seq > step).map(|_| ()))
+    })
+    .await
+}
+
+async fn holds_the_truth(server: &Server, receiver: &Receiver) -> Result<()> {
+    let truth = LIFE.truth()?;
+    let done = eventually("the tables hold the last moment", Duration::from_secs(90), async || {
+        let pool = database(server).await?;
+        let stored = stored(&pool).await?;
+        Ok((stored == truth).then_some(pool))
+    });
+    let pool = done.await?;
+    let episode: i32 = sqlx::query_scalar("select episode from finding where rule = 'port-conflict/blocked'").fetch_one(&pool).await?;
+    ensure!(episode == LIFE.episodes(), "{episode} episodes instead of {}", LIFE.episodes());
+    let transitions: i64 =
+        sqlx::query_scalar("select count(*) from finding_event where transition in ('opened', 'resolved', 'reopened')").fetch_one(&pool).await?;
+    ensure!(transitions == LIFE.transitions(), "{transitions} transitions instead of {}", LIFE.transitions());
+    let quarantined: i64 = sqlx::query_scalar("select count(*) from quarantine").fetch_one(&pool).await?;
+    ensure!(quarantined == 0, "{quarantined} reports in quarantine");
+    let ids = eventually("every webhook arrived", Duration::from_secs(60), async || {
+        let ids: std::collections::BTreeSet<_> =
+            receiver.received().iter().filter_map(|one| one.headers.get("webhook-id")?.to_str().ok().map(str::to_owned)).collect();
+        Ok((i64::try_from(ids.len())? >= LIFE.transitions()).then_some(ids))
+    });
+    ensure!(i64::try_from(ids.await?.len())? == LIFE.transitions(), "more webhook ids than transitions");
+    Ok(())
+}
