@@ -22,9 +22,10 @@ impl Agent {
     pub async fn enroll(server: &Server, name: &str, token: &str) -> Result<Self> {
         let state = server.scratch().join(name);
         let mut process = Command::new(binary("portreeve-agent")?)
+            .arg("enroll")
             .arg("--state-dir")
             .arg(&state)
-            .args(["enroll", "--server", &server.enroll().to_string()])
+            .args(["--server", &server.enroll().to_string()])
             .args(["--agents-port", &server.agents().port().to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -44,9 +45,9 @@ impl Agent {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path())?;
         self.process = Some(
             Command::new(binary("portreeve-agent")?)
+                .args(["replay", "--stay"])
                 .arg("--state-dir")
                 .arg(&self.state)
-                .arg("replay")
                 .arg(facts)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())

@@ -12,6 +12,9 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+/// Receivers of webhooks in tests are on loopback.
+const EGRESS: &str = "127.0.0.0/8";
+
 /// The folder that holds the binaries of this build, beside the running test.
 pub fn binaries() -> Result<PathBuf> {
     let test = std::env::current_exe()?;
@@ -95,6 +98,7 @@ impl Server {
             .args(["--agents", &self.agents.to_string()])
             .args(["--enroll", &self.enroll.to_string()])
             .args(&self.extra)
+            .env("PORTREEVE_EGRESS_ALLOW", EGRESS)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -151,6 +155,7 @@ impl Server {
         let mut process = Command::new(binary("portreeve-server")?)
             .args(arguments)
             .env("PORTREEVE_DATA_DIR", self.data_dir())
+            .env("PORTREEVE_EGRESS_ALLOW", EGRESS)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

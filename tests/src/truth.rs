@@ -133,7 +133,7 @@ pub async fn database(server: &Server) -> Result<PgPool> {
     let options = PgConnectOptions::new()
         .host(lines[4].trim())
         .port(lines[3].trim().parse()?)
-        .username("postgres")
+        .username("portreeve_admin")
         .database("portreeve");
     Ok(PgPoolOptions::new().max_connections(2).connect_with(options).await?)
 }

@@ -13,7 +13,7 @@ const LIFE: Life = Life { steps: 63, step_ms: 120 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_loses_and_doubles_nothing() -> Result<()> {
-    let mut server = Server::start_with(&["--egress-allow", "127.0.0.0/8"]).await?;
+    let mut server = Server::start().await?;
     let (receiver, mut agent) = begin(&mut server).await?;
     for step in [7, 21, 40] {
         reach(&server, step).await?;
@@ -26,7 +26,7 @@ async fn a_killed_server_loses_and_doubles_nothing() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_postgres_loses_and_doubles_nothing() -> Result<()> {
-    let mut server = Server::start_with(&["--egress-allow", "127.0.0.0/8"]).await?;
+    let mut server = Server::start().await?;
     let (receiver, mut agent) = begin(&mut server).await?;
     for step in [9, 33] {
         reach(&server, step).await?;
