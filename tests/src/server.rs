@@ -58,7 +58,7 @@ pub struct Server {
     http: SocketAddr,
     agents: SocketAddr,
     enroll: SocketAddr,
-    extra: Vec<String>,
+    subcommand: &'static str,
     process: Option<Child>,
     token: Option<String>,
     client: reqwest::Client,
@@ -67,17 +67,21 @@ pub struct Server {
 impl Server {
     /// Starts a server on an empty data folder and waits until it says that it is ready.
     pub async fn start() -> Result<Self> {
-        Self::start_with(&[]).await
+        Self::start_as("run").await
     }
 
-    /// As [`Server::start`], with further flags of `run`.
-    pub async fn start_with(extra: &[&str]) -> Result<Self> {
+    /// As [`Server::start`], with the demonstration fleet.
+    pub async fn demo() -> Result<Self> {
+        Self::start_as("demo").await
+    }
+
+    async fn start_as(subcommand: &'static str) -> Result<Self> {
         let mut server = Self {
             folder: tempfile::Builder::new().prefix("portreeve-test-").tempdir()?,
             http: free_address()?,
             agents: free_address()?,
             enroll: free_address()?,
-            extra: extra.iter().map(|&flag| flag.to_owned()).collect(),
+            subcommand,
             process: None,
             token: None,
             client: plain_client()?,
@@ -91,13 +95,12 @@ impl Server {
     pub async fn run(&mut self) -> Result<()> {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path())?;
         let mut process = Command::new(binary("portreeve-server")?)
-            .arg("run")
+            .arg(self.subcommand)
             .arg("--data-dir")
             .arg(self.data_dir())
             .args(["--http", &self.http.to_string()])
             .args(["--agents", &self.agents.to_string()])
             .args(["--enroll", &self.enroll.to_string()])
-            .args(&self.extra)
             .env("PORTREEVE_EGRESS_ALLOW", EGRESS)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -114,7 +117,8 @@ impl Server {
             }
             anyhow::Ok(false)
         };
-        let is_ready = tokio::time::timeout(Duration::from_secs(60), ready).await.context("60 s without being ready")??;
+        let is_ready =
+            tokio::time::timeout(Duration::from_secs(60), ready).await.context("60 s without being ready")??;
         ensure!(is_ready, "the server ended before it was ready:\n{}", self.log());
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         self.process = Some(process);
@@ -199,6 +203,14 @@ impl Server {
         let site_id = self.command(&["site", "create", "--client", &client_id, "--name", "Head office"]).await?;
         let uses = uses.to_string();
         self.command(&["enroll-token", "create", "--client", &client_id, "--site", &site_id, "--uses", &uses]).await
+    }
+
+    /// Id of a client by its name.
+    pub async fn client_id(&self, name: &str) -> Result<String> {
+        let clients = self.get("/api/v1/clients").await?;
+        let items = clients["items"].as_array().or(clients.as_array()).context("a list of clients")?;
+        let client = items.iter().find(|client| client["name"] == name).with_context(|| format!("no client {name}"))?;
+        Ok(client["id"].to_string())
     }
 
     pub fn url(&self) -> String {

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::Row as _;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use crate::server::Server;
 
@@ -37,7 +37,8 @@ impl Life {
 
     /// How often the finding opens over the whole life.
     pub fn episodes(self) -> i32 {
-        let opened = (0..self.steps).filter(|&step| Self::is_blocked(step) && (step == 0 || !Self::is_blocked(step - 1)));
+        let opened =
+            (0..self.steps).filter(|&step| Self::is_blocked(step) && (step == 0 || !Self::is_blocked(step - 1)));
         i32::try_from(opened.count()).unwrap_or(i32::MAX)
     }
 
@@ -72,7 +73,9 @@ impl Life {
                 .collect(),
             services: rows("services")?
                 .iter()
-                .map(|row| (text(&row["name"]).to_lowercase(), text(&row["state"]), row["exit_code"].as_i64().unwrap_or(-1)))
+                .map(|row| {
+                    (text(&row["name"]).to_lowercase(), text(&row["state"]), row["exit_code"].as_i64().unwrap_or(-1))
+                })
                 .collect(),
             updates: rows("updates")?.iter().map(|row| (text(&row["id"]), text(&row["state"]))).collect(),
         })
@@ -80,7 +83,8 @@ impl Life {
 
     fn facts(self, step: u32) -> Value {
         let blocked = Self::is_blocked(step);
-        let mut sockets: BTreeMap<(&str, u32), u32> = (0..400).map(|index| (("udp", 50_000 + index * 7 + step % 5), 1420)).collect();
+        let mut sockets: BTreeMap<(&str, u32), u32> =
+            (0..400).map(|index| (("udp", 50_000 + index * 7 + step % 5), 1420)).collect();
         sockets.extend((0..20).map(|index| (("tcp", 10_000 + index + step), 2000 + index)));
         sockets.insert(("udp", 1812), if blocked { 1420 } else { 900 });
         let sockets: Vec<Value> = sockets
@@ -144,8 +148,14 @@ pub async fn stored(pool: &PgPool) -> Result<Truth> {
     let services = sqlx::query("select key, state, exit_code from service_now").fetch_all(pool).await?;
     let updates = sqlx::query("select id, state from update_now").fetch_all(pool).await?;
     let truth = Truth {
-        sockets: sockets.iter().map(|row| (row.get(0), row.get(1), row.get::<Option<i64>, _>(2).unwrap_or(-1))).collect(),
-        services: services.iter().map(|row| (row.get(0), row.get(1), row.get::<Option<i64>, _>(2).unwrap_or(-1))).collect(),
+        sockets: sockets
+            .iter()
+            .map(|row| (row.get(0), row.get(1), row.get::<Option<i64>, _>(2).unwrap_or(-1)))
+            .collect(),
+        services: services
+            .iter()
+            .map(|row| (row.get(0), row.get(1), row.get::<Option<i64>, _>(2).unwrap_or(-1)))
+            .collect(),
         updates: updates.iter().map(|row| (row.get(0), row.get(1))).collect(),
     };
     ensure!(truth.sockets.len() == sockets.len(), "a socket is stored twice");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use tests::agent::Agent;
-use tests::receiver::Receiver;
+use tests::receiver::{Answer, Receiver};
 use tests::server::{Server, eventually};
 use tests::truth::{Life, database, stored};
 
@@ -39,7 +39,7 @@ async fn a_killed_postgres_loses_and_doubles_nothing() -> Result<()> {
 /// A server with one host that starts to tell its life, and a webhook endpoint.
 async fn begin(server: &mut Server) -> Result<(Receiver, Agent)> {
     server.sign_up().await?;
-    let receiver = Receiver::start().await?;
+    let receiver = Receiver::answering([Answer::Status(204)]).await?;
     server.command(&["endpoint", "create", "--name", "tickets", "--url", &receiver.url()]).await?;
     let token = server.new_site("Contoso", 1).await?;
     let mut agent = Agent::enroll(server, "agent", &token).await?;
@@ -67,16 +67,18 @@ async fn holds_the_truth(server: &Server, receiver: &Receiver) -> Result<()> {
         Ok((stored == truth).then_some(pool))
     });
     let pool = done.await?;
-    let episode: i32 = sqlx::query_scalar("select episode from finding where rule = 'port-conflict/blocked'").fetch_one(&pool).await?;
+    let episode: i32 =
+        sqlx::query_scalar("select episode from finding where rule = 'port-conflict/blocked'").fetch_one(&pool).await?;
     ensure!(episode == LIFE.episodes(), "{episode} episodes instead of {}", LIFE.episodes());
     let transitions: i64 =
-        sqlx::query_scalar("select count(*) from finding_event where transition in ('opened', 'resolved', 'reopened')").fetch_one(&pool).await?;
+        sqlx::query_scalar("select count(*) from finding_event where transition in ('opened', 'resolved', 'reopened')")
+            .fetch_one(&pool)
+            .await?;
     ensure!(transitions == LIFE.transitions(), "{transitions} transitions instead of {}", LIFE.transitions());
     let quarantined: i64 = sqlx::query_scalar("select count(*) from quarantine").fetch_one(&pool).await?;
     ensure!(quarantined == 0, "{quarantined} reports in quarantine");
     let ids = eventually("every webhook arrived", Duration::from_secs(60), async || {
-        let ids: std::collections::BTreeSet<_> =
-            receiver.received().iter().filter_map(|one| one.headers.get("webhook-id")?.to_str().ok().map(str::to_owned)).collect();
+        let ids: std::collections::BTreeSet<_> = receiver.received().iter().map(|one| one.id().to_owned()).collect();
         Ok((i64::try_from(ids.len())? >= LIFE.transitions()).then_some(ids))
     });
     ensure!(i64::try_from(ids.await?.len())? == LIFE.transitions(), "more webhook ids than transitions");
