@@ -103,8 +103,8 @@ async fn listen(server: &Server) -> Result<mpsc::UnboundedReceiver<Instant>> {
             text.push_str(&String::from_utf8_lossy(&chunk));
             while let Some(end) = text.find("\n\n") {
                 let event: String = text.drain(..end + 2).collect();
-                let is_ours = event.contains(r#""kind":"finding""#)
-                    && event.contains(&format!(r#""client_id":{client_id}"#));
+                let is_ours =
+                    event.contains(r#""kind":"finding""#) && event.contains(&format!(r#""client_id":{client_id}"#));
                 if is_ours && sender.send(at).is_err() {
                     return;
                 }
@@ -140,7 +140,9 @@ async fn received(receiver: &Receiver, before: usize) -> Result<Instant> {
 fn print(figures: [Vec<Duration>; 3]) {
     println!("From the agent handing over an observation, {ROUNDS} rounds, demonstration fleet running:");
     println!("{:<28}{:>10}{:>10}{:>10}", "until", "median", "p95", "max");
-    for (name, mut figures) in ["the finding is committed", "the browser is told", "the webhook is received"].into_iter().zip(figures) {
+    for (name, mut figures) in
+        ["the finding is committed", "the browser is told", "the webhook is received"].into_iter().zip(figures)
+    {
         figures.sort();
         let at = |share: usize| figures[(figures.len() - 1) * share / 100].as_secs_f64() * 1000.0;
         println!("{name:<28}{:>7.1} ms{:>7.1} ms{:>7.1} ms", at(50), at(95), at(100));
