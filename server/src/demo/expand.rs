@@ -234,7 +234,7 @@ impl<'a> Stage<'a> {
                 None => Section::Unknown(Text::from("this system has no such setting; MaxUserPort decides")),
             },
             persistent_exclusions: Section::Known(
-                exclusions.iter().filter(|exclusion| exclusion.administered).cloned().collect(),
+                exclusions.iter().filter(|exclusion| exclusion.administered).copied().collect(),
             ),
             exclusions: match &self.host.unknown.exclusions {
                 Some(reason) => Section::Unknown(reason.clone()),
