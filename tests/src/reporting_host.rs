@@ -176,6 +176,13 @@ impl Host {
         self.all(sql).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
+    /// Does to the tables what only their owner may.
+    pub async fn meddle(&self, sql: &str) -> Result<()> {
+        let mut connection = self.doors.database.superuser().await?;
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await?;
+        Ok(())
+    }
+
     async fn one(&self, sql: &str) -> Result<sqlx::postgres::PgRow> {
         self.all(sql).await?.into_iter().next().context("a row")
     }

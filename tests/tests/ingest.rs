@@ -198,6 +198,38 @@ async fn what_cannot_be_decoded_is_quarantined_and_does_not_come_between() -> Re
 }
 
 #[tokio::test]
+async fn a_database_that_fails_loses_and_doubles_nothing() -> Result<()> {
+    let host = Host::new("SRV1").await?;
+    let mut agent = host.connect(&hello(1)).await?;
+    agent.report(&full(1, &blocked())).await?;
+    host.meddle("alter table service_now rename to away").await?;
+    agent.say_report(&changes(2, &blocked(), &mended())).await?;
+    assert_eq!(agent.ended().await?, "store.unavailable");
+    host.meddle("alter table away rename to service_now").await?;
+    host.holds(&blocked()).await?;
+    let mut agent = host.connect(&hello(1)).await?;
+    assert_eq!(agent.welcome.committed_seq, 1);
+    agent.report(&changes(2, &blocked(), &mended())).await?;
+    host.holds(&mended()).await?;
+    assert_eq!(host.timeline().await?, ["opened 1", "resolved 1"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_database_refuses_does_not_come_again_for_ever() -> Result<()> {
+    let host = Host::new("SRV1").await?;
+    let mut agent = host.connect(&hello(1)).await?;
+    agent.report(&full(1, &blocked())).await?;
+    host.meddle("alter table socket_now add constraint refusal check (pid <> 900)").await?;
+    assert_eq!(agent.report(&full(2, &mended())).await?, Outcome::Quarantined);
+    assert_eq!(agent.asked_for().await?.len(), 5);
+    assert_eq!(host.quarantined().await?, ["report.unstorable"]);
+    host.meddle("alter table socket_now drop constraint refusal").await?;
+    agent.report(&full(3, &mended())).await?;
+    host.holds(&mended()).await
+}
+
+#[tokio::test]
 async fn a_stream_that_begins_wrongly_is_refused() -> Result<()> {
     let host = Host::new("SRV1").await?;
     let part = proto::wire::to_report_parts(&full(1, &blocked()))?.remove(0).encode_to_vec();
