@@ -43,6 +43,8 @@ impl Answer {
         self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
     }
 
+    /// # Panics
+    /// Where the body is not JSON: the test has failed.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {}", self.body))
     }
@@ -87,7 +89,7 @@ impl HttpDoor {
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Result<Answer> {
         let mut stream = self.stream(method, path, headers, body).await?;
         let mut bytes = Vec::new();
-        tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut bytes)).await??;
+        tokio::time::timeout(Duration::from_mins(1), stream.read_to_end(&mut bytes)).await??;
         parse(&bytes)
     }
 
@@ -104,10 +106,10 @@ impl HttpDoor {
     pub async fn stream(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Result<TcpStream> {
         let mut text = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.address);
         for (name, value) in headers {
-            text.push_str(&format!("{name}: {value}\r\n"));
+            text.extend([name, ": ", value, "\r\n"]);
         }
         if !body.is_empty() {
-            text.push_str(&format!("content-length: {}\r\n", body.len()));
+            text.extend(["content-length: ", &body.len().to_string(), "\r\n"]);
         }
         text.push_str("\r\n");
         text.push_str(body);

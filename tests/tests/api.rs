@@ -39,8 +39,9 @@ async fn seeded() -> Result<Seeded> {
 
 /// Every path of the API that can be read, with ids of one client filled in.
 fn readable_paths(host: &str, finding: &str, kb: &str) -> Vec<String> {
-    let document: Value = serde_json::from_str(api::openapi::text()).unwrap();
-    let paths = document["paths"].as_object().unwrap();
+    let document = serde_json::to_value(api::document()).unwrap_or_default();
+    let paths = document["paths"].as_object().cloned().unwrap_or_default();
+    assert!(paths.len() > 10, "the document names the paths");
     let fill = |path: &str| {
         let id = if path.contains("/findings/") { finding } else { host };
         path.replace("{id}", id).replace("{kb}", kb)
@@ -306,7 +307,7 @@ async fn bad_input_is_refused_and_never_a_failure() -> Result<()> {
         assert_eq!(answer.code().as_deref(), Some(*code), "{}: {}", &body[..body.len().min(80)], answer.body);
     }
     for text in HOSTILE.iter().copied().chain([long.as_str()]) {
-        let encoded: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let encoded = format!("%{}", text.bytes().map(|byte| hex::encode([byte])).collect::<Vec<_>>().join("%"));
         for path in [
             format!("/api/v1/findings?q={encoded}"),
             format!("/api/v1/findings?rule={encoded}"),

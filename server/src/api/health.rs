@@ -34,7 +34,7 @@ pub async fn healthz() -> &'static str {
 /// 200 when ready, 503 when not; the body says why. Migrations need no word: a server that lacks one does not listen.
 pub async fn readyz(State(app): State<Arc<App>>) -> Response {
     let answer = tokio::time::timeout(DATABASE_LIMIT, read::ping(&app.db)).await;
-    let database = matches!(answer, Ok(Ok(_)));
+    let database = matches!(answer, Ok(Ok(())));
     let draining = app.stopping.is_cancelled();
     let readiness = Readiness { ready: database && !draining, database, draining };
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
