@@ -17,7 +17,7 @@ run: ## Start the server on its own Postgres with a demonstration fleet
 	@tools/setup.sh run
 	@$(step) 'Build the dashboard' tools/web.sh build
 	@$(step) 'Build the server (minutes at first, seconds later)' tools/cargo.sh build --locked --workspace --bins
-	@tools/server.sh demo
+	@tools/built.sh portreeve-server demo
 
 test: ## Run every test: Rust, Windows agent under Wine, dashboard, browser
 	@tools/setup.sh test
@@ -57,4 +57,4 @@ bench: ## Measure report → finding → browser event → webhook with the demo
 	@tools/setup.sh run
 	@$(step) 'Build the dashboard' tools/web.sh build
 	@$(step) 'Build the workspace' tools/cargo.sh build --locked --workspace --all-targets
-	@$(step) 'Measure' tools/cargo.sh test --locked --workspace --test bench -- --nocapture
+	@$(step) 'Measure' tools/built.sh latency

@@ -17,7 +17,7 @@ trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-"$CARGO_TARGET_DIR/debug/portreeve-server" demo --data-dir "$folder/data" \
+tools/built.sh portreeve-server demo --data-dir "$folder/data" \
     --http 127.0.0.1:0 --agents 127.0.0.1:0 --enroll 127.0.0.1:0 >"$folder/out" 2>"$folder/log" &
 server=$!
 
