@@ -15,7 +15,7 @@ export async function checkKeyboard(browser, signedIn, url, { screenshots, fault
 
   await page.keyboard.press("g");
   await page.keyboard.press("h");
-  await page.getByRole("heading", { level: 1, name: "Hosts" }).waitFor({ timeout: deadline });
+  await page.getByRole("heading", { level: 1, name: "Hosts", exact: true }).waitFor({ timeout: deadline });
 
   await page.keyboard.press("/");
   await page.keyboard.type("zz g f");
@@ -31,7 +31,7 @@ export async function checkKeyboard(browser, signedIn, url, { screenshots, fault
   faults.push(...(await checkAccessibility(page)).map((fault) => `palette: ${fault}`));
   await page.screenshot({ path: `${screenshots}/palette.png` });
   await page.keyboard.press("Enter");
-  await page.getByRole("heading", { level: 1, name: "Updates" }).waitFor({ timeout: deadline });
+  await page.getByRole("heading", { level: 1, name: "Updates", exact: true }).waitFor({ timeout: deadline });
   faults.push(...seen.take().map((fault) => `keyboard: ${fault}`));
   await context.close();
 }
@@ -42,7 +42,10 @@ export async function checkPhone(browser, signedIn, url, pages, { screenshots, f
   const page = await context.newPage();
   for (const { name, path, ready } of pages) {
     await page.goto(url + path);
-    await page.getByRole(ready.role, { name: ready.name }).first().waitFor({ timeout: deadline });
+    await page
+      .getByRole(ready.role, { name: ready.name, exact: true })
+      .first()
+      .waitFor({ timeout: deadline });
     await page.getByRole("status", { name: "Loading" }).waitFor({ state: "detached", timeout: deadline });
     const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
     if (over > 0) faults.push(`${name} on a phone: ${over} pixels too wide`);

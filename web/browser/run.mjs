@@ -86,7 +86,10 @@ async function visitAll(signedIn, pages, colorScheme) {
     const at = `${name} (${colorScheme})`;
     try {
       await page.goto(url + path, { waitUntil: "domcontentloaded" });
-      await page.getByRole(ready.role, { name: ready.name }).first().waitFor({ timeout: DEADLINE_MS });
+      await page
+        .getByRole(ready.role, { name: ready.name, exact: true })
+        .first()
+        .waitFor({ timeout: DEADLINE_MS });
       await page
         .getByRole("status", { name: "Loading" })
         .waitFor({ state: "detached", timeout: DEADLINE_MS });

@@ -13,15 +13,15 @@ const finding = {
     steps: [{ text: "Stop DNS Server", command: "net stop DNS" }, { text: "Look at the log" }],
     risk: "Name resolution stops for seconds",
     restart: "service",
-    undo: [{ text: "Start it", command: "net start DNS" }],
+    undo: [{ text: "Restart it", command: "net stop DNS & net start DNS" }],
     proven_when: "IAS runs",
   },
 } as unknown as Finding;
 
-it("holds the commands as they stand, and nothing else that runs", () => {
+it("holds the commands as they stand, and ends before those that undo them", () => {
   const lines = script(finding).split("\r\n");
   const running = lines.filter((line) => line !== "" && !line.startsWith("rem "));
-  expect(running).toEqual(["@echo off", "net stop DNS", "pause"]);
+  expect(running).toEqual(["@echo off", "net stop DNS", "pause", "exit /b", "net stop DNS & net start DNS"]);
 });
 
 it("takes line ends, variables and operators out of remarks", () => {

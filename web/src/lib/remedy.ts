@@ -25,11 +25,10 @@ export function script(finding: Finding): string {
     remark(`Proven when: ${remedy.proven_when}`),
     "",
     ...steps(remedy.steps),
-    ...remedy.undo.flatMap((step, index) => [
-      ...(index === 0 ? [remark("To undo:")] : []),
-      remark(step.text),
-      ...(step.command ? [remark(step.command)] : []),
-    ]),
+    ...(remedy.undo.length > 0
+      ? [remark("What follows undoes it. It does not run by itself."), "exit /b", ""]
+      : []),
+    ...steps(remedy.undo),
   ];
   return `${lines.join("\r\n")}\r\n`;
 }
