@@ -75,6 +75,6 @@ it("says when it is away, and fetches all anew when it is back", () => {
   source().onopen?.();
   expect(liveState()).toBe("live");
   source().dispatchEvent(new MessageEvent("resync", { data: "{}" }));
-  expect(invalidate.mock.calls).toEqual([[]]);
+  expect(invalidate.mock.calls).toEqual([[{ queryKey: ["session"] }], []]);
   stop();
 });

@@ -84,6 +84,8 @@ export function startLive(queries: QueryClient, url = "/api/v1/live"): () => voi
       if (state === "live") enter("reconnecting");
       giveUp ??= setTimeout(() => enter("stale"), STALE_AFTER_MS);
       if (source?.readyState !== EventSource.CLOSED) return;
+      // The server refused: the session may have ended, which its own query finds out.
+      queries.invalidateQueries({ queryKey: ["session"] });
       clearTimeout(retry);
       retry = setTimeout(open, RETRY_EVERY_MS);
     };

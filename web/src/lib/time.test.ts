@@ -9,6 +9,7 @@ it("says how long ago in the unit that matters", () => {
   expect(relative("2026-11-22T11:30:00Z", NOW)).toBe("30 min ago");
   expect(relative("2026-11-21T12:00:00Z", NOW)).toBe("24 h ago");
   expect(relative("2026-11-12T12:00:00Z", NOW)).toBe("10 days ago");
+  expect(relative("2008-10-14T00:00:00Z", NOW)).toBe("2008-10-14");
   expect(relative("2026-11-22T12:03:00Z", NOW)).toBe("in 3 min");
   expect(duration(59_400)).toBe("59 s");
 });

@@ -7,9 +7,10 @@ const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-/** `41 s ago`, `3 min ago`, `5 h ago`, `2 days ago`; for the future `in 3 min`. */
+/** `41 s ago`, `3 min ago`, `5 h ago`, `2 days ago`, from two months on `2008-10-14`; for the future `in 3 min`. */
 export function relative(at: string, now: number): string {
   const elapsed = now - Date.parse(at);
+  if (elapsed > 60 * DAY) return day(at);
   const text = duration(Math.abs(elapsed));
   if (Math.abs(elapsed) < 5 * SECOND) return "just now";
   return elapsed < 0 ? `in ${text}` : `${text} ago`;

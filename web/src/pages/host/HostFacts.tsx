@@ -104,7 +104,7 @@ function StreamFacts({ stream }: { stream: NonNullable<HostDetail["stream"]> }) 
         <Fact name="Stream">
           {stream.connected_at ? (
             <>
-              open since <When at={stream.connected_at} />
+              opened <When at={stream.connected_at} />
             </>
           ) : (
             "not open"

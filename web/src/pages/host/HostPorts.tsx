@@ -68,6 +68,31 @@ function fits(q: string | undefined, group: PortGroup): boolean {
   return holds(q, `${group.protocol}/${group.ports}`, group.image, group.address, ...group.services);
 }
 
+/** How many runs of ports are still read at a glance. */
+const AT_A_GLANCE = 8;
+
+/** The ports of a row; a pool of random ones as one line, with its ports behind it. */
+function Ports({ group }: { group: PortGroup }) {
+  if (group.ports.split(",").length <= AT_A_GLANCE) {
+    return (
+      <span className="mono">
+        {group.protocol}/{group.ports}
+      </span>
+    );
+  }
+  return (
+    <details>
+      <summary className={classes.pool}>
+        <span className="mono">{group.protocol}</span>, {count(group.count, "port")} within{" "}
+        <span className="mono">
+          {group.first}-{group.last}
+        </span>
+      </summary>
+      <span className="mono">{group.ports}</span>
+    </details>
+  );
+}
+
 function columnsFor(offset: number | null | undefined): Column<PortGroup>[] {
   return [
     {
@@ -75,11 +100,7 @@ function columnsFor(offset: number | null | undefined): Column<PortGroup>[] {
       header: "Ports",
       width: "28%",
       value: (group) => `${group.protocol}/${String(group.first).padStart(5, "0")}`,
-      cell: (group) => (
-        <span className="mono">
-          {group.protocol}/{group.ports}
-        </span>
-      ),
+      cell: (group) => <Ports group={group} />,
     },
     {
       id: "count",

@@ -122,7 +122,7 @@ function columnsFor(offset: number | null | undefined): Column<HostService>[] {
       cell: (service) => (
         <ul className={classes.needs}>
           {service.needs.map((need) => (
-            <PortNeed key={`${need.port}-${need.when}`} need={need} offset={offset} />
+            <PortNeed key={`${need.port}-${need.when}`} need={need} service={service.name} offset={offset} />
           ))}
         </ul>
       ),

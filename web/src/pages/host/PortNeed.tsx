@@ -10,10 +10,15 @@ const LOOKS = {
   unknown: { icon: CircleDashed, tone: "unknown" },
 } as const;
 
-type Props = { need: HostService["needs"][number]; offset: number | null | undefined };
+type Props = {
+  need: HostService["needs"][number];
+  /** SCM key name of the service that needs it. */
+  service: string;
+  offset: number | null | undefined;
+};
 
 /** A port that a service needs, and who has it. */
-export function PortNeed({ need, offset }: Props) {
+export function PortNeed({ need, service, offset }: Props) {
   const { holder } = need;
   const { icon: Icon, tone } = LOOKS[holder.kind];
   return (
@@ -21,16 +26,18 @@ export function PortNeed({ need, offset }: Props) {
       <Icon size={13} aria-hidden />
       <span className="mono">{need.port}</span>
       <span className={classes.holder}>
-        <Holder holder={holder} offset={offset} />
+        <Holder holder={holder} service={service} offset={offset} />
       </span>
     </li>
   );
 }
 
-function Holder({ holder, offset }: { holder: Props["need"]["holder"]; offset: Props["offset"] }) {
+type HolderProps = { holder: Props["need"]["holder"]; service: string; offset: Props["offset"] };
+
+function Holder({ holder, service, offset }: HolderProps) {
   switch (holder.kind) {
     case "self":
-      return "held by itself";
+      return partners(holder.services, service) ?? "held by itself";
     case "other":
       return (
         <>
@@ -49,4 +56,10 @@ function Holder({ holder, offset }: { holder: Props["need"]["holder"]; offset: P
     case "unknown":
       return "holder not known";
   }
+}
+
+/** Some services share a port by design (PolicyAgent and IKEEXT): then one of them holds it for both. */
+function partners(holders: string[], service: string): string | null {
+  const isOwn = holders.some((name) => name.toLowerCase() === service.toLowerCase());
+  return isOwn || holders.length === 0 ? null : `held by ${holders.join(", ")}, which shares it`;
 }
