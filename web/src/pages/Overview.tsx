@@ -127,6 +127,9 @@ function Fleet({ fleet }: Pick<OverviewData, "fleet">) {
   );
 }
 
+/** As many events as stand beside the rest of the page. */
+const LATELY = 12;
+
 function Timeline({ recent }: Pick<OverviewData, "recent">) {
   return (
     <Section title="Lately">
@@ -134,7 +137,7 @@ function Timeline({ recent }: Pick<OverviewData, "recent">) {
         <p className={classes.quiet}>Nothing opened or was resolved yet.</p>
       ) : (
         <ol className={classes.panel} aria-label="What happened lately">
-          {recent.map(({ at, transition, finding }) => (
+          {recent.slice(0, LATELY).map(({ at, transition, finding }) => (
             <li key={`${finding.id}-${at}-${transition}`} className={classes.event}>
               <span className={classes.dot} data-transition={transition} aria-hidden />
               <div>
