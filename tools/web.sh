@@ -13,8 +13,7 @@ cd web
 # npm writes this copy of the lock file when an installation is complete.
 if [ ! -f node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
     echo "Installing the dashboard's packages"
-    # Not `npm ci`: it refuses a lock file without the optional packages of systems that its registry did not offer.
-    npm install --no-save --silent
+    npm ci --silent
 fi
 
 case $1 in
