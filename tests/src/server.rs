@@ -15,11 +15,12 @@ use tokio::process::{Child, Command};
 /// Receivers of webhooks in tests are on loopback.
 const EGRESS: &str = "127.0.0.0/8";
 
-/// The folder that holds the binaries of this build, beside the running test.
+/// The folder that holds the binaries of this build: that of the running one, or above it, where tests lie in `deps`.
 pub fn binaries() -> Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    let folder = test.ancestors().nth(2).context("a test binary lies in <target>/<profile>/deps")?;
-    Ok(folder.to_owned())
+    let running = std::env::current_exe()?;
+    let folder = running.parent().context("a program lies in a folder")?;
+    let above = folder.parent().filter(|_| folder.ends_with("deps"));
+    Ok(above.unwrap_or(folder).to_owned())
 }
 
 /// Path of one of our programs; says how to build it when it is missing.
