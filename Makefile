@@ -26,7 +26,6 @@ test: ## Run every test: Rust, Windows agent under Wine, dashboard, browser
 	@$(step) 'Build the Windows agent' tools/build-agent-windows.sh
 	@$(step) 'Build the workspace' tools/cargo.sh build --locked --workspace --all-targets
 	@$(step) 'Test the workspace' tools/cargo.sh test --locked --workspace
-	@$(step) 'Test in a browser' tools/browser.sh
 
 check: ## Format, lints, types, generated files, tidiness
 	@tools/setup.sh check

@@ -20,3 +20,5 @@ pub mod agent;
 pub mod truth;
 
 pub mod wine;
+
+pub mod windows_host;

@@ -30,6 +30,25 @@ export async function checkHostileNames(browser, signedIn, url, { hostile, fault
   await context.close();
 }
 
+/** A given host, found by its name in the list, shows a service and a port that it is known to have. */
+export async function checkHost(browser, signedIn, url, { host, screenshots, faults, deadline }) {
+  if (!host) return;
+  const [name, service, port] = host.split("|");
+  const context = await browser.newContext({ storageState: signedIn, viewport: { width: 1440, height: 900 } });
+  const page = await context.newPage();
+  await page.goto(`${url}/hosts`);
+  await page.getByRole("link", { name, exact: true }).click();
+  const shown = async (text, tab) => {
+    const seen = page.getByRole("region", { name: tab }).getByText(text, { exact: true }).first();
+    await seen.waitFor({ timeout: deadline }).catch(() => faults.push(`${name}: no ${text} under ${tab}`));
+    await page.screenshot({ path: `${screenshots}/windows-${tab.toLowerCase()}.png` });
+  };
+  await shown(service, "Services");
+  await page.getByRole("tab", { name: "Ports" }).click();
+  await shown(port, "Ports");
+  await context.close();
+}
+
 /** An open overview changes without a reload after `change` was run, or when the fleet changes by itself. */
 export async function checkLive(browser, signedIn, url, { change, faults, deadline }) {
   const context = await browser.newContext({ storageState: signedIn });

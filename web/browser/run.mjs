@@ -2,20 +2,19 @@
 //
 // Fails on a console error, a violated content security policy, an axe violation (WCAG 2.0 to 2.2, A and AA), a script
 // that a name from a host managed to run, a first load that weighs too much, and a change that does not reach an open
-// page. Keeps a screenshot of each
-// page. Waits for conditions with a deadline, never for a time.
+// page. Keeps a screenshot of each page. Waits for conditions with a deadline, never for a time.
 //
 // Environment: PORTREEVE_URL, PORTREEVE_NAME and PORTREEVE_PASSWORD of an operator; PORTREEVE_SCREENSHOTS, a folder
 // (default ../tests/screenshots); PORTREEVE_CHANGE, a shell command that makes a finding open or resolve on the server
 // (without it the page is watched until the fleet changes by itself); PORTREEVE_HOSTILE, text of a host's name that
-// must be shown as text; CHROMIUM (default /usr/bin/chromium).
+// must be shown as text; PORTREEVE_HOST, `name|service|port`, a host that must be there with both; CHROMIUM (default /usr/bin/chromium).
 
 import { mkdir } from "node:fs/promises";
 import { chromium } from "playwright-core";
 import { checkAccessibility, watch, weighFirstLoad } from "./checks.mjs";
 import { checkKeyboard, checkPhone } from "./hands.mjs";
 import { findPages, signIn } from "./journey.mjs";
-import { checkHostileNames, checkLive } from "./living.mjs";
+import { checkHost, checkHostileNames, checkLive } from "./living.mjs";
 
 const SCHEMES = ["light", "dark"];
 const DEADLINE_MS = 15_000;
@@ -51,6 +50,12 @@ try {
   if (kilobytes > FIRST_LOAD_KB) faults.push(`the first load weighs ${kilobytes} KB`);
   await checkHostileNames(browser, signedIn, url, {
     hostile: process.env.PORTREEVE_HOSTILE,
+    faults,
+    deadline: DEADLINE_MS,
+  });
+  await checkHost(browser, signedIn, url, {
+    host: process.env.PORTREEVE_HOST,
+    screenshots,
     faults,
     deadline: DEADLINE_MS,
   });
