@@ -17,9 +17,11 @@ export async function checkKeyboard(browser, signedIn, url, { screenshots, fault
   await page.keyboard.press("h");
   await page.getByRole("heading", { level: 1, name: "Hosts", exact: true }).waitFor({ timeout: deadline });
 
+  const search = page.getByRole("searchbox", { name: "Search hosts" });
+  await search.waitFor({ timeout: deadline });
   await page.keyboard.press("/");
   await page.keyboard.type("zz g f");
-  const typed = await page.getByRole("searchbox", { name: "Search hosts" }).inputValue();
+  const typed = await search.inputValue();
   if (typed !== "zz g f")
     faults.push(`keyboard: a search holds ${JSON.stringify(typed)} instead of what was typed`);
 

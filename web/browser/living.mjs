@@ -34,7 +34,10 @@ export async function checkHostileNames(browser, signedIn, url, { hostile, fault
 export async function checkHost(browser, signedIn, url, { host, screenshots, faults, deadline }) {
   if (!host) return;
   const [name, service, port] = host.split("|");
-  const context = await browser.newContext({ storageState: signedIn, viewport: { width: 1440, height: 900 } });
+  const context = await browser.newContext({
+    storageState: signedIn,
+    viewport: { width: 1440, height: 900 },
+  });
   const page = await context.newPage();
   await page.goto(`${url}/hosts`);
   await page.getByRole("link", { name, exact: true }).click();
