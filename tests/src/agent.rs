@@ -35,7 +35,7 @@ impl Agent {
         let mut stdin = process.stdin.take().context("stdin is piped")?;
         stdin.write_all(token.as_bytes()).await?;
         drop(stdin);
-        let output = tokio::time::timeout(Duration::from_secs(60), process.wait_with_output()).await??;
+        let output = tokio::time::timeout(Duration::from_mins(1), process.wait_with_output()).await??;
         ensure!(output.status.success(), "enroll: {}", String::from_utf8_lossy(&output.stderr));
         Ok(Self { state, process: None })
     }

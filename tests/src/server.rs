@@ -119,7 +119,7 @@ impl Server {
             anyhow::Ok(false)
         };
         let is_ready =
-            tokio::time::timeout(Duration::from_secs(60), ready).await.context("60 s without being ready")??;
+            tokio::time::timeout(Duration::from_mins(1), ready).await.context("60 s without being ready")??;
         ensure!(is_ready, "the server ended before it was ready:\n{}", self.log());
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         self.process = Some(process);
@@ -169,7 +169,7 @@ impl Server {
         let mut stdin = process.stdin.take().context("stdin is piped")?;
         stdin.write_all(input.as_bytes()).await?;
         drop(stdin);
-        Ok(tokio::time::timeout(Duration::from_secs(60), process.wait_with_output()).await??)
+        Ok(tokio::time::timeout(Duration::from_mins(1), process.wait_with_output()).await??)
     }
 
     /// Makes an administrator, and keeps a bearer token of theirs for [`Server::get`]. Gives name and password.

@@ -43,15 +43,15 @@ impl Life {
     }
 
     /// How often it opens or resolves.
-    pub fn transitions(self) -> i64 {
-        (1..self.steps).filter(|&step| Self::is_blocked(step) != Self::is_blocked(step - 1)).count() as i64
+    pub fn transitions(self) -> usize {
+        (1..self.steps).filter(|&step| Self::is_blocked(step) != Self::is_blocked(step - 1)).count()
     }
 
     /// Lines for `portreeve-agent replay`.
     pub fn lines(self) -> String {
         let mut lines = String::new();
         for step in 0..self.steps {
-            let mut facts = self.facts(step);
+            let mut facts = Self::facts(step);
             facts["after_ms"] = json!(if step == 0 { 0 } else { self.step_ms });
             let _ = writeln!(lines, "{facts}");
         }
@@ -59,7 +59,7 @@ impl Life {
     }
 
     pub fn truth(self) -> Result<Truth> {
-        let facts = self.facts(self.steps - 1);
+        let facts = Self::facts(self.steps - 1);
         let rows = |section: &str| facts[section]["known"].as_array().cloned().context("every section is known");
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         Ok(Truth {
@@ -81,7 +81,7 @@ impl Life {
         })
     }
 
-    fn facts(self, step: u32) -> Value {
+    fn facts(step: u32) -> Value {
         let blocked = Self::is_blocked(step);
         let mut sockets: BTreeMap<(&str, u32), u32> =
             (0..400).map(|index| (("udp", 50_000 + index * 7 + step % 5), 1420)).collect();
@@ -105,9 +105,9 @@ impl Life {
             json!({ "name": "IAS", "display_name": "Network Policy Server", "state": "running", "start": "auto", "pid": 900, "exit_code": 0, "service_exit_code": 0 })
         };
         let dns = json!({ "name": "DNS", "display_name": "DNS Server", "state": "running", "start": "auto", "pid": 1420, "exit_code": 0 });
-        let flapping = json!({ "name": "Spooler", "display_name": "Print Spooler", "state": if step % 2 == 0 { "running" } else { "stopped" }, "start": "auto", "exit_code": 0 });
+        let flapping = json!({ "name": "Spooler", "display_name": "Print Spooler", "state": if step.is_multiple_of(2) { "running" } else { "stopped" }, "start": "auto", "exit_code": 0 });
         let updates: Vec<Value> = (0..=step)
-            .map(|index| json!({ "source": "component_package", "id": format!("Package_for_Test_{index}"), "title": format!("Update {index}"), "state": if index % 3 == 0 { "superseded" } else { "installed" } }))
+            .map(|index| json!({ "source": "component_package", "id": format!("Package_for_Test_{index}"), "title": format!("Update {index}"), "state": if index % 3 == 1 { "superseded" } else { "installed" } }))
             .collect();
         json!({
             "schema": "portreeve.facts/1",

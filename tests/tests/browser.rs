@@ -26,7 +26,7 @@ async fn every_page_in_a_browser() -> Result<()> {
     std::fs::write(&facts, Life { steps: 600, step_ms: 1000 }.lines().replace("TRUTH1", HOSTILE))?;
     hostile.replay(&facts)?;
     let windows = WindowsHost::start(&server, &token)?;
-    let windows_name = eventually("both hosts are there", Duration::from_secs(120), async || {
+    let windows_name = eventually("both hosts are there", Duration::from_mins(2), async || {
         let hosts = server.get("/api/v1/hosts?limit=500").await?;
         let ours = |host: &&serde_json::Value| host["client"]["name"] == "Browsers & <b>sons</b>";
         let hosts: Vec<_> = hosts["items"].as_array().into_iter().flatten().filter(ours).collect();

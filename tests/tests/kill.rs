@@ -51,7 +51,7 @@ async fn begin(server: &mut Server) -> Result<(Receiver, Agent)> {
 
 /// Waits until the report of this moment is committed, so that the kill falls into the stream and not before or after it.
 async fn reach(server: &Server, step: i64) -> Result<()> {
-    eventually("the stream goes on", Duration::from_secs(60), async || {
+    eventually("the stream goes on", Duration::from_mins(1), async || {
         let pool = database(server).await?;
         let seq: Option<i64> = sqlx::query_scalar("select max(seq) from agent_stream").fetch_one(&pool).await?;
         Ok(seq.filter(|&seq| seq > step).map(|_| ()))
@@ -74,13 +74,17 @@ async fn holds_the_truth(server: &Server, receiver: &Receiver) -> Result<()> {
         sqlx::query_scalar("select count(*) from finding_event where transition in ('opened', 'resolved', 'reopened')")
             .fetch_one(&pool)
             .await?;
-    ensure!(transitions == LIFE.transitions(), "{transitions} transitions instead of {}", LIFE.transitions());
+    ensure!(
+        usize::try_from(transitions)? == LIFE.transitions(),
+        "{transitions} transitions instead of {}",
+        LIFE.transitions()
+    );
     let quarantined: i64 = sqlx::query_scalar("select count(*) from quarantine").fetch_one(&pool).await?;
     ensure!(quarantined == 0, "{quarantined} reports in quarantine");
-    let ids = eventually("every webhook arrived", Duration::from_secs(60), async || {
+    let ids = eventually("every webhook arrived", Duration::from_mins(1), async || {
         let ids: std::collections::BTreeSet<_> = receiver.received().iter().map(|one| one.id().to_owned()).collect();
-        Ok((i64::try_from(ids.len())? >= LIFE.transitions()).then_some(ids))
+        Ok((ids.len() >= LIFE.transitions()).then_some(ids))
     });
-    ensure!(i64::try_from(ids.await?.len())? == LIFE.transitions(), "more webhook ids than transitions");
+    ensure!(ids.await?.len() == LIFE.transitions(), "more webhook ids than transitions");
     Ok(())
 }

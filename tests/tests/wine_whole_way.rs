@@ -9,7 +9,7 @@ use tests::server::{Server, eventually};
 use tests::truth::database;
 use tests::windows_host::WindowsHost;
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_windows_agent_enrolls_streams_and_is_judged() -> Result<()> {

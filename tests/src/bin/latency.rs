@@ -38,7 +38,7 @@ async fn main() -> Result<()> {
     let facts = connect(&server, &token).await?;
     facts.send(fine.clone()).await?;
     let pool = database(&server).await?;
-    eventually("the fleet and the bench host are there", Duration::from_secs(120), async || {
+    eventually("the fleet and the bench host are there", Duration::from_mins(2), async || {
         let hosts: i64 = sqlx::query_scalar("select count(*) from host_judgement").fetch_one(&pool).await?;
         Ok((hosts > 12).then_some(()))
     })
@@ -83,7 +83,7 @@ async fn connect(server: &Server, token: &str) -> Result<mpsc::Sender<Facts>> {
     let state_dir = server.scratch().join("bench-agent");
     let agent = Agent { identity, state_dir, pacing: Pacing::default(), clock: portreeve_agent::clock::now };
     let (sender, receiver) = mpsc::channel(1);
-    let (collect_every, _) = watch::channel(Duration::from_secs(60));
+    let (collect_every, _) = watch::channel(Duration::from_mins(1));
     tokio::spawn(async move {
         let source = Source { facts: receiver, collect_every };
         portreeve_agent::run::run(agent, source, std::future::pending()).await
