@@ -19,7 +19,7 @@ use tests::doors::{new_key, request_for};
 use tests::reporting_host::{Host, blocked, mended};
 
 /// Far beyond what any of this takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An agent with its state folder; `host` looks at it from the server's side.
 struct Reporter {
