@@ -17,7 +17,7 @@ run: ## Start the server on its own Postgres with a demonstration fleet
 	@tools/setup.sh run
 	@$(step) 'Build the dashboard' tools/web.sh build
 	@$(step) 'Build the server (minutes at first, seconds later)' tools/cargo.sh build --locked --workspace --bins
-	@tools/built.sh portreeve-server demo
+	@tools/demo.sh
 
 test: ## Run every test: Rust, Windows agent under Wine, dashboard, browser
 	@tools/setup.sh test
