@@ -258,6 +258,12 @@ async fn bad_input_is_refused_and_never_a_failure() -> Result<()> {
         ("GET", "/api/v1/findings?cursor=x", "request.bad-cursor"),
         ("GET", "/api/v1/findings?cursor=WyJhIiwwXQ", "request.bad-cursor"),
         ("GET", "/api/v1/hosts?cursor=bnVsbA", "request.bad-cursor"),
+        // [3, "-262143-01-01T00:00:00Z", …]: a year that only we can count to.
+        (
+            "GET",
+            "/api/v1/findings?cursor=WzMsIi0yNjIxNDMtMDEtMDFUMDA6MDA6MDBaIiwiMDAwMDAwMDAtMDAwMC0wMDAwLTAwMDAtMDAwMDAwMDAwMDAwIl0",
+            "request.bad-cursor",
+        ),
         ("GET", "/api/v1/findings/x", "request.bad-path"),
         ("GET", "/api/v1/findings/%00", "request.bad-text"),
         ("GET", "/api/v1/findings/00000000-0000-0000-0000-000000000000", "resource.not-found"),

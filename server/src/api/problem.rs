@@ -190,6 +190,10 @@ impl From<sqlx::Error> for Problem {
                     Self::new(Code::StoreSlow, "The query was ended after 5 seconds. Ask for less, or try again.")
                         .retry_after(5)
                 }
+                // datetime_field_overflow: a year in a cursor that Postgres does not have.
+                Some("22008") => {
+                    Self::new(Code::BadCursor, "Pass `next_cursor` of the page before as it is, or leave `cursor` out.")
+                }
                 // Classes: connection exception, insufficient resources, operator intervention.
                 Some(code) if ["08", "53", "57"].iter().any(|class| code.starts_with(class)) => unavailable(&error),
                 _ => internal(&error),

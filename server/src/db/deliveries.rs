@@ -277,9 +277,16 @@ pub async fn record(
     let number = sqlx::query_scalar!(
         r#"
         update delivery
-        set state = $4, attempts = attempts + 1, next_attempt_at = coalesce($5, next_attempt_at),
-          lease_id = null, leased_until = null, finished_at = case when $4 = 'pending' then null else $6::timestamptz end
-        where client_id = $1 and delivery_id = $2 and lease_id = $3
+        set state = outcome.state, attempts = attempts + 1, next_attempt_at = coalesce($5, next_attempt_at),
+          lease_id = null, leased_until = null,
+          finished_at = case when outcome.state = 'pending' then null else $6::timestamptz end
+        from endpoint
+          -- An endpoint that was disabled meanwhile gets no further attempt.
+          cross join lateral (
+            select case when $4 = 'pending' and endpoint.disabled_at is not null then 'dead' else $4 end as state
+          ) as outcome
+        where delivery.client_id = $1 and delivery_id = $2 and lease_id = $3
+          and endpoint.endpoint_id = delivery.endpoint_id
         returning attempts
         "#,
         claimed.client_id,
@@ -333,7 +340,7 @@ pub async fn disable_endpoint(
         r#"
         update delivery
         set state = 'dead', finished_at = $2
-        where endpoint_id = $1 and state = 'pending' and lease_id is null
+        where endpoint_id = $1 and state = 'pending' and (lease_id is null or leased_until <= $2)
         "#,
         endpoint_id,
         now,

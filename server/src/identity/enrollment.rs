@@ -86,8 +86,9 @@ impl Enrollment {
 #[tonic::async_trait]
 impl Enroll for Enrollment {
     async fn enroll(&self, request: Request<EnrollRequest>) -> Result<Response<IdentityMessage>, Status> {
-        self.admit_overall()?;
+        // The address first: one that asks too often must not use up what is for all.
         self.admit_address(request.extensions().get())?;
+        self.admit_overall()?;
         let request = request.into_inner();
         let key = read_request(&request.certificate_request).map_err(malformed)?;
         let name = display_name(&request.host_name)?;
@@ -117,7 +118,6 @@ impl Enroll for Enrollment {
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<IdentityMessage>, Status> {
-        self.admit_overall()?;
         let request = request.into_inner();
         let key = read_request(&request.certificate_request).map_err(malformed)?;
         let proven = self
@@ -126,6 +126,8 @@ impl Enroll for Enrollment {
             .authority
             .verify_renewal(&request.certificate, &request.certificate_request, &request.signature)
             .map_err(malformed)?;
+        // Only after the proof, so that strangers cannot keep hosts from renewing.
+        self.admit_overall()?;
         let now = clock::now();
 
         let database = |cause: sqlx::Error| coded::unavailable(&cause);

@@ -24,7 +24,9 @@ use crate::listeners::{AgentPeer, agents};
 /// An agent with nothing to say says so this often.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(30);
 /// An agent that is silent for this long is gone, whatever the network says.
-const SILENCE: Duration = Duration::from_secs(90);
+pub(super) const SILENCE: Duration = Duration::from_secs(90);
+/// How long the reason of an end may wait for an agent that does not read.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 pub(super) type Outgoing = mpsc::Sender<Result<ServerMessage, Status>>;
 pub(super) type Clock = fn() -> DateTime<Utc>;
@@ -64,13 +66,19 @@ impl Session {
         let end = tokio::select! {
             biased;
             () = self.ingest.app.identity.revocations.revoked(&self.peer.serial) => {
-                let _ = outgoing.send(Ok(message(Answer::Revoked(Revoked {})))).await;
+                // An agent that does not read must not hold up the end of its stream.
+                let _ = outgoing.try_send(Ok(message(Answer::Revoked(Revoked {}))));
                 Err(agents::revoked())
             }
             () = self.ingest.app.stopping.cancelled() => {
                 Err(coded::status(Code::Unavailable, "server.stopping", "the server stops; come back soon"))
             }
             () = newer.cancelled() => Err(fenced()),
+            () = self.expired() => Err(refused(
+                Code::Unauthenticated,
+                "certificate.expired",
+                "the certificate of this stream has expired; renew it",
+            )),
             end = self.converse(session_id, incoming, &outgoing) => end,
         };
         self.ingest.streams.leave(key, session_id);
@@ -80,8 +88,14 @@ impl Session {
         if let Err(status) = end {
             let code = coded::code_of(&status).unwrap_or("none").to_owned();
             info!(host.id = key.1, peer = %self.peer.address, code, "Ended a stream: {}", status.message());
-            let _ = outgoing.send(Err(status)).await;
+            let _ = tokio::time::timeout(FAREWELL, outgoing.send(Err(status))).await;
         }
+    }
+
+    /// When the certificate that opened the stream ends: a stream does not outlive the identity it stands on.
+    async fn expired(&self) {
+        let left = self.host.expires_at - (self.clock)();
+        tokio::time::sleep(left.to_std().unwrap_or_default()).await;
     }
 
     async fn converse(
@@ -118,7 +132,7 @@ impl Session {
     }
 }
 
-fn silent() -> Status {
+pub(super) fn silent() -> Status {
     refused(Code::DeadlineExceeded, "stream.silent", "nothing was heard for longer than three heartbeats")
 }
 

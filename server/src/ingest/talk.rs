@@ -19,7 +19,9 @@ use crate::db::facts;
 use crate::db::stream::{self, Rejected, Seen, Step};
 use crate::ingest::commit::{Applied, CommitFault, Judged, Refused};
 use crate::ingest::opening::{self, Greeting, Opened};
-use crate::ingest::session::{HEARTBEAT, Outgoing, Session, fenced, message, refused, store_unavailable, undecodable};
+use crate::ingest::session::{
+    HEARTBEAT, Outgoing, SILENCE, Session, fenced, message, refused, silent, store_unavailable, undecodable,
+};
 use crate::ingest::skew::HostClock;
 use crate::ingest::state::HostState;
 
@@ -100,8 +102,8 @@ impl<'a> Talk<'a> {
 
     pub(super) async fn report(&mut self, part: Report) -> Result<(), Status> {
         let seq = part.seq;
-        if seq == 0 {
-            return Err(refused(Code::InvalidArgument, "report.malformed", "reports are numbered from 1"));
+        if seq == 0 || i64::try_from(seq).is_err() {
+            return Err(refused(Code::InvalidArgument, "report.malformed", "reports are numbered from 1 to 2^63 - 1"));
         }
         if seq <= self.seq {
             // Committed earlier, and the acknowledgement was lost; or the rest of a report that was refused.
@@ -112,7 +114,7 @@ impl<'a> Talk<'a> {
             return Ok(());
         }
         if !is_due(&part, self.seq) {
-            let text = format!("report {seq} came where {} was due", self.seq + 1);
+            let text = format!("report {seq} came where {} was due", self.seq.saturating_add(1));
             return Err(refused(Code::FailedPrecondition, "report.out-of-order", text));
         }
         if part.part == 0 {
@@ -224,7 +226,7 @@ impl<'a> Talk<'a> {
         };
         self.kept = Vec::new();
         let code = if error.code() == Code::OutOfRange { "report.too-large" } else { "report.malformed" };
-        self.quarantine(self.seq + 1, code, error.message(), &SECTIONS).await?;
+        self.quarantine(self.seq.saturating_add(1), code, error.message(), &SECTIONS).await?;
         Err(refusal)
     }
 
@@ -292,7 +294,10 @@ impl<'a> Talk<'a> {
     async fn send(&self, answer: Answer) -> Result<(), Status> {
         // Nobody reads any more; the agent will hear it from the next stream.
         let gone = |_| Status::cancelled("the agent is gone");
-        self.outgoing.send(Ok(message(answer))).await.map_err(gone)
+        match tokio::time::timeout(SILENCE, self.outgoing.send(Ok(message(answer)))).await {
+            Ok(sent) => sent.map_err(gone),
+            Err(_) => Err(silent()),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Reads postmaster.pid, the one place that tells whether a cluster runs, and where its socket is.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
@@ -33,13 +34,16 @@ impl Postmaster {
     }
 }
 
-/// Whether the process is the postmaster of this folder and not one that was given its number since. A postmaster's
-/// working folder is its data; a zombie has none. Where there is no /proc, being alive has to do.
+/// Whether the process is the postmaster of this folder and not one that was given its number since. Its command line
+/// names the folder and is readable across accounts (its working folder is not, without CAP_SYS_PTRACE, as in most
+/// containers); a zombie has none. Where there is no /proc, being alive has to do.
 fn works_in(pid: Pid, data: &Path) -> bool {
     if !Path::new("/proc/self").exists() {
         return true;
     }
-    std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder == data)
+    let Ok(command) = std::fs::read(format!("/proc/{pid}/cmdline")) else { return false };
+    let wanted = data.as_os_str().as_bytes();
+    command.split(|&byte| byte == 0).any(|argument| argument == wanted)
 }
 
 #[cfg(test)]
