@@ -3,6 +3,7 @@
 /// take about 5 KB. A single socket is a group with one port.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SocketGroup {
+    /// Which table the sockets are of.
     #[prost(enumeration = "Protocol", tag = "1")]
     pub protocol: i32,
     /// 4 or 16 bytes, network order.
@@ -11,6 +12,7 @@ pub struct SocketGroup {
     /// IPv6 scope id of a link-local address; 0 otherwise.
     #[prost(uint32, tag = "3")]
     pub scope: u32,
+    /// The same for all ports of the group.
     #[prost(enumeration = "SocketState", tag = "4")]
     pub state: i32,
     /// Owner; 0 when not known. PID 4 is the kernel (HTTP.sys, SMB).
@@ -41,14 +43,19 @@ pub struct Service {
     /// SCM key name; the row's key, compared without case.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+    /// As people see it; in the language of the system. Empty: not read.
     #[prost(string, tag = "2")]
     pub display_name: ::prost::alloc::string::String,
+    /// What the Service Control Manager says now.
     #[prost(enumeration = "ServiceState", tag = "3")]
     pub state: i32,
+    /// When the system starts it.
     #[prost(enumeration = "StartMode", tag = "4")]
     pub start: i32,
+    /// Automatic, but after the others. Absent: not read.
     #[prost(bool, optional, tag = "5")]
     pub delayed: ::core::option::Option<bool>,
+    /// Started by an event rather than at boot. Absent: not read.
     #[prost(bool, optional, tag = "6")]
     pub trigger_start: ::core::option::Option<bool>,
     /// 0 when it has no process.
@@ -57,12 +64,16 @@ pub struct Service {
     /// dwWin32ExitCode; 1066 means that service_exit_code holds the reason. Absent when not read.
     #[prost(uint32, optional, tag = "8")]
     pub exit_code: ::core::option::Option<u32>,
+    /// dwServiceSpecificExitCode; counts when exit_code is 1066. Absent: not read.
     #[prost(uint32, optional, tag = "9")]
     pub service_exit_code: ::core::option::Option<u32>,
+    /// Command line of the process. Empty: not read.
     #[prost(string, tag = "10")]
     pub image_path: ::prost::alloc::string::String,
+    /// Whom it runs as. Empty: not read.
     #[prost(string, tag = "11")]
     pub account: ::prost::alloc::string::String,
+    /// Key names of services that must run first.
     #[prost(string, repeated, tag = "12")]
     pub depends_on: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// When it entered this state; 0 when that was not seen.
@@ -71,13 +82,16 @@ pub struct Service {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UpdateKey {
+    /// Half of the row's key.
     #[prost(enumeration = "UpdateSource", tag = "1")]
     pub source: i32,
+    /// The other half, as in Update.
     #[prost(string, tag = "2")]
     pub id: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Update {
+    /// Which list the entry stands in.
     #[prost(enumeration = "UpdateSource", tag = "1")]
     pub source: i32,
     /// Package identity, registry key name or KB: unique within the source.
@@ -86,40 +100,52 @@ pub struct Update {
     /// "KB948609"; empty when the entry names none.
     #[prost(string, tag = "3")]
     pub kb: ::prost::alloc::string::String,
+    /// As the list shows it, in the language of the system.
     #[prost(string, tag = "4")]
     pub title: ::prost::alloc::string::String,
+    /// What the list says of it.
     #[prost(enumeration = "UpdateState", tag = "5")]
     pub state: i32,
+    /// 0: not known.
     #[prost(int64, tag = "6")]
     pub installed_at_ms: i64,
+    /// Whether it can be uninstalled. Absent: not known.
     #[prost(bool, optional, tag = "7")]
     pub removable: ::core::option::Option<bool>,
+    /// Dotted numbers. Empty: the list says none.
     #[prost(string, tag = "8")]
     pub version: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PortRange {
+    /// First port.
     #[prost(uint32, tag = "1")]
     pub start: u32,
+    /// Last port, not below start.
     #[prost(uint32, tag = "2")]
     pub end: u32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DynamicRange {
+    /// Whose ports.
     #[prost(enumeration = "Protocol", tag = "1")]
     pub protocol: i32,
+    /// False: IPv4.
     #[prost(bool, tag = "2")]
     pub ipv6: bool,
+    /// Where the system draws from.
     #[prost(message, optional, tag = "3")]
     pub range: ::core::option::Option<PortRange>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Exclusion {
+    /// Whose ports.
     #[prost(enumeration = "Protocol", tag = "1")]
     pub protocol: i32,
     /// Absent: the entry serves both address families.
     #[prost(bool, optional, tag = "2")]
     pub ipv6: ::core::option::Option<bool>,
+    /// The ports that are set apart.
     #[prost(message, optional, tag = "3")]
     pub range: ::core::option::Option<PortRange>,
     /// Made by an administrator (`*` in netsh): stays bindable by explicit request. False: a block taken at run time
@@ -130,35 +156,49 @@ pub struct Exclusion {
 /// Each member is absent-with-reason on its own: an unreadable value is never "none".
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PortPolicy {
+    /// Where the system draws ports from; counts when its reason is empty.
     #[prost(message, repeated, tag = "1")]
     pub dynamic_ranges: ::prost::alloc::vec::Vec<DynamicRange>,
+    /// Why not known. Empty: known.
     #[prost(string, tag = "2")]
     pub dynamic_ranges_unknown: ::prost::alloc::string::String,
+    /// In force now, administered and taken at run time; counts when its reason is empty.
     #[prost(message, repeated, tag = "3")]
     pub exclusions: ::prost::alloc::vec::Vec<Exclusion>,
+    /// Why not known. Empty: known.
     #[prost(string, tag = "4")]
     pub exclusions_unknown: ::prost::alloc::string::String,
+    /// Administered ones that survive a restart; counts when its reason is empty.
     #[prost(message, repeated, tag = "5")]
     pub persistent_exclusions: ::prost::alloc::vec::Vec<Exclusion>,
+    /// Why not known. Empty: known.
     #[prost(string, tag = "6")]
     pub persistent_exclusions_unknown: ::prost::alloc::string::String,
+    /// Tcpip\Parameters\ReservedPorts; counts when its reason is empty.
     #[prost(message, repeated, tag = "7")]
     pub reserved_ports: ::prost::alloc::vec::Vec<PortRange>,
+    /// Why not known. Empty: known.
     #[prost(string, tag = "8")]
     pub reserved_ports_unknown: ::prost::alloc::string::String,
     /// 0: the value is not set. Unknown when the reason is not empty; the same holds for every pair here.
     #[prost(uint32, tag = "9")]
     pub max_user_port: u32,
+    /// Why not known. Empty: known.
     #[prost(string, tag = "10")]
     pub max_user_port_unknown: ::prost::alloc::string::String,
+    /// Absent: not set, the system's default applies.
     #[prost(uint32, optional, tag = "11")]
     pub dns_socket_pool_size: ::core::option::Option<u32>,
+    /// Ports that the pool leaves out.
     #[prost(message, repeated, tag = "12")]
     pub dns_socket_pool_excluded: ::prost::alloc::vec::Vec<PortRange>,
+    /// Why neither of the two is known. Empty: known.
     #[prost(string, tag = "13")]
     pub dns_socket_pool_unknown: ::prost::alloc::string::String,
+    /// Fixed RPC port of the directory; 0: not set.
     #[prost(uint32, tag = "14")]
     pub ntds_port: u32,
+    /// Why not known. Empty: known.
     #[prost(string, tag = "15")]
     pub ntds_port_unknown: ::prost::alloc::string::String,
 }
@@ -167,55 +207,75 @@ pub struct Product {
     /// Stable id of the catalog, such as "exchange-server".
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
+    /// As people call it.
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
+    /// Dotted numbers. Empty: present, version not read.
     #[prost(string, tag = "3")]
     pub version: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct HostFacts {
+    /// Computer name.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+    /// DNS domain. Empty: a workgroup, or not said.
     #[prost(string, tag = "2")]
     pub domain: ::prost::alloc::string::String,
+    /// As the system names itself.
     #[prost(string, tag = "3")]
     pub os_name: ::prost::alloc::string::String,
+    /// Version of the kernel interface, such as 6 of 6.1.7601.
     #[prost(uint32, tag = "4")]
     pub os_major: u32,
+    /// Such as 1 of 6.1.7601.
     #[prost(uint32, tag = "5")]
     pub os_minor: u32,
+    /// Such as 7601 of 6.1.7601.
     #[prost(uint32, tag = "6")]
     pub os_build: u32,
     /// Update build revision; absent before Windows 10 / Server 2016.
     #[prost(uint32, optional, tag = "7")]
     pub os_revision: ::core::option::Option<u32>,
+    /// Empty: none, or not read.
     #[prost(string, tag = "8")]
     pub service_pack: ::prost::alloc::string::String,
+    /// Time of the last boot; 0: not known.
     #[prost(int64, tag = "9")]
     pub booted_at_ms: i64,
+    /// The same until the next boot. Empty: not known.
     #[prost(string, tag = "10")]
     pub boot_id: ::prost::alloc::string::String,
+    /// Minutes that local time is ahead of UTC. Absent: not known.
     #[prost(int32, optional, tag = "11")]
     pub utc_offset_minutes: ::core::option::Option<i32>,
+    /// How these facts were gathered.
     #[prost(enumeration = "CollectedBy", tag = "12")]
     pub collected_by: i32,
+    /// Absent: not known.
     #[prost(bool, optional, tag = "13")]
     pub domain_controller: ::core::option::Option<bool>,
+    /// Server products with versions.
     #[prost(message, repeated, tag = "14")]
     pub products: ::prost::alloc::vec::Vec<Product>,
     /// Not empty: products could not be read.
     #[prost(string, tag = "15")]
     pub products_unknown: ::prost::alloc::string::String,
+    /// Ids of the catalog, such as "dns-server".
     #[prost(string, repeated, tag = "16")]
     pub roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Not empty: roles could not be read.
     #[prost(string, tag = "17")]
     pub roles_unknown: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Protocol {
+    /// Not said; a row with it is dropped and counted.
     Unspecified = 0,
+    /// TCP.
     Tcp = 1,
+    /// UDP.
     Udp = 2,
 }
 impl Protocol {
@@ -243,6 +303,7 @@ impl Protocol {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum SocketState {
+    /// Not said; taken for bound.
     Unspecified = 0,
     /// TCP, accepting connections.
     Listen = 1,
@@ -278,13 +339,21 @@ impl SocketState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ServiceState {
+    /// Not said; a row with it is dropped and counted.
     Unspecified = 0,
+    /// SERVICE_STOPPED.
     Stopped = 1,
+    /// SERVICE_START_PENDING.
     StartPending = 2,
+    /// SERVICE_STOP_PENDING.
     StopPending = 3,
+    /// SERVICE_RUNNING.
     Running = 4,
+    /// SERVICE_CONTINUE_PENDING.
     ContinuePending = 5,
+    /// SERVICE_PAUSE_PENDING.
     PausePending = 6,
+    /// SERVICE_PAUSED.
     Paused = 7,
 }
 impl ServiceState {
@@ -322,11 +391,17 @@ impl ServiceState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum StartMode {
+    /// Not read.
     Unspecified = 0,
+    /// SERVICE_BOOT_START: a driver of the loader.
     Boot = 1,
+    /// SERVICE_SYSTEM_START: a driver of the kernel's start.
     System = 2,
+    /// SERVICE_AUTO_START.
     Auto = 3,
+    /// SERVICE_DEMAND_START.
     Manual = 4,
+    /// SERVICE_DISABLED.
     Disabled = 5,
 }
 impl StartMode {
@@ -360,8 +435,11 @@ impl StartMode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum UpdateState {
+    /// Not said; a row with it is dropped and counted.
     Unspecified = 0,
+    /// In force.
     Installed = 1,
+    /// Replaced by a later one.
     Superseded = 2,
     /// Will be installed at the next restart.
     InstallPending = 3,
@@ -369,7 +447,9 @@ pub enum UpdateState {
     UninstallPending = 4,
     /// On disk or offered, not installed.
     Staged = 5,
+    /// Installation failed: not in force.
     Failed = 6,
+    /// Listed, but not there.
     Absent = 7,
 }
 impl UpdateState {
@@ -407,12 +487,15 @@ impl UpdateState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum UpdateSource {
+    /// Not said; a row with it is dropped and counted.
     Unspecified = 0,
     /// Component Based Servicing packages in the registry.
     ComponentPackage = 1,
     /// Uninstall entries in the registry.
     UninstallEntry = 2,
+    /// Patches of Windows Installer products.
     InstallerPatch = 3,
+    /// What the Windows Update Agent remembers having done.
     UpdateHistory = 4,
     /// A list printed by a command on a host without an agent.
     Capture = 5,
@@ -448,7 +531,9 @@ impl UpdateSource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum CollectedBy {
+    /// Not said; taken for an agent.
     Unspecified = 0,
+    /// The agent, live.
     Agent = 1,
     /// Text of commands run on a host without an agent: no bind times, no live changes.
     Capture = 2,
@@ -487,6 +572,7 @@ pub mod agent_message {
         /// First, and only once.
         #[prost(message, tag = "1")]
         Hello(super::Hello),
+        /// What changed since the report before it, or part of a large one.
         #[prost(message, tag = "2")]
         Report(super::Report),
         /// Sent when nothing else was for Welcome.heartbeat_interval_ms.
@@ -523,11 +609,13 @@ pub struct Hello {
     /// The lowest and highest seq of reports that are made and not acknowledged; both 0 when there are none.
     #[prost(uint64, tag = "8")]
     pub pending_from: u64,
+    /// Highest of them.
     #[prost(uint64, tag = "9")]
     pub pending_to: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SectionDigest {
+    /// Which section the digest is of.
     #[prost(enumeration = "Section", tag = "1")]
     pub section: i32,
     /// Opaque to the server: it stores what came with the last applied report and compares bytes. At most 32.
@@ -538,6 +626,7 @@ pub struct SectionDigest {
 /// transaction, and acknowledged after the commit; a repeated one is acknowledged again and changes nothing.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Report {
+    /// The first report of a stream is 1.
     #[prost(uint64, tag = "1")]
     pub seq: u64,
     /// A large report comes as several messages with the same seq: part 0 .. parts-1, in order, nothing between.
@@ -545,13 +634,16 @@ pub struct Report {
     /// parts is 1 to 64. Parts of an unfinished report are dropped when the stream ends.
     #[prost(uint32, tag = "2")]
     pub part: u32,
+    /// How many messages the report consists of.
     #[prost(uint32, tag = "3")]
     pub parts: u32,
     /// Wall clock of the agent when the facts were read, and milliseconds since boot (0: not known).
     #[prost(int64, tag = "4")]
     pub wall_clock_ms: i64,
+    /// Milliseconds since boot at that moment; 0: not known.
     #[prost(uint64, tag = "5")]
     pub uptime_ms: u64,
+    /// At most one entry a section and part. A section that is not named is as it was.
     #[prost(message, repeated, tag = "6")]
     pub sections: ::prost::alloc::vec::Vec<SectionReport>,
     /// Reports with these numbers were made and lost (the spool overflowed). What they held of current truth is in
@@ -562,13 +654,16 @@ pub struct Report {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Gap {
+    /// First number that was lost.
     #[prost(uint64, tag = "1")]
     pub from_seq: u64,
+    /// Last number that was lost.
     #[prost(uint64, tag = "2")]
     pub to_seq: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SectionReport {
+    /// Which section this is; every section at most once in a report.
     #[prost(enumeration = "Section", tag = "1")]
     pub section: i32,
     /// The agent's digest of the section after this report.
@@ -602,14 +697,19 @@ pub struct Unknown {
 /// Only the member of the enclosing section may be set.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Rows {
+    /// For SECTION_HOST.
     #[prost(message, optional, tag = "1")]
     pub host: ::core::option::Option<HostFacts>,
+    /// For SECTION_SOCKETS.
     #[prost(message, repeated, tag = "2")]
     pub sockets: ::prost::alloc::vec::Vec<SocketGroup>,
+    /// For SECTION_SERVICES.
     #[prost(message, repeated, tag = "3")]
     pub services: ::prost::alloc::vec::Vec<Service>,
+    /// For SECTION_UPDATES.
     #[prost(message, repeated, tag = "4")]
     pub updates: ::prost::alloc::vec::Vec<Update>,
+    /// For SECTION_PORT_POLICY.
     #[prost(message, optional, tag = "5")]
     pub port_policy: ::core::option::Option<PortPolicy>,
 }
@@ -618,22 +718,28 @@ pub struct Changes {
     /// A changed socket is one removed and one added: sockets have no identity beyond their fields.
     #[prost(message, repeated, tag = "1")]
     pub sockets_added: ::prost::alloc::vec::Vec<SocketGroup>,
+    /// Exactly as they were added, in any grouping.
     #[prost(message, repeated, tag = "2")]
     pub sockets_removed: ::prost::alloc::vec::Vec<SocketGroup>,
     /// A changed service or update is sent whole under its key.
     #[prost(message, repeated, tag = "3")]
     pub services_set: ::prost::alloc::vec::Vec<Service>,
+    /// Key names as they were sent.
     #[prost(string, repeated, tag = "4")]
     pub services_removed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// As services_set, under (source, id).
     #[prost(message, repeated, tag = "5")]
     pub updates_set: ::prost::alloc::vec::Vec<Update>,
+    /// Updates that are in no list any more.
     #[prost(message, repeated, tag = "6")]
     pub updates_removed: ::prost::alloc::vec::Vec<UpdateKey>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Heartbeat {
+    /// As in Hello.
     #[prost(int64, tag = "1")]
     pub wall_clock_ms: i64,
+    /// As in Hello; 0: not known.
     #[prost(uint64, tag = "2")]
     pub uptime_ms: u64,
     /// As in Hello, so that drift is found within an interval.
@@ -653,10 +759,13 @@ pub struct ServerMessage {
 pub mod server_message {
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Kind {
+        /// First, and only once.
         #[prost(message, tag = "1")]
         Welcome(super::Welcome),
+        /// One a report.
         #[prost(message, tag = "2")]
         Ack(super::Ack),
+        /// At any time after Welcome.
         #[prost(message, tag = "3")]
         SendFull(super::SendFull),
         /// The certificate should be renewed at once, at the enrollment listener.
@@ -683,6 +792,7 @@ pub struct Welcome {
     /// server is current, and nothing needs to be sent.
     #[prost(enumeration = "Section", repeated, tag = "3")]
     pub send_full: ::prost::alloc::vec::Vec<i32>,
+    /// Intervals to begin with.
     #[prost(message, optional, tag = "4")]
     pub pace: ::core::option::Option<Pace>,
 }
@@ -700,13 +810,16 @@ pub struct Pace {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Ack {
+    /// The report that is settled; those before it are as well.
     #[prost(uint64, tag = "1")]
     pub seq: u64,
+    /// What became of it.
     #[prost(enumeration = "Outcome", tag = "2")]
     pub outcome: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SendFull {
+    /// To be sent in the next report, whatever their digests.
     #[prost(enumeration = "Section", repeated, tag = "1")]
     pub sections: ::prost::alloc::vec::Vec<i32>,
 }
@@ -717,11 +830,17 @@ pub struct Revoked {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Section {
+    /// Not said; ignored by the receiver.
     Unspecified = 0,
+    /// Facts about the machine itself: one HostFacts.
     Host = 1,
+    /// Listening and bound sockets, as SocketGroups.
     Sockets = 2,
+    /// Windows services, as Services.
     Services = 3,
+    /// Entries of all lists of updates, as Updates.
     Updates = 4,
+    /// What decides which ports may be taken: one PortPolicy.
     PortPolicy = 5,
 }
 impl Section {
@@ -755,6 +874,7 @@ impl Section {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Outcome {
+    /// Not said; the agent takes it for applied.
     Unspecified = 0,
     /// Committed, or committed earlier.
     Applied = 1,
@@ -1085,6 +1205,7 @@ pub struct EnrollRequest {
     /// The parts of `ptr_enr_<id>_<secret>_<pin>`; the pin stays with the agent.
     #[prost(string, tag = "1")]
     pub token_id: ::prost::alloc::string::String,
+    /// Compared with the stored hash; never logged.
     #[prost(string, tag = "2")]
     pub token_secret: ::prost::alloc::string::String,
     /// PKCS#10, DER. ECDSA P-256.
