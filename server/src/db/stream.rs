@@ -192,24 +192,19 @@ pub async fn quarantine(
     Ok(())
 }
 
-/// The stream has ended; one that took over stays connected.
-pub async fn close(
-    db: &Db,
-    (client_id, host_id): (i32, i64),
-    session_id: Uuid,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+/// The stream has ended; one that took over stays connected. When the host was last heard of stays as it is: a stream
+/// may end long after that.
+pub async fn close(db: &Db, (client_id, host_id): (i32, i64), session_id: Uuid) -> sqlx::Result<()> {
     let mut transaction = db.begin(&Scope::of(client_id)).await?;
     sqlx::query!(
         r#"
         update agent_stream
-        set connected_at = null, last_seen_at = greatest(last_seen_at, $4)
+        set connected_at = null
         where client_id = $1 and host_id = $2 and session_id = $3
         "#,
         client_id,
         host_id,
         session_id,
-        now,
     )
     .execute(&mut *transaction)
     .await?;

@@ -98,17 +98,22 @@ impl Sealer {
     fn create(path: &Path) -> anyhow::Result<Self> {
         let mut key = [0_u8; 32];
         rand::rng().fill_bytes(&mut key);
-        // `create_new`: of two servers that start at once, one makes the key and the other reads it.
-        let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        match opened {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Self::load(path),
-            other => {
-                let mut file = other.with_context(|| format!("cannot make {}", path.display()))?;
-                file.write_all(&key)?;
-                file.sync_all()?;
-            }
+        // Written whole under another name first: a server that is killed here leaves no half of a key. The link fails
+        // when the key exists, so of two servers that start at once one makes it and the other reads it.
+        let draft = path.with_extension(format!("{:016x}", rand::random::<u64>()));
+        let made = || -> std::io::Result<()> {
+            let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+            file.write_all(&key)?;
+            file.sync_all()?;
+            std::fs::hard_link(&draft, path)
+        };
+        let outcome = made();
+        // A draft that was never made has nothing to remove.
+        let _ = std::fs::remove_file(&draft);
+        match outcome {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Self::load(path),
+            other => other.with_context(|| format!("cannot make {}", path.display())).map(|()| Self::new(&key)),
         }
-        Ok(Self::new(&key))
     }
 }
 

@@ -82,7 +82,7 @@ impl Session {
             end = self.converse(session_id, incoming, &outgoing) => end,
         };
         self.ingest.streams.leave(key, session_id);
-        if let Err(error) = stream::close(&self.ingest.app.db, key, session_id, (self.clock)()).await {
+        if let Err(error) = stream::close(&self.ingest.app.db, key, session_id).await {
             warn!(%error, host.id = key.1, "Could not note that a stream has ended");
         }
         if let Err(status) = end {
