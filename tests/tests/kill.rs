@@ -61,7 +61,7 @@ async fn reach(server: &Server, step: i64) -> Result<()> {
 
 async fn holds_the_truth(server: &Server, receiver: &Receiver) -> Result<()> {
     let truth = LIFE.truth()?;
-    let done = eventually("the tables hold the last moment", Duration::from_secs(90), async || {
+    let done = eventually("the tables hold the last moment", Duration::from_mins(3), async || {
         let pool = database(server).await?;
         let stored = stored(&pool).await?;
         Ok((stored == truth).then_some(pool))
