@@ -145,7 +145,7 @@ pub(crate) fn verdict(service: &Service, view: &View<'_>) -> Verdict {
         ));
     }
     Verdict::Fine(format!(
-        "{name} is stopped, but {} {} free.",
+        "{name} is stopped, but {} {} free or its own.",
         crate::words::ports(&ports),
         if ports.len() == 1 { "is" } else { "are" }
     ))

@@ -39,7 +39,7 @@ fn of_service<'a>(service: &'a Service, view: &View<'a>) -> ServicePorts<'a> {
     let mut claims: Vec<&Claim> = view.catalog.claims_of(&service.name, view.generation()).collect();
     claims.sort_by_key(|claim| claim.port);
     let needs: Vec<_> = claims.into_iter().map(|claim| (claim, held_by(service, claim, view))).collect();
-    let own = view.sockets().filter(|socket| blocked::is_of(service, socket));
+    let own = view.sockets().filter(|socket| blocked::is_of(service, socket, view));
     let met = needs.iter().filter_map(|(_, held_by)| match held_by {
         HeldBy::Own(socket) => Some(*socket),
         _ => None,
