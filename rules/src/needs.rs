@@ -101,6 +101,25 @@ mod tests {
     }
 
     #[test]
+    fn of_names_that_differ_in_case_any_order_chooses_the_same() {
+        let mut facts: Facts = serde_json::from_str(HOST).unwrap();
+        let crate::facts::Section::Known(services) = &mut facts.services else { unreachable!("they are known") };
+        let mut twin = services[0].clone();
+        twin.name = "ias".into();
+        services.push(twin);
+        let catalog = Catalog::builtin();
+        let names = |facts: &Facts| -> Vec<String> {
+            service_ports(facts, &catalog).iter().map(|row| row.service.name.to_string()).collect()
+        };
+        let before = names(&facts);
+        if let crate::facts::Section::Known(services) = &mut facts.services {
+            services.reverse();
+        }
+        assert_eq!(before, ["DNS", "IAS"]);
+        assert_eq!(names(&facts), before);
+    }
+
+    #[test]
     fn unknown_sockets_are_not_free() {
         let mut facts: Facts = serde_json::from_str(HOST).unwrap();
         facts.sockets = crate::facts::Section::Unknown("access denied".into());

@@ -57,7 +57,7 @@ struct Plan {
 
 pub(crate) fn of_port(conflict: &Conflict<'_>, view: &View<'_>) -> Remedy {
     let plan = match (view.generation(), conflict.obstacle) {
-        (None | Some(OsGeneration::Other), _) => conflict.in_words(),
+        (None | Some(OsGeneration::Other), obstacle) => conflict.in_words(obstacle),
         (Some(generation), Obstacle::Block(_)) => conflict.around_block(generation, view),
         (Some(generation), Obstacle::Holder(holder)) => conflict.around_holder(holder, generation, view),
     };
@@ -496,13 +496,35 @@ impl Conflict<'_> {
     }
 
     /// The generation is not known, and with it the way to reserve a port.
-    fn in_words(&self) -> Plan {
+    fn in_words(&self, obstacle: &Obstacle<'_>) -> Plan {
         let name = &self.service.name;
         let port = self.claim.port;
+        let first = match obstacle {
+            Obstacle::Block(_) => {
+                return Plan {
+                    summary: format!("Make Windows give back the block, reserve {port}, start {name}"),
+                    steps: vec![
+                        by_hand(
+                            "Stop what the block was reserved for, such as WinNAT, or restart the server and go on before containers and virtual machines start.",
+                        ),
+                        by_hand(format!("Reserve {port} as an excluded port range of its own, and start {name}.")),
+                        by_hand("Start again what was stopped; it now leaves the port out."),
+                    ],
+                    risk: "Containers and NAT networks lose their connections meanwhile.".to_owned(),
+                    restart: Restart::Service,
+                    undo: Vec::new(),
+                };
+            }
+            Obstacle::Holder(holder) if holder.cannot_stop() || holder.is_kernel() => format!(
+                "Leave {} running, which is a part of Windows or which several services share. Restart the server, and start {name} before the port is taken again.",
+                holder.name()
+            ),
+            Obstacle::Holder(_) => format!("Stop what holds {port}, start {name}, then start the other again."),
+        };
         Plan {
             summary: format!("Free {port}, start {name}, and reserve the port"),
             steps: vec![
-                by_hand(format!("Stop what holds {port}, start {name}, then start the other again.")),
+                by_hand(first),
                 by_hand(
                     "Reserve the port in the way of this system: ReservedPorts on Windows 2000 and 2003, an excluded port range on Server 2008 R2 and later.",
                 ),
