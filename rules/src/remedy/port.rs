@@ -250,7 +250,9 @@ impl Conflict<'_> {
         let away = match holder.service() {
             _ if holder.cannot_stop() => {
                 steps.push(restart_server());
-                undo.push(restart_server());
+                if !undo.is_empty() {
+                    undo.push(restart_server());
+                }
                 "The server is away during the restart."
             }
             Some(service) if holder.mechanism == Some(Mechanism::SocketPool) => {
@@ -340,7 +342,7 @@ impl Conflict<'_> {
         let mut undo = Vec::new();
         let mut kept = "reserve";
         if is_controller {
-            let (set, back) = fixed_port(view);
+            let (set, back) = fixed_port(port.number, view);
             steps.push(set);
             undo.push(back);
         }
@@ -356,7 +358,13 @@ impl Conflict<'_> {
                     undo.push(back);
                     kept = "move the TCP dynamic range away from";
                 }
-                Move::Done | Move::TooFew => kept = "free",
+                Move::Done => kept = "free",
+                Move::TooFew => {
+                    kept = "free";
+                    steps.push(by_hand(format!(
+                        "The dynamic range cannot be moved above {port}: fewer than 255 ports would be left. Should LSASS draw the port again, give {name} another one."
+                    )));
+                }
             }
             steps.extend([restart_server(), start(name)]);
         } else {
@@ -568,10 +576,10 @@ fn reserved_ports(wanted: &[PortRange], view: &View<'_>) -> (Step, Step) {
 }
 
 /// A fixed port for the directory service, or for Netlogon where the directory service has one already.
-fn fixed_port(view: &View<'_>) -> (Step, Step) {
+fn fixed_port(contested: u16, view: &View<'_>) -> (Step, Step) {
     let fixed = view.policy_value(|policy| &policy.ntds_port).ok().copied();
     let (what, key, value) = match fixed {
-        Some(Some(_)) => ("Netlogon", NETLOGON, "DCTcpipPort"),
+        Some(Some(port)) if port != contested => ("Netlogon", NETLOGON, "DCTcpipPort"),
         _ => ("the directory service (KB224196)", NTDS, "TCP/IP Port"),
     };
     // Only a value that is known to be absent may be deleted afterwards.
@@ -583,7 +591,8 @@ fn fixed_port(view: &View<'_>) -> (Step, Step) {
             "Put the DWORD value \"{value}\" under {key} back to what it was; delete it only if it was not there."
         )),
     };
-    let give = if fixed == Some(None) { "Give" } else { "If it is not set already, give" };
+    let is_sure = fixed == Some(None) || fixed == Some(Some(contested));
+    let give = if is_sure { "Give" } else { "If it is not set already, give" };
     match (fixed, free_port(view)) {
         (Some(_), Some(port)) => (
             step(
