@@ -145,8 +145,8 @@ impl<'a> Holder<'a> {
 
     /// `dns.exe (PID 1420, service DNS)`.
     pub(crate) fn full_name(&self) -> String {
-        // Without an image the name is the PID already.
-        let has_name = self.is_kernel() || self.socket.process().is_some_and(|process| !process.is_empty());
+        // Without an image the name is the PID already, and that of the kernel says nothing more.
+        let has_name = !self.is_kernel() && self.socket.process().is_some_and(|process| !process.is_empty());
         let pid = self.socket.pid.filter(|&pid| pid != 0 && has_name).map(|pid| format!("PID {pid}"));
         let services = match self.services.as_slice() {
             [] => None,
