@@ -14,10 +14,10 @@ use chrono::TimeDelta;
 pub(crate) use exit::Exit;
 pub(crate) use holder::{Holder, claim_is_free, is_of, own_socket};
 
-use crate::catalog::{Claim, Grounding, Need};
+use crate::catalog::{Binding, Claim, Grounding, Need};
 use crate::facts::{Exclusion, Section, Service, ServiceState, StartMode};
 use crate::finding::{CannotTell, Confidence, Finding, Judgement, Severity, Subject};
-use crate::ports::Port;
+use crate::ports::{Family, Port};
 use crate::remedy::{self, Conflict};
 use crate::view::View;
 
@@ -88,7 +88,9 @@ pub(crate) fn verdict(service: &Service, view: &View<'_>) -> Verdict {
         return Verdict::Fine(format!("{name} is stopped and ended without an error."));
     }
     let expected = Expected::of(service);
-    if !exit.is_bind_error_of_any() && expected == Expected::No {
+    let claims: Vec<&Claim> = view.catalog.claims_of(name, view.generation()).collect();
+    let bind_error = exit.is_bind_error_of_any() || claims.iter().any(|claim| exit.is_bind_error(claim));
+    if !bind_error && expected == Expected::No {
         return Verdict::Fine(format!(
             "{name} is stopped, but the system need not start it, and no failed bind is known."
         ));
@@ -96,9 +98,8 @@ pub(crate) fn verdict(service: &Service, view: &View<'_>) -> Verdict {
     if exit == Exit::NeverStarted && still_starting(view) {
         return Verdict::Fine(format!("{name} has not started yet, and the boot was less than 10 minutes ago."));
     }
-    let claims: Vec<&Claim> = view.catalog.claims_of(name, view.generation()).collect();
     if claims.is_empty() {
-        if exit.is_bind_error_of_any() {
+        if bind_error {
             return Verdict::CannotTell(format!(
                 "Cannot tell which port {name} lost: it {}, and the catalog knows no port of it.",
                 exit.words()
@@ -113,9 +114,21 @@ pub(crate) fn verdict(service: &Service, view: &View<'_>) -> Verdict {
             crate::words::ports(&ports)
         ));
     }
-    let findings: Vec<(&Claim, Finding)> = claims
+    let obstacles: Vec<(&Claim, Obstacle<'_>)> = claims
         .iter()
-        .filter_map(|claim| blocked(service, claim, &claims, exit, view).map(|finding| (*claim, finding)))
+        .filter_map(|claim| obstacle(service, claim, exit, view).map(|obstacle| (*claim, obstacle)))
+        .collect();
+    // A required port explains the failure already: what stands in the way of an optional one in the same way adds none.
+    let is_explained = |claim: &Claim, obstacle: &Obstacle<'_>| {
+        let same_kind =
+            |other: &Obstacle<'_>| matches!(other, Obstacle::Block(_)) == matches!(obstacle, Obstacle::Block(_));
+        claim.need != Need::Required
+            && obstacles.iter().any(|(other, of_other)| other.need == Need::Required && same_kind(of_other))
+    };
+    let findings: Vec<(&Claim, Finding)> = obstacles
+        .iter()
+        .filter(|(claim, obstacle)| !is_explained(claim, obstacle))
+        .map(|(claim, obstacle)| (*claim, finding(service, claim, &claims, obstacle, exit, view)))
         .collect();
     let hinges_on_host = exit == Exit::NeverStarted || findings.iter().any(|(claim, _)| !claim.os.is_open());
     if let Section::Unknown(reason) = &view.facts.host
@@ -127,7 +140,7 @@ pub(crate) fn verdict(service: &Service, view: &View<'_>) -> Verdict {
         ));
     }
     let findings: Vec<Finding> = findings.into_iter().map(|(_, finding)| finding).collect();
-    if expected == Expected::Unknown && !exit.is_bind_error_of_any() && !findings.is_empty() {
+    if expected == Expected::Unknown && !bind_error && !findings.is_empty() {
         return Verdict::CannotTell(format!(
             "Cannot tell whether {name} should run: a port that it needs is taken, but how it starts was not read."
         ));
@@ -144,8 +157,17 @@ pub(crate) fn verdict(service: &Service, view: &View<'_>) -> Verdict {
             crate::words::ports(&ports)
         ));
     }
+    // Only its next start tells whether the port was all: until then nothing opens, and nothing is over.
+    if bind_error && service.start != Some(StartMode::Disabled) {
+        return Verdict::CannotTell(format!(
+            "Cannot tell whether {name} would start now: it {}, but {} {} free or its own. Whatever was in its way seems to be gone; start {name}.",
+            exit.words(),
+            crate::words::ports(&ports),
+            if ports.len() == 1 { "is" } else { "are" }
+        ));
+    }
     Verdict::Fine(format!(
-        "{name} is stopped, but {} {} free.",
+        "{name} is stopped, but {} {} free or its own.",
         crate::words::ports(&ports),
         if ports.len() == 1 { "is" } else { "are" }
     ))
@@ -170,17 +192,27 @@ pub(crate) enum Obstacle<'a> {
     Block(Exclusion),
 }
 
-fn blocked(service: &Service, claim: &Claim, claims: &[&Claim], exit: Exit, view: &View<'_>) -> Option<Finding> {
-    let obstacle = match Holder::foreign(service, claim, view) {
-        Some(holder) => Obstacle::Holder(holder),
+fn obstacle<'a>(service: &Service, claim: &Claim, exit: Exit, view: &View<'a>) -> Option<Obstacle<'a>> {
+    match Holder::foreign(service, claim, view) {
+        Some(holder) => Some(Obstacle::Holder(holder)),
         // Binding in a block fails with 10013 and with nothing else.
-        None if exit.is_forbidden() => Obstacle::Block(block(claim, view)?),
-        None => return None,
-    };
-    let confidence = confidence(service, claim, &obstacle, exit);
-    let story = words::Story { service, claim, claims, exit, obstacle: &obstacle, view };
-    let conflict = Conflict { service, claim, claims, obstacle: &obstacle };
-    Some(Finding {
+        None if exit.is_forbidden() => block(claim, view).map(Obstacle::Block),
+        None => None,
+    }
+}
+
+fn finding(
+    service: &Service,
+    claim: &Claim,
+    claims: &[&Claim],
+    obstacle: &Obstacle<'_>,
+    exit: Exit,
+    view: &View<'_>,
+) -> Finding {
+    let confidence = confidence(service, claim, obstacle, exit);
+    let story = words::Story { service, claim, claims, exit, obstacle, view };
+    let conflict = Conflict { service, claim, claims, obstacle };
+    Finding {
         rule: RULE.to_owned(),
         subject: Subject::from([
             ("service".to_owned(), service.name.to_string()),
@@ -194,7 +226,7 @@ fn blocked(service: &Service, claim: &Claim, claims: &[&Claim], exit: Exit, view
         remedy: remedy::of_port(&conflict, view),
         since: service.state_since,
         probability: None,
-    })
+    }
 }
 
 /// The unadministered block in which the port lies although nobody holds it. HTTP.sys reserves the single ports that it
@@ -210,7 +242,8 @@ fn block(claim: &Claim, view: &View<'_>) -> Option<Exclusion> {
         return None;
     }
     let mut blocks: Vec<_> = exclusions.iter().filter(|exclusion| !exclusion.administered).filter(holds).collect();
-    blocks.sort_by_key(|exclusion| (exclusion.range, exclusion.family.is_some()));
+    // One for IPv6 alone comes last: it explains less.
+    blocks.sort_by_key(|exclusion| (exclusion.family == Some(Family::Ipv6), exclusion.range, exclusion.family));
     blocks.into_iter().find(|block| !claim.kernel || block.range.count() > 1).copied()
 }
 
@@ -219,8 +252,13 @@ fn confidence(service: &Service, claim: &Claim, obstacle: &Obstacle<'_>, exit: E
         return Confidence::Possible;
     }
     let bind_error = exit.is_bind_error(claim);
-    let Obstacle::Holder(holder) = obstacle else {
-        return if matches!(claim.need, Need::Optional(_)) { Confidence::Likely } else { Confidence::Certain };
+    let holder = match obstacle {
+        Obstacle::Holder(holder) => holder,
+        // The other family, by which the service may do without, is free.
+        Obstacle::Block(block) if block.family == Some(Family::Ipv6) => return Confidence::Likely,
+        Obstacle::Block(_) => {
+            return if matches!(claim.need, Need::Optional(_)) { Confidence::Likely } else { Confidence::Certain };
+        }
     };
     let bound_after = holder.bound_after(service.state_since);
     let confidence = match exit {
@@ -235,5 +273,11 @@ fn confidence(service: &Service, claim: &Claim, obstacle: &Obstacle<'_>, exit: E
     if matches!(claim.need, Need::Optional(_)) || holder.is_connection() {
         return confidence.min(if bind_error { Confidence::Likely } else { Confidence::Possible });
     }
-    confidence
+    // A service that binds another address of the host is not in conflict with one at a single address.
+    let address = holder.socket.address.to_canonical();
+    match bind_error || address.is_unspecified() || claim.binding == Binding::Loopback {
+        true => confidence,
+        false if address.is_loopback() => confidence.min(Confidence::Possible),
+        false => confidence.min(Confidence::Likely),
+    }
 }

@@ -39,7 +39,7 @@ fn of_service<'a>(service: &'a Service, view: &View<'a>) -> ServicePorts<'a> {
     let mut claims: Vec<&Claim> = view.catalog.claims_of(&service.name, view.generation()).collect();
     claims.sort_by_key(|claim| claim.port);
     let needs: Vec<_> = claims.into_iter().map(|claim| (claim, held_by(service, claim, view))).collect();
-    let own = view.sockets().filter(|socket| blocked::is_of(service, socket));
+    let own = view.sockets().filter(|socket| blocked::is_of(service, socket, view));
     let met = needs.iter().filter_map(|(_, held_by)| match held_by {
         HeldBy::Own(socket) => Some(*socket),
         _ => None,
@@ -98,6 +98,25 @@ mod tests {
         assert!(ias.contains(&("udp/1813".to_owned(), "free")), "{ias:?}");
         let dns = held(&facts, "DNS");
         assert!(dns.contains(&("udp/53".to_owned(), "own")), "{dns:?}");
+    }
+
+    #[test]
+    fn of_names_that_differ_in_case_any_order_chooses_the_same() {
+        let mut facts: Facts = serde_json::from_str(HOST).unwrap();
+        let crate::facts::Section::Known(services) = &mut facts.services else { unreachable!("they are known") };
+        let mut twin = services[0].clone();
+        twin.name = "ias".into();
+        services.push(twin);
+        let catalog = Catalog::builtin();
+        let names = |facts: &Facts| -> Vec<String> {
+            service_ports(facts, &catalog).iter().map(|row| row.service.name.to_string()).collect()
+        };
+        let before = names(&facts);
+        if let crate::facts::Section::Known(services) = &mut facts.services {
+            services.reverse();
+        }
+        assert_eq!(before, ["DNS", "IAS"]);
+        assert_eq!(names(&facts), before);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::catalog::{Catalog, normalized_kb};
 use crate::facts::{
-    Facts, Host, OsGeneration, PortPolicy, Section, Service, Socket, Update, UpdateSource, UpdateState,
+    Facts, Host, OsGeneration, PortPolicy, Section, Service, ServiceState, Socket, Update, UpdateSource, UpdateState,
 };
 use crate::ports::Port;
 use crate::text::Text;
@@ -20,6 +20,8 @@ pub(crate) struct View<'a> {
     sockets: Vec<&'a Socket>,
     /// By name in lower case.
     services: BTreeMap<String, &'a Service>,
+    /// Names of the services that run in a process, by its PID.
+    processes: BTreeMap<u32, Vec<&'a str>>,
     /// Rows that name a KB, by that KB.
     updates: BTreeMap<String, Vec<&'a Update>>,
 }
@@ -39,7 +41,20 @@ impl<'a> View<'a> {
     pub(crate) fn new(facts: &'a Facts, catalog: &'a Catalog) -> Self {
         let mut sockets: Vec<&Socket> = facts.sockets.known().into_iter().flatten().collect();
         sockets.sort_unstable_by(|a, b| a.local_port().cmp(&b.local_port()).then_with(|| a.cmp(b)));
-        let services = facts.services.known().into_iter().flatten();
+        let mut services: BTreeMap<String, &Service> = BTreeMap::new();
+        for service in facts.services.known().into_iter().flatten() {
+            let kept = services.entry(service.name.to_lowercase()).or_insert(service);
+            // Names that differ in case only: any order of the rows must choose the same one.
+            if format!("{service:?}") < format!("{kept:?}") {
+                *kept = service;
+            }
+        }
+        let mut processes: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
+        for service in services.values().copied().filter(|service| service.state != ServiceState::Stopped) {
+            if let Some(pid) = service.pid.filter(|&pid| pid != 0) {
+                processes.entry(pid).or_default().push(&service.name);
+            }
+        }
         let mut updates: BTreeMap<String, Vec<&Update>> = BTreeMap::new();
         for update in facts.updates.known().into_iter().flatten() {
             for kb in kbs_of(update) {
@@ -49,13 +64,7 @@ impl<'a> View<'a> {
         for rows in updates.values_mut() {
             rows.sort_by(|a, b| (a.source, &a.id).cmp(&(b.source, &b.id)));
         }
-        Self {
-            facts,
-            catalog,
-            sockets,
-            services: services.map(|service| (service.name.to_lowercase(), service)).collect(),
-            updates,
-        }
+        Self { facts, catalog, sockets, services, processes, updates }
     }
 
     pub(crate) fn host(&self) -> Option<&'a Host> {
@@ -89,6 +98,13 @@ impl<'a> View<'a> {
 
     pub(crate) fn service(&self, name: &str) -> Option<&'a Service> {
         self.services.get(&name.to_lowercase()).copied()
+    }
+
+    /// The services that may own `socket`: those that it names, or else those that run in its process.
+    pub(crate) fn services_of(&self, socket: &'a Socket) -> impl Iterator<Item = &'a str> {
+        let running = socket.pid.filter(|_| socket.services.is_empty()).and_then(|pid| self.processes.get(&pid));
+        let running = running.map_or(&[][..], Vec::as_slice);
+        socket.services.iter().map(|name| &**name).chain(running.iter().copied())
     }
 
     pub(crate) fn sockets_on(&self, port: Port) -> &[&'a Socket] {

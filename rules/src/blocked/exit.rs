@@ -22,6 +22,8 @@ pub(crate) enum Exit {
     Elsewhere(u32),
     /// Any other code, such as 1067 for a process that died.
     Other(u32),
+    /// A code of the service's own, which stands behind 1066.
+    Specific(u32),
     /// No code was read.
     Unknown,
 }
@@ -31,7 +33,7 @@ impl Exit {
         match (service.exit_code, service.service_exit_code) {
             (None, _) | (Some(1066), None) => Self::Unknown,
             (Some(1066), Some(code)) => match Self::of_code(code) {
-                Self::Clean | Self::NeverStarted | Self::Elsewhere(_) => Self::Other(code),
+                Self::Clean | Self::NeverStarted | Self::Elsewhere(_) | Self::Other(_) => Self::Specific(code),
                 exit => exit,
             },
             (Some(code), _) => Self::of_code(code),
@@ -80,6 +82,7 @@ impl Exit {
             Self::Other(1067) => "stopped with 1067 (its process ended unexpectedly)".to_owned(),
             Self::Other(1053) => "did not answer the start in time (1053)".to_owned(),
             Self::Elsewhere(code) | Self::Other(code) => format!("stopped with {}", number(code)),
+            Self::Specific(code) => format!("stopped with service-specific code {} (1066)", number(code)),
             Self::Unknown => "is stopped; its exit code is not known".to_owned(),
         }
     }

@@ -26,10 +26,36 @@ const SHARED_IMAGES: &[&str] = &[
     "dotnet.exe",
 ];
 
+/// Services that LSASS runs, and that listen for RPC.
+const LSASS_SERVICES: &[&str] = &["NTDS", "Netlogon", "SamSs", "Kdc"];
+
+/// Without `.exe`.
+const VITAL_IMAGES: &[&str] = &["system", "smss", "csrss", "wininit", "winlogon", "services", "lsass", "lsm"];
+
+const VITAL_SERVICES: &[&str] = &[
+    "RpcSs",
+    "RpcEptMapper",
+    "DcomLaunch",
+    "SamSs",
+    "NTDS",
+    "Kdc",
+    "Netlogon",
+    "EventLog",
+    "LSM",
+    "gpsvc",
+    "Power",
+    "PlugPlay",
+    "ProfSvc",
+];
+
 /// One process that holds one port, with all its sockets there.
 pub(crate) struct Holder<'a> {
     /// The one that was bound first, as far as that is known.
     pub(crate) socket: &'a Socket,
+    /// That may be behind it; several share the process.
+    pub(crate) services: Vec<&'a str>,
+    /// The catalog knows that it asks for this port by number.
+    pub(crate) is_claimed: bool,
     pub(crate) bound_at: Option<DateTime<Utc>>,
     /// `None`: nothing in the catalog.
     pub(crate) mechanism: Option<Mechanism>,
@@ -45,7 +71,7 @@ impl<'a> Holder<'a> {
         if own_socket(service, claim, view).is_some() {
             return None;
         }
-        let foreign = || sockets().filter(|socket| !is_own(service, claim, socket));
+        let foreign = || sockets().filter(|socket| !is_own(service, claim, socket, view));
         let bound = foreign().filter(|socket| socket.state != SocketState::Connected);
         // A connection of a client holds its local port too; TIME_WAIT (PID 0) ends by itself.
         let connected = || {
@@ -53,16 +79,22 @@ impl<'a> Holder<'a> {
         };
         let first = |a: &&Socket, b: &&Socket| order(a).cmp(&order(b));
         let socket = bound.min_by(first).or_else(|| connected().min_by(first))?;
+        let services: Vec<&str> = view.services_of(socket).collect();
+        let is_claimed = is_claimed(socket, &services, view);
+        let of_any = |names: &[&str]| services.iter().any(|name| is_among(name, names));
         let taker = socket.process().and_then(|process| view.catalog.taker_of(process, socket.protocol));
-        let mechanism = taker.map(|taker| taker.mechanism).or_else(|| {
-            let dns = socket.protocol == Protocol::Udp && has_service(socket, "DNS");
-            dns.then_some(Mechanism::SocketPool)
+        let mechanism = taker.map(|taker| taker.mechanism).or_else(|| match socket.protocol {
+            Protocol::Udp if of_any(&["DNS"]) => Some(Mechanism::SocketPool),
+            Protocol::Tcp if of_any(LSASS_SERVICES) => Some(Mechanism::DynamicRpc),
+            _ => None,
         });
+        // What it asks for by number, or lies below 1024, was never drawn.
+        let mechanism = mechanism.filter(|_| !is_claimed && socket.port >= 1024);
         let pool = match mechanism {
             Some(Mechanism::SocketPool) => pool_size(socket, view),
             _ => 0,
         };
-        Some(Self { socket, bound_at: socket.bound_at, mechanism, pool })
+        Some(Self { socket, services, is_claimed, bound_at: socket.bound_at, mechanism, pool })
     }
 
     pub(crate) fn bound_before(&self, failed_at: Option<DateTime<Utc>>) -> bool {
@@ -84,16 +116,26 @@ impl<'a> Holder<'a> {
 
     /// The one service behind it. `None`: none, or several candidates.
     pub(crate) fn service(&self) -> Option<&'a str> {
-        match self.socket.services.as_slice() {
-            [only] => Some(only),
+        match self.services.as_slice() {
+            &[only] => Some(only),
             [] if self.mechanism == Some(Mechanism::SocketPool) => Some("DNS"),
             _ => None,
         }
     }
 
+    /// Windows does not run on without it, or what else shares its process cannot be told.
+    pub(crate) fn cannot_stop(&self) -> bool {
+        let process = self.socket.process().unwrap_or_default().to_lowercase();
+        let process = process.strip_suffix(".exe").unwrap_or(&process);
+        is_among(process, VITAL_IMAGES)
+            || self.services.iter().any(|name| is_among(name, VITAL_SERVICES))
+            || (process == "svchost" && self.services.len() != 1)
+    }
+
     /// As a title names it: `dns.exe`.
     pub(crate) fn name(&self) -> String {
         match (self.socket.process(), self.socket.pid) {
+            _ if self.is_kernel() && self.socket.protocol == Protocol::Udp => "the kernel (a driver)".to_owned(),
             _ if self.is_kernel() => "the kernel (HTTP.sys or another driver)".to_owned(),
             (Some(process), _) if !process.is_empty() => process.to_owned(),
             (_, Some(pid)) if pid != 0 => format!("process {pid}"),
@@ -103,10 +145,13 @@ impl<'a> Holder<'a> {
 
     /// `dns.exe (PID 1420, service DNS)`.
     pub(crate) fn full_name(&self) -> String {
-        let pid = self.socket.pid.filter(|&pid| pid != 0).map(|pid| format!("PID {pid}"));
-        let services = match self.socket.services.as_slice() {
+        // Without an image the name is the PID already, and that of the kernel says nothing more.
+        let has_name = !self.is_kernel() && self.socket.process().is_some_and(|process| !process.is_empty());
+        let pid = self.socket.pid.filter(|&pid| pid != 0 && has_name).map(|pid| format!("PID {pid}"));
+        let services = match self.services.as_slice() {
             [] => None,
             [only] => Some(format!("service {only}")),
+            several if several.len() > 4 => Some(format!("one of {} services", several.len())),
             several => Some(format!("one of the services {}", crate::words::list(several).replace(" and ", " or "))),
         };
         let details: Vec<String> = pid.into_iter().chain(services).collect();
@@ -128,14 +173,36 @@ pub(crate) fn claim_is_free(claim: &Claim, view: &View<'_>) -> bool {
 pub(crate) fn own_socket<'a>(service: &Service, claim: &Claim, view: &View<'a>) -> Option<&'a Socket> {
     let on_port = view.sockets_on(claim.port).iter().copied();
     let bound = on_port.filter(|socket| socket.state != SocketState::Connected);
-    bound.filter(|socket| overlaps(claim.binding, socket.address)).find(|socket| is_own(service, claim, socket))
+    bound.filter(|socket| overlaps(claim.binding, socket.address)).find(|socket| is_own(service, claim, socket, view))
 }
 
 /// Whether `socket` is the service's, or of a process or program that is.
-pub(crate) fn is_of(service: &Service, socket: &Socket) -> bool {
-    has_service(socket, &service.name)
-        || (socket.services.is_empty()
-            && ((service.pid.is_some() && service.pid == socket.pid) || same_program(service, socket)))
+pub(crate) fn is_of<'a>(service: &Service, socket: &'a Socket, view: &View<'a>) -> bool {
+    view.services_of(socket).any(|name| is_same(name, &service.name))
+        || (socket.services.is_empty() && has_process(service, socket))
+        || is_lone_program(service, socket, view)
+}
+
+fn has_process(service: &Service, socket: &Socket) -> bool {
+    service.pid.is_some_and(|pid| pid != 0 && socket.pid == Some(pid))
+}
+
+/// The socket is of the service's program, in a process that is no other service's.
+fn is_lone_program<'a>(service: &Service, socket: &'a Socket, view: &View<'a>) -> bool {
+    view.services_of(socket).next().is_none() && same_program(service, socket)
+}
+
+/// Whether the catalog knows that the owner of `socket` asks for its port by number.
+fn is_claimed(socket: &Socket, services: &[&str], view: &View<'_>) -> bool {
+    view.catalog.claims_on(socket.local_port()).any(|claim| {
+        let pattern = claim.service.to_lowercase();
+        let names = |name: &str| catalog::matches(&pattern, &name.to_lowercase());
+        let is_process = |own: &str| socket.process().is_some_and(|process| process.eq_ignore_ascii_case(own));
+        services.iter().any(|name| names(name))
+            || claim.process.as_deref().is_some_and(is_process)
+            || (services.is_empty()
+                && view.services().any(|service| names(&service.name) && same_program(service, socket)))
+    })
 }
 
 fn pool_size(held: &Socket, view: &View<'_>) -> usize {
@@ -149,27 +216,27 @@ fn pool_size(held: &Socket, view: &View<'_>) -> usize {
 }
 
 /// Whether `socket` belongs to the service itself, to its kernel driver, or to a service that shares the port with it.
-fn is_own(service: &Service, claim: &Claim, socket: &Socket) -> bool {
+fn is_own<'a>(service: &Service, claim: &Claim, socket: &'a Socket, view: &View<'a>) -> bool {
     let shared = |name: &str| {
         let name = name.to_lowercase();
         claim.shared_with.iter().any(|pattern| catalog::matches(&pattern.to_lowercase(), &name))
     };
-    has_service(socket, &service.name)
-        || socket.services.iter().any(|name| shared(name))
-        || (service.pid.is_some() && service.pid == socket.pid)
+    view.services_of(socket).any(|name| is_same(name, &service.name) || shared(name))
+        || has_process(service, socket)
         || (claim.kernel && socket.pid == Some(KERNEL_PID))
         || claim
             .process
             .as_deref()
             .is_some_and(|own| socket.process().is_some_and(|process| process.eq_ignore_ascii_case(own)))
-        || (socket.services.is_empty() && same_program(service, socket))
+        || is_lone_program(service, socket, view)
 }
 
-fn has_service(socket: &Socket, service: &str) -> bool {
-    socket
-        .services
-        .iter()
-        .any(|name| name.eq_ignore_ascii_case(service) || name.to_lowercase() == service.to_lowercase())
+fn is_same(a: &str, b: &str) -> bool {
+    a.eq_ignore_ascii_case(b) || a.to_lowercase() == b.to_lowercase()
+}
+
+fn is_among(name: &str, names: &[&str]) -> bool {
+    names.iter().any(|other| name.eq_ignore_ascii_case(other))
 }
 
 /// The socket belongs to a process of the program that the service runs, such as one that was started by hand.
@@ -181,7 +248,9 @@ fn same_program(service: &Service, socket: &Socket) -> bool {
         return false;
     }
     let is_path = |path: &str| path.contains(['\\', '/']);
-    if is_path(path) && is_path(image) && !path.contains('%') {
+    // Short names and paths of the kernel name the same file in another way.
+    let is_plain = |path: &str| is_path(path) && !path.contains(['%', '~']) && !path.starts_with('\\');
+    if is_plain(path) && is_plain(image) {
         path.to_lowercase() == image.to_lowercase()
     } else {
         base(path) == base(image)

@@ -7,7 +7,7 @@ use crate::catalog::{Claim, Mechanism, Need};
 use crate::dns_pool;
 use crate::facts::{CollectedBy, OsGeneration, Service};
 use crate::finding::Evidence;
-use crate::ports::{Port, PortRange};
+use crate::ports::{Family, Port, PortRange};
 use crate::view::View;
 use crate::words::{count, duration, list};
 
@@ -28,7 +28,7 @@ impl Story<'_> {
         let state = match self.exit {
             Exit::InUse(_) | Exit::Forbidden(_) | Exit::Sharing(_) => "did not start",
             Exit::NeverStarted | Exit::Elsewhere(_) => "has not started",
-            Exit::Clean | Exit::Other(_) | Exit::Unknown => "is stopped",
+            Exit::Clean | Exit::Other(_) | Exit::Specific(_) | Exit::Unknown => "is stopped",
         };
         match self.obstacle {
             Obstacle::Holder(holder) => format!("{name} {state}: {port} is held by {}", holder.name()),
@@ -57,7 +57,11 @@ impl Story<'_> {
                     .to_owned(),
             );
         }
-        sentences.join(" ")
+        let mut text = sentences.join(" ");
+        if text.starts_with("the kernel") || text.starts_with("a process") {
+            text.replace_range(..1, &text[..1].to_uppercase());
+        }
+        text
     }
 
     /// Who took the port, how, and how long before.
@@ -68,8 +72,13 @@ impl Story<'_> {
             Obstacle::Holder(holder) => holder,
             Obstacle::Block(block) => {
                 return format!(
-                    "Nobody holds {port}, but it lies in {}/{}, which Windows reserved at run time, as it does for WinNAT, Hyper-V and containers; binding it fails with 10013.",
-                    port.protocol, block.range
+                    "Nobody holds {port}, but it lies in {}/{}, which Windows reserved{} at run time, as it does for WinNAT, Hyper-V and containers; binding it fails with 10013.",
+                    port.protocol,
+                    block.range,
+                    match block.family {
+                        Some(Family::Ipv6) => " for IPv6 only",
+                        Some(Family::Ipv4) | None => "",
+                    }
                 );
             }
         };

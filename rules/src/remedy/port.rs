@@ -27,6 +27,25 @@ pub(crate) struct Conflict<'a> {
     pub(crate) obstacle: &'a Obstacle<'a>,
 }
 
+/// Whether a holder got its port by chance.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Drawn {
+    Yes,
+    No,
+    /// It lies where ports are drawn from, but the program may as well be set to it.
+    Undecided,
+}
+
+/// What moving the dynamic range of Server 2008 can do.
+enum Move {
+    /// The step, and the one that takes it back.
+    By(Step, Step),
+    /// No port of the service lies in the range as it is.
+    Done,
+    /// Too few ports are left above those of the service.
+    TooFew,
+}
+
 /// Where the steps lead, before the parts that every remedy has.
 struct Plan {
     summary: String,
@@ -38,7 +57,7 @@ struct Plan {
 
 pub(crate) fn of_port(conflict: &Conflict<'_>, view: &View<'_>) -> Remedy {
     let plan = match (view.generation(), conflict.obstacle) {
-        (None | Some(OsGeneration::Other), _) => conflict.in_words(),
+        (None | Some(OsGeneration::Other), obstacle) => conflict.in_words(obstacle),
         (Some(generation), Obstacle::Block(_)) => conflict.around_block(generation, view),
         (Some(generation), Obstacle::Holder(holder)) => conflict.around_holder(holder, generation, view),
     };
@@ -60,23 +79,45 @@ impl Conflict<'_> {
         match holder.mechanism {
             Some(Mechanism::DynamicRpc) => self.beside_lsass(generation, view),
             Some(Mechanism::SocketPool) if old => self.reserved(holder.service(), view),
-            Some(Mechanism::SocketPool) if generation == OsGeneration::Server2008 => self.range_moved(view),
+            Some(Mechanism::SocketPool) if generation == OsGeneration::Server2008 => self.range_moved(holder, view),
             Some(Mechanism::SocketPool) => self.out_of_pool(view),
-            _ if !self.drawn_at_random(holder, view) => self.decided(holder),
-            _ if old => self.reserved(holder.service(), view),
-            _ if generation == OsGeneration::Server2008 => self.decided(holder),
-            _ => self.excluded(holder, generation),
+            _ => {
+                let drawn = self.drawn(holder, view);
+                let mut plan = match drawn {
+                    Drawn::No => return self.decided(holder, generation),
+                    _ if old && holder.cannot_stop() => self.reserved(None, view),
+                    _ if old => self.reserved(holder.service(), view),
+                    _ if generation == OsGeneration::Server2008 => self.range_moved(holder, view),
+                    _ if holder.cannot_stop() => self.restarted(generation, view),
+                    _ => self.excluded(holder, generation),
+                };
+                if drawn == Drawn::Undecided {
+                    let text = format!(
+                        "If {} is set to this port, change it there: a reservation does not stop it. Otherwise reserve the port as follows.",
+                        holder.name()
+                    );
+                    plan.steps.insert(0, by_hand(text));
+                }
+                plan
+            }
         }
     }
 
-    /// The port was handed out, not asked for by number.
-    fn drawn_at_random(&self, holder: &Holder<'_>, view: &View<'_>) -> bool {
+    /// Whether the port was handed out, or asked for by number.
+    fn drawn(&self, holder: &Holder<'_>, view: &View<'_>) -> Drawn {
         if holder.is_connection() || holder.socket.specific_port == Some(false) {
-            return true;
+            return Drawn::Yes;
         }
-        if holder.is_kernel() || holder.socket.specific_port == Some(true) {
-            return false;
+        let by_number = holder.socket.specific_port == Some(true) || holder.is_claimed;
+        if holder.is_kernel() || by_number || self.claim.port.number < 1024 || !self.is_in_drawn_range(view) {
+            return Drawn::No;
         }
+        // The processes of Windows listen for RPC there; of others a configured port may lie in the range as well.
+        let known = holder.cannot_stop() || self.claim.port.protocol == Protocol::Udp;
+        if known { Drawn::Yes } else { Drawn::Undecided }
+    }
+
+    fn is_in_drawn_range(&self, view: &View<'_>) -> bool {
         let port = self.claim.port;
         let old = view.generation().is_some_and(|generation| generation <= OsGeneration::Server2003);
         if old {
@@ -136,42 +177,120 @@ impl Conflict<'_> {
         }
     }
 
-    /// Server 2008: the UDP range from which the pool is drawn moves above the ports of the service.
-    fn range_moved(&self, view: &View<'_>) -> Plan {
-        let wanted = self.wanted(Some(Protocol::Udp));
+    /// Server 2008: the range from which ports are drawn moves above those of the service.
+    fn range_move(&self, view: &View<'_>) -> Move {
+        let protocol = self.claim.port.protocol;
+        let wanted = self.wanted(Some(protocol));
+        let ranges = view.policy_value(|policy| &policy.dynamic_ranges).ok();
+        let former: Vec<_> = ranges.into_iter().flatten().filter(|range| range.protocol == protocol).collect();
+        if !former.is_empty() && !former.iter().any(|former| wanted.iter().any(|number| former.range.contains(*number)))
+        {
+            return Move::Done;
+        }
         let above =
             wanted.iter().copied().filter(|port| *port >= 49152).max().map_or(49152, |port| u32::from(port) + 1);
         let number = 65536_u32.saturating_sub(above);
         // netsh takes no range of less than 255 ports.
-        let command = |start: u32, number: u32| {
-            (number >= 255).then(|| {
-                ["ipv4", "ipv6"]
-                    .map(|family| format!("netsh int {family} set dynamicport udp start={start} num={number}"))
-                    .join(" & ")
+        if number < 255 {
+            return Move::TooFew;
+        }
+        let command = |family: &str, start: u32, number: u32| {
+            format!("netsh int {family} set dynamicport {protocol} start={start} num={number}")
+        };
+        let set = ["ipv4", "ipv6"].map(|family| command(family, above, number)).join(" & ");
+        let shown = protocol.as_str().to_uppercase();
+        let set =
+            step(format!("Move the {shown} dynamic range, from which ports are drawn, to {above}-65535."), Some(set));
+        // A family that was not read most likely had the range of the other one.
+        let of_family = |family: Family| {
+            former.iter().find(|former| former.family == family).or(former.first()).map(|former| former.range)
+        };
+        let back: Vec<String> = [("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)]
+            .into_iter()
+            .filter_map(|(name, family)| {
+                of_family(family).map(|range| command(name, u32::from(range.start()), range.count()))
             })
+            .collect();
+        let mut shown_former: Vec<PortRange> = former.iter().map(|former| former.range).collect();
+        shown_former.sort_unstable();
+        shown_former.dedup();
+        let back = if back.is_empty() {
+            by_hand(format!("Set the {shown} dynamic range back to what it was."))
+        } else {
+            step(format!("Set the {shown} dynamic range back to {}.", list(&shown_former)), Some(back.join(" & ")))
         };
-        let former = view.policy_value(|policy| &policy.dynamic_ranges).ok().and_then(|ranges| {
-            let of_udp = ranges.iter().filter(|range| range.protocol == Protocol::Udp);
-            of_udp.min_by_key(|range| (range.family != Family::Ipv4, range.range)).map(|range| range.range)
-        });
-        let back = match former {
-            Some(range) => step(
-                format!("Set the UDP dynamic range back to {range}, and restart the DNS server."),
-                command(u32::from(range.start()), range.count()),
-            ),
-            None => by_hand("Set the UDP dynamic range back to what it was, and restart the DNS server."),
-        };
+        Move::By(set, back)
+    }
+
+    fn range_moved(&self, holder: &Holder<'_>, view: &View<'_>) -> Plan {
         let name = &self.service.name;
+        let port = self.claim.port;
+        let protocol = port.protocol.as_str().to_uppercase();
+        let shown = list(&words::ranges(self.wanted(Some(port.protocol))));
+        let (mut steps, mut undo, first) = match self.range_move(view) {
+            Move::By(set, back) => {
+                (vec![set], vec![back], format!("Move the {protocol} dynamic range above {shown}, "))
+            }
+            Move::Done => (
+                vec![by_hand(format!(
+                    "The {protocol} dynamic range leaves out {shown} already: the socket at {port} is older than that change, or its program is set to the port."
+                ))],
+                Vec::new(),
+                String::new(),
+            ),
+            Move::TooFew => (
+                vec![by_hand(format!(
+                    "The dynamic range cannot be moved above {shown}: fewer than 255 ports would be left. Give {name} another port, or start it before {}.",
+                    holder.name()
+                ))],
+                Vec::new(),
+                String::new(),
+            ),
+        };
+        let away = match holder.service() {
+            _ if holder.cannot_stop() => {
+                steps.push(restart_server());
+                if !undo.is_empty() {
+                    undo.push(restart_server());
+                }
+                "The server is away during the restart."
+            }
+            Some(service) if holder.mechanism == Some(Mechanism::SocketPool) => {
+                steps.push(restart_service(service));
+                if !undo.is_empty() {
+                    undo.push(restart_service(service));
+                }
+                "DNS is away for some seconds."
+            }
+            Some(service) => {
+                steps.push(stop(service));
+                "The holder is away for some seconds."
+            }
+            None => {
+                steps.push(close(holder));
+                "The holder is away for some seconds."
+            }
+        };
+        let restarted = if holder.cannot_stop() { "the server" } else { holder.service().unwrap_or("its holder") };
+        steps.push(start(name));
+        if !holder.cannot_stop() && holder.mechanism.is_none() {
+            steps.push(match holder.service() {
+                Some(service) => start(service),
+                None => by_hand(format!("Start {} again.", holder.name())),
+            });
+        }
+        let moved = if first.is_empty() {
+            String::new()
+        } else {
+            format!(" Programs that ask for any free {protocol} port get one of the new range.")
+        };
+        let summary = format!("{first}restart {restarted}, start {name}");
         Plan {
-            summary: format!("Move the UDP dynamic range above {}, restart DNS, start {name}", list(&words::ranges(wanted))),
-            steps: vec![
-                step(format!("Move the UDP dynamic range, from which the DNS server draws its pool, to {above}-65535."), command(above, number)),
-                restart_service("DNS"),
-                start(name),
-            ],
-            risk: "DNS is away for some seconds. Programs that ask for any free UDP port get one of the new range; TCP is as it was.".to_owned(),
-            restart: Restart::Service,
-            undo: vec![back],
+            summary: if first.is_empty() { format!("Restart {restarted}, start {name}") } else { summary },
+            steps,
+            risk: format!("{away}{moved}"),
+            restart: if holder.cannot_stop() { Restart::Server } else { Restart::Service },
+            undo,
         }
     }
 
@@ -221,8 +340,9 @@ impl Conflict<'_> {
             view.host().and_then(|host| host.domain_controller).unwrap_or(view.service("NTDS").is_some());
         let mut steps = Vec::new();
         let mut undo = Vec::new();
+        let mut kept = "reserve";
         if is_controller {
-            let (set, back) = fixed_port(view);
+            let (set, back) = fixed_port(port.number, view);
             steps.push(set);
             undo.push(back);
         }
@@ -232,6 +352,20 @@ impl Conflict<'_> {
             steps.extend([set, restart_server()]);
             undo.push(back);
         } else if generation == OsGeneration::Server2008 {
+            match self.range_move(view) {
+                Move::By(set, back) => {
+                    steps.push(set);
+                    undo.push(back);
+                    kept = "move the TCP dynamic range away from";
+                }
+                Move::Done => kept = "free",
+                Move::TooFew => {
+                    kept = "free";
+                    steps.push(by_hand(format!(
+                        "The dynamic range cannot be moved above {port}: fewer than 255 ports would be left. Should LSASS draw the port again, give {name} another one."
+                    )));
+                }
+            }
             steps.extend([restart_server(), start(name)]);
         } else {
             let missing = exclusion::missing(port.protocol, &numbers, view);
@@ -243,7 +377,7 @@ impl Conflict<'_> {
         undo.push(restart_server());
         let first = if is_controller { "Give LSASS a fixed port" } else { "Restart the server" };
         Plan {
-            summary: format!("{first}, and reserve {port} for {name}"),
+            summary: format!("{first}, and {kept} {port} for {name}"),
             steps,
             risk: format!(
                 "The server is away during the restart.{}{}",
@@ -252,6 +386,26 @@ impl Conflict<'_> {
             ),
             restart: Restart::Server,
             undo,
+        }
+    }
+
+    /// What holds the port is a part of Windows: only a restart makes it give the port back.
+    fn restarted(&self, generation: OsGeneration, view: &View<'_>) -> Plan {
+        let name = &self.service.name;
+        let port = self.claim.port;
+        let missing = exclusion::missing(port.protocol, &self.wanted(Some(port.protocol)), view);
+        let mut steps = vec![restart_server()];
+        steps.extend(exclusion::add(port.protocol, &missing, generation));
+        steps.push(start(name));
+        steps.push(by_hand(format!(
+            "If netsh answers that the port is in use, a part of Windows drew it again: restart the server and try {port} once more.",
+        )));
+        Plan {
+            summary: format!("Restart the server, reserve {port}, start {name}"),
+            steps,
+            risk: format!("The server is away during the restart.{}", exclusion::risk(generation)),
+            restart: Restart::Server,
+            undo: exclusion::remove(port.protocol, &missing),
         }
     }
 
@@ -286,15 +440,13 @@ impl Conflict<'_> {
         let range = [PortRange::single(port.number)];
         let (stop_holder, start_holder) = match holder.service() {
             Some(service) => (stop(service), start(service)),
-            None => {
-                (by_hand(format!("Close {}.", holder.full_name())), by_hand(format!("Start {} again.", holder.name())))
-            }
+            None => (close(holder), by_hand(format!("Start {} again.", holder.name()))),
         };
         let mut steps = vec![stop_holder];
         steps.extend(exclusion::add(port.protocol, &range, generation));
         steps.extend([start(name), start_holder]);
         Plan {
-            summary: format!("Stop {}, reserve {port}, start {name}, start it again", holder.name()),
+            summary: format!("Stop {}, reserve {port}, start {name}, start {} again", holder.name(), holder.name()),
             steps,
             risk: format!("{} is away for some seconds.{}", holder.name(), exclusion::risk(generation)),
             restart: Restart::Service,
@@ -303,42 +455,84 @@ impl Conflict<'_> {
     }
 
     /// Two programs are set to one port, or no reservation exists here: somebody must decide.
-    fn decided(&self, holder: &Holder<'_>) -> Plan {
+    fn decided(&self, holder: &Holder<'_>, generation: OsGeneration) -> Plan {
         let name = &self.service.name;
         let port = self.claim.port;
         let mut steps =
             vec![by_hand(format!("Decide which of the two is to have {port}: {name} or {}.", holder.full_name()))];
         let mut undo = Vec::new();
         match holder.service() {
+            _ if holder.is_kernel() && port.protocol == Protocol::Udp => {
+                steps.push(by_hand("See which driver uses the port, and set it or what it belongs to to another one."));
+            }
             _ if holder.is_kernel() => steps.push(step(
                 "See which program uses the port through HTTP.sys, and stop it or give it another port.",
-                Some("netsh http show servicestate".to_owned()),
+                (generation > OsGeneration::Server2003).then(|| "netsh http show servicestate".to_owned()),
             )),
+            _ if holder.cannot_stop() => {
+                steps.push(by_hand(format!(
+                    "Leave {} running, which Windows needs or which several services share. Change the setting by which it uses the port, or give {name} another port.",
+                    holder.name()
+                )));
+                steps.push(restart_server());
+            }
             Some(service) => {
                 steps.push(stop(service));
                 undo.push(start(service));
             }
-            None => steps.push(by_hand(format!("Close {}.", holder.full_name()))),
+            None => steps.push(close(holder)),
         }
         steps.push(start(name));
         steps.push(by_hand("Give the other one another port or disable it, or the next boot will be the same race."));
+        let stays = holder.is_kernel() || holder.cannot_stop();
+        let restarts = !holder.is_kernel() && holder.cannot_stop();
         Plan {
-            summary: format!("Decide who is to have {port}; stop the other, start {name}"),
+            summary: if stays {
+                format!("Decide who is to have {port}, change the other, start {name}")
+            } else {
+                format!("Decide who is to have {port}; stop the other, start {name}")
+            },
             steps,
-            risk: format!("What {} does is away while it is stopped.", holder.name()),
-            restart: Restart::Service,
+            risk: if restarts {
+                "The server is away during the restart.".to_owned()
+            } else {
+                format!("What {} does is away while it is stopped.", holder.name())
+            },
+            restart: if restarts { Restart::Server } else { Restart::Service },
             undo,
         }
     }
 
     /// The generation is not known, and with it the way to reserve a port.
-    fn in_words(&self) -> Plan {
+    fn in_words(&self, obstacle: &Obstacle<'_>) -> Plan {
         let name = &self.service.name;
         let port = self.claim.port;
+        let first = match obstacle {
+            Obstacle::Block(_) => {
+                return Plan {
+                    summary: format!("Make Windows give back the block, reserve {port}, start {name}"),
+                    steps: vec![
+                        by_hand(
+                            "Stop what the block was reserved for, such as WinNAT, or restart the server and go on before containers and virtual machines start.",
+                        ),
+                        by_hand(format!("Reserve {port} as an excluded port range of its own, and start {name}.")),
+                        by_hand("Start again what was stopped; it now leaves the port out."),
+                    ],
+                    risk: "Containers and NAT networks lose their connections meanwhile.".to_owned(),
+                    restart: Restart::Service,
+                    undo: Vec::new(),
+                };
+            }
+            Obstacle::Holder(holder) if holder.cannot_stop() || holder.is_kernel() => format!(
+                "Leave {} running, which is a part of Windows or which several services share. Restart the server, and start {name} before the port is taken again.",
+                holder.name()
+            ),
+            Obstacle::Holder(_) => format!("Stop what holds {port}, start {name}, then start the other again."),
+        };
         Plan {
             summary: format!("Free {port}, start {name}, and reserve the port"),
             steps: vec![
-                by_hand(format!("Stop what holds {port}, start {name}, then start the other again.")),
+                by_hand(first),
                 by_hand(
                     "Reserve the port in the way of this system: ReservedPorts on Windows 2000 and 2003, an excluded port range on Server 2008 R2 and later.",
                 ),
@@ -348,6 +542,15 @@ impl Conflict<'_> {
             undo: Vec::new(),
         }
     }
+}
+
+/// Ends a program that is no service, or none that is known.
+fn close(holder: &Holder<'_>) -> Step {
+    by_hand(if holder.socket.process().is_some_and(|process| !process.is_empty()) {
+        format!("Close {}.", holder.full_name())
+    } else {
+        format!("Find out what {} is; close it only if it is no part of Windows.", holder.full_name())
+    })
 }
 
 /// The step that adds `wanted` to ReservedPorts, and the one that takes it back.
@@ -373,19 +576,28 @@ fn reserved_ports(wanted: &[PortRange], view: &View<'_>) -> (Step, Step) {
 }
 
 /// A fixed port for the directory service, or for Netlogon where the directory service has one already.
-fn fixed_port(view: &View<'_>) -> (Step, Step) {
+fn fixed_port(contested: u16, view: &View<'_>) -> (Step, Step) {
     let fixed = view.policy_value(|policy| &policy.ntds_port).ok().copied();
     let (what, key, value) = match fixed {
-        Some(Some(_)) => ("Netlogon", NETLOGON, "DCTcpipPort"),
+        Some(Some(port)) if port != contested => ("Netlogon", NETLOGON, "DCTcpipPort"),
         _ => ("the directory service (KB224196)", NTDS, "TCP/IP Port"),
     };
-    let back =
-        step(format!("Let {what} draw its port again."), Some(format!("reg delete \"{key}\" /v \"{value}\" /f")));
+    // Only a value that is known to be absent may be deleted afterwards.
+    let back = match fixed {
+        Some(None) => {
+            step(format!("Let {what} draw its port again."), Some(format!("reg delete \"{key}\" /v \"{value}\" /f")))
+        }
+        _ => by_hand(format!(
+            "Put the DWORD value \"{value}\" under {key} back to what it was; delete it only if it was not there."
+        )),
+    };
+    let is_sure = fixed == Some(None) || fixed == Some(Some(contested));
+    let give = if is_sure { "Give" } else { "If it is not set already, give" };
     match (fixed, free_port(view)) {
         (Some(_), Some(port)) => (
             step(
                 format!(
-                    "Give {what} the fixed port tcp/{port}, which nobody holds and which lies outside the dynamic range."
+                    "{give} {what} the fixed port tcp/{port}, which nobody holds and which lies outside the dynamic range."
                 ),
                 Some(format!("reg add \"{key}\" /v \"{value}\" /t REG_DWORD /d {port} /f")),
             ),
@@ -393,7 +605,7 @@ fn fixed_port(view: &View<'_>) -> (Step, Step) {
         ),
         _ => (
             by_hand(format!(
-                "Give {what} a fixed port outside the dynamic range: DWORD value \"{value}\" under {key}."
+                "{give} {what} a fixed port outside the dynamic range: DWORD value \"{value}\" under {key}."
             )),
             back,
         ),
@@ -412,10 +624,17 @@ fn free_port(view: &View<'_>) -> Option<u16> {
     } else {
         drawn.extend(policy.dynamic_ranges.known()?.iter().map(|range| range.range));
     }
+    let holds = |exclusion: &crate::facts::Exclusion, number| {
+        exclusion.protocol == Protocol::Tcp && exclusion.range.contains(number)
+    };
+    let old = view.generation()? <= OsGeneration::Server2008;
+    let active = if old { policy.exclusions.known() } else { Some(policy.exclusions.known()?) };
+    let excluded: Vec<_> = active.into_iter().chain(policy.persistent_exclusions.known()).flatten().copied().collect();
     // First below the usual dynamic range, then above what Exchange and SBS set.
     (47_100..=49_151).chain(60_001..=65_534).find(|&number| {
         let port = crate::ports::Port { protocol: Protocol::Tcp, number };
         !drawn.iter().any(|range| range.contains(number))
+            && !excluded.iter().any(|exclusion| holds(exclusion, number))
             && view.sockets_on(port).is_empty()
             && view.catalog.claims_on(port).next().is_none()
     })
