@@ -92,13 +92,29 @@ struct Listed<'a> {
     rows: Vec<&'a Update>,
     /// More than recalled, and more than history.
     firm: bool,
+    standing: Standing,
+}
+
+/// How an update stands on the host, which decides what is left to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// A row names the update itself.
+    Listed,
+    /// Only a larger package is listed, which may have brought it.
+    Carried,
 }
 
 impl<'a> Listed<'a> {
     fn find(entry: &BadUpdate, view: &View<'a>) -> Option<Self> {
         let mut rows = Vec::new();
         let mut firm = false;
+        let mut standing = Standing::Carried;
+        let gone = is_gone(entry, view);
         for kb in entry.all_kbs() {
+            if gone && entry.is_bundle(kb) {
+                continue;
+            }
+            let before = rows.len();
             let alias = entry.aliases.iter().find(|alias| alias.kb == kb);
             let verified = alias.is_none_or(|alias| alias.grounding == Grounding::Verified);
             match view.presence(kb) {
@@ -109,14 +125,25 @@ impl<'a> Listed<'a> {
                 Presence::InHistory(found) => rows.extend(found),
                 Presence::Superseded | Presence::No => {}
             }
+            if rows.len() > before && !entry.is_bundle(kb) {
+                standing = Standing::Listed;
+            }
         }
-        (!rows.is_empty()).then_some(Self { rows, firm })
+        (!rows.is_empty()).then_some(Self { rows, firm, standing })
     }
+}
+
+/// Whether the lists of what is installed name the update itself, and none as installed: then the larger package that
+/// brought it says nothing.
+fn is_gone(entry: &BadUpdate, view: &View<'_>) -> bool {
+    let current = |kb| view.updates_of(kb).iter().any(|row| row.source != UpdateSource::UpdateHistory);
+    let is_listed = entry.own_kbs().any(current);
+    is_listed && !entry.own_kbs().any(|kb| matches!(view.presence(kb), Presence::Installed(_)))
 }
 
 fn not_installed(entry: &BadUpdate, kb: &str, view: &View<'_>) -> String {
     let states: BTreeSet<&str> =
-        entry.all_kbs().flat_map(|kb| view.updates_of(kb)).map(|row| state_words(row.state)).collect();
+        entry.own_kbs().flat_map(|kb| view.updates_of(kb)).map(|row| state_words(row.state)).collect();
     if states.is_empty() {
         return format!("{kb} is not installed here.");
     }
@@ -175,7 +202,7 @@ fn finding(entry: &BadUpdate, kb: &str, listed: &Listed<'_>, gaps: &BTreeSet<Gap
         title,
         cause: cause(entry, kb, listed, gaps, view),
         evidence,
-        remedy: remedy::of_update(entry, kb, &listed.rows, view),
+        remedy: remedy::of_update(entry, kb, &listed.rows, listed.standing, view),
         since,
         probability: None,
     }

@@ -141,6 +141,16 @@ impl BadUpdate {
         kbs.into_iter()
     }
 
+    /// The same without the larger packages that carry it.
+    pub fn own_kbs(&self) -> impl Iterator<Item = &str> {
+        self.all_kbs().filter(|&kb| !self.is_bundle(kb))
+    }
+
+    /// Whether `kb` is a larger package that carries it.
+    pub fn is_bundle(&self, kb: &str) -> bool {
+        self.aliases.iter().any(|alias| alias.kind == AliasKind::Bundle && alias.kb == kb)
+    }
+
     pub fn rule(&self) -> String {
         format!("bad-update/{}", self.id)
     }

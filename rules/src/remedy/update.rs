@@ -3,17 +3,23 @@
 //! Sources: KB934307 (wusa, whose `/uninstall` came with Windows 7 and Server 2008 R2), KB940410 (pkgmgr on Server 2008).
 
 use super::command::{by_hand, restart_server, step};
+use crate::bad_update::Standing;
 use crate::catalog::{Action, BadUpdate, normalized_kb};
 use crate::facts::{OsGeneration, Update, UpdateSource};
 use crate::finding::{Remedy, Step};
 use crate::view::View;
 use crate::words;
 
-pub(crate) fn of_update(entry: &BadUpdate, kb: &str, rows: &[&Update], view: &View<'_>) -> Remedy {
+pub(crate) fn of_update(entry: &BadUpdate, kb: &str, rows: &[&Update], standing: Standing, view: &View<'_>) -> Remedy {
     let generation = view.generation();
     let mut steps = Vec::new();
     match entry.remedy.action {
         Action::Uninstall => {
+            if standing == Standing::Carried {
+                steps.push(by_hand(format!(
+                    "Look whether {kb} is listed among the installed updates; if it is not, nothing is to be done."
+                )));
+            }
             steps.push(uninstall(kb, rows, generation));
             steps.push(restart_server());
             steps.extend(entry.remedy.steps.iter().map(by_hand));
@@ -38,6 +44,9 @@ pub(crate) fn of_update(entry: &BadUpdate, kb: &str, rows: &[&Update], view: &Vi
         Action::Configure | Action::Vendor | Action::Manual => vec![by_hand("Put the changed settings back.")],
     };
     let proven_when = match entry.remedy.action {
+        Action::Uninstall if standing == Standing::Carried => {
+            format!("The installed updates of the server do not list {kb}.")
+        }
         Action::Uninstall => format!("{kb} is gone from the next report."),
         Action::Update => "The next report lists the fix, or a build at or above it.".to_owned(),
         Action::Configure | Action::Vendor | Action::Manual => {
@@ -45,7 +54,12 @@ pub(crate) fn of_update(entry: &BadUpdate, kb: &str, rows: &[&Update], view: &Vi
         }
     };
     Remedy {
-        summary: entry.remedy.summary.clone(),
+        summary: match (entry.remedy.action, standing) {
+            (Action::Uninstall, Standing::Carried) => {
+                format!("Look for {kb}; where it is listed, uninstall it and restart")
+            }
+            _ => entry.remedy.summary.clone(),
+        },
         applies_to: generation.unwrap_or(OsGeneration::Other).label().to_owned(),
         steps,
         risk: entry.remedy.risk.clone(),
@@ -89,6 +103,9 @@ fn uninstall(kb: &str, rows: &[&Update], generation: Option<OsGeneration>) -> St
             format!("Uninstall {kb}, which Programs and Features lists as \"{listed}\" under installed updates."),
             Some(format!("start /w pkgmgr /up:{package} /norestart")),
         ),
+        (OsGeneration::Server2008, None) if listed == kb => by_hand(format!(
+            "Uninstall {kb}: in Control Panel open Programs and Features, View installed updates, and remove the entry that names {kb}. wusa /uninstall does not exist on Server 2008."
+        )),
         (OsGeneration::Server2008, None) => by_hand(format!(
             "Uninstall {kb}: in Control Panel open Programs and Features, View installed updates, and remove \"{listed}\" ({kb}). wusa /uninstall does not exist on Server 2008."
         )),
