@@ -100,6 +100,8 @@ struct Listed<'a> {
 pub(crate) enum Standing {
     /// A row names the update itself.
     Listed,
+    /// It was removed, and stays in force until the next restart.
+    Leaving,
     /// Only a larger package is listed, which may have brought it.
     Carried,
 }
@@ -108,27 +110,34 @@ impl<'a> Listed<'a> {
     fn find(entry: &BadUpdate, view: &View<'a>) -> Option<Self> {
         let mut rows = Vec::new();
         let mut firm = false;
-        let mut standing = Standing::Carried;
+        let mut own = Vec::new();
         let gone = is_gone(entry, view);
         for kb in entry.all_kbs() {
             if gone && entry.is_bundle(kb) {
                 continue;
             }
-            let before = rows.len();
             let alias = entry.aliases.iter().find(|alias| alias.kb == kb);
             let verified = alias.is_none_or(|alias| alias.grounding == Grounding::Verified);
-            match view.presence(kb) {
+            let found = match view.presence(kb) {
                 Presence::Installed(found) => {
-                    rows.extend(found);
                     firm |= verified;
+                    found
                 }
-                Presence::InHistory(found) => rows.extend(found),
-                Presence::Superseded | Presence::No => {}
+                Presence::InHistory(found) => found,
+                Presence::Superseded | Presence::No => continue,
+            };
+            if !entry.is_bundle(kb) {
+                own.extend(found.iter().map(|row| row.state));
             }
-            if rows.len() > before && !entry.is_bundle(kb) {
-                standing = Standing::Listed;
-            }
+            rows.extend(found);
         }
+        let standing = if own.is_empty() {
+            Standing::Carried
+        } else if own.iter().all(|&state| state == UpdateState::UninstallPending) {
+            Standing::Leaving
+        } else {
+            Standing::Listed
+        };
         (!rows.is_empty()).then_some(Self { rows, firm, standing })
     }
 }
@@ -243,8 +252,8 @@ fn cause(entry: &BadUpdate, kb: &str, listed: &Listed<'_>, gaps: &BTreeSet<Gap>,
     let name = row.map_or("", |row| if row.title.is_empty() { &*row.id } else { &*row.title });
     sentences.push(format!("{installed}{carried}; Windows lists it as \"{name}\"."));
     sentences.push(entry.summary.clone());
-    if listed.rows.iter().all(|row| row.state == UpdateState::UninstallPending) {
-        sentences.push("It was removed, and stays in force until the next restart.".to_owned());
+    if listed.standing == Standing::Leaving {
+        sentences.push(format!("{kb} was removed, and stays in force until the next restart."));
     }
     if listed.rows.iter().all(|row| row.source == UpdateSource::UpdateHistory) {
         sentences.push("Only the history of updates names it: it may have been removed since.".to_owned());

@@ -6,12 +6,15 @@ use super::command::{by_hand, restart_server, step};
 use crate::bad_update::Standing;
 use crate::catalog::{Action, BadUpdate, normalized_kb};
 use crate::facts::{OsGeneration, Update, UpdateSource};
-use crate::finding::{Remedy, Step};
+use crate::finding::{Remedy, Restart, Step};
 use crate::view::View;
 use crate::words;
 
 pub(crate) fn of_update(entry: &BadUpdate, kb: &str, rows: &[&Update], standing: Standing, view: &View<'_>) -> Remedy {
     let generation = view.generation();
+    if standing == Standing::Leaving {
+        return finish_removal(entry, kb, generation);
+    }
     let mut steps = Vec::new();
     match entry.remedy.action {
         Action::Uninstall => {
@@ -66,6 +69,23 @@ pub(crate) fn of_update(entry: &BadUpdate, kb: &str, rows: &[&Update], standing:
         restart: entry.remedy.restart,
         undo,
         proven_when,
+    }
+}
+
+/// The update was removed already: only the restart is left.
+fn finish_removal(entry: &BadUpdate, kb: &str, generation: Option<OsGeneration>) -> Remedy {
+    let test = entry.remedy.test.iter().map(|test| by_hand(format!("Test: {test}")));
+    Remedy {
+        summary: format!("Restart: {kb} is removed already, and goes with the restart"),
+        applies_to: generation.unwrap_or(OsGeneration::Other).label().to_owned(),
+        steps: std::iter::once(restart_server()).chain(test).collect(),
+        risk: match entry.remedy.action {
+            Action::Uninstall => entry.remedy.risk.clone(),
+            _ => "The server is away during the restart.".to_owned(),
+        },
+        restart: Restart::Server,
+        undo: vec![by_hand(format!("After the restart install {kb} again from the Microsoft Update Catalog."))],
+        proven_when: format!("{kb} is gone from the report that follows the restart."),
     }
 }
 
