@@ -118,12 +118,16 @@ fn product(wanted: &ProductCondition, view: &View<'_>) -> Answer {
         if wanted.from.is_none() && wanted.below.is_none() {
             return Answer::Met;
         }
-        let Some(version) = product.version.as_deref().and_then(Version::parse) else {
-            return Answer::unsaid(question.clone());
+        let reaches = |bound: &Option<String>| {
+            let bound = bound.as_deref().and_then(Version::parse)?;
+            Some(match product.version.as_deref().and_then(|version| bound.is_reached_by(version)) {
+                Some(reached) => Answer::from_bool(reached),
+                None => Answer::unsaid(question.clone()),
+            })
         };
-        let from = wanted.from.as_deref().and_then(Version::parse);
-        let below = wanted.below.as_deref().and_then(Version::parse);
-        Answer::from_bool(from.is_none_or(|from| from <= version) && below.is_none_or(|below| version < below))
+        let from = reaches(&wanted.from).unwrap_or(Answer::Met);
+        let below = reaches(&wanted.below).map_or(Answer::Met, Answer::not);
+        from.and(below)
     });
     answers.fold(Answer::NotMet, Answer::or)
 }
