@@ -158,4 +158,19 @@ mod tests {
             "line 1, column 1, at schema: there is no `schema`; this program reads `portreeve.facts/1`"
         );
     }
+
+    #[test]
+    fn names_the_two_forms_of_a_section() {
+        let updates =
+            |section: &str| fault(format!(r#"{{"schema": "portreeve.facts/1", "updates": {section}}}"#).as_bytes());
+        for section in
+            ["null", "[]", "{}", r#""none""#, r#"{"known": [], "unknown": "?"}"#, r#"{"unknown": "?", "known": []}"#]
+        {
+            let message = updates(section);
+            assert!(message.contains(r#"`{"known": …}` or `{"unknown": "reason"}`"#), "{section}: {message}");
+            assert!(message.contains("at updates"), "{section}: {message}");
+        }
+        assert!(updates(r#"{"unknwon": "?"}"#).contains("unknown field `unknwon`, expected `known` or `unknown`"));
+        assert!(updates(r#"{"known": [{"source": "capture"}]}"#).contains("at updates.known[0]: missing field `id`"));
+    }
 }
