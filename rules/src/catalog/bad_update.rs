@@ -156,12 +156,17 @@ impl BadUpdate {
     }
 }
 
-/// `KB948609` for `kb948609`, `KB 948609` or `948609`. `None`: no number of a KB.
+/// `KB948609` for `kb948609`, `KB 948609`, `948609` or `KB948609v2`, a later version of the same package. `None`: no number
+/// of a KB.
 pub fn normalized_kb(text: &str) -> Option<String> {
     let text = text.trim();
     let digits = match text.get(..2) {
         Some(prefix) if prefix.eq_ignore_ascii_case("KB") => text[2..].trim_start(),
         _ => text,
+    };
+    let digits = match digits.split_once(['v', 'V']) {
+        Some((digits, version)) if version.parse::<u8>().is_ok() => digits,
+        _ => digits,
     };
     let plausible = (5..=8).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
     plausible.then(|| format!("KB{digits}"))
@@ -173,10 +178,10 @@ mod tests {
 
     #[test]
     fn a_kb_has_one_form() {
-        for text in ["KB948609", "kb948609", "948609", " KB 948609 "] {
+        for text in ["KB948609", "kb948609", "948609", " KB 948609 ", "KB948609v2", "kb948609V3"] {
             assert_eq!(normalized_kb(text).as_deref(), Some("KB948609"), "{text}");
         }
-        for text in ["", "KB", "IAS", "KB94860x", "1812", "KB123456789"] {
+        for text in ["", "KB", "IAS", "KB94860x", "1812", "KB123456789", "KB948609v", "KB948609vx", "v2"] {
             assert_eq!(normalized_kb(text), None, "{text}");
         }
     }
