@@ -9,6 +9,7 @@ use crate::catalog::{Condition, ProductCondition};
 use crate::dns_pool;
 use crate::facts::{OsGeneration, Section, StartMode};
 use crate::finding::Evidence;
+use crate::ports::Port;
 use crate::version::Version;
 use crate::view::{Presence, View};
 
@@ -199,6 +200,18 @@ pub(crate) fn build_at_least(build: &str, view: &View<'_>) -> Answer {
         (Some(lowest), _) if lowest >= wanted => Answer::Met,
         (_, Some(highest)) if highest < wanted => Answer::NotMet,
         _ => Answer::unsaid(format!("which revision of build {} this is", os.build)),
+    }
+}
+
+/// The ports in `condition` that the DNS server's pool can or may take on this host.
+pub(crate) fn pool_ports(condition: &Condition, view: &View<'_>) -> BTreeSet<Port> {
+    if answer(condition, view) == Answer::NotMet {
+        return BTreeSet::new();
+    }
+    match condition {
+        Condition::All(parts) | Condition::Any(parts) => parts.iter().flat_map(|part| pool_ports(part, view)).collect(),
+        Condition::DnsPoolReaches(port) => BTreeSet::from([*port]),
+        _ => BTreeSet::new(),
     }
 }
 

@@ -95,6 +95,9 @@ pub struct UpdateRemedy {
     /// What to do beyond what `action` says by itself, one sentence a step.
     #[serde(default)]
     pub steps: Vec<String>,
+    /// What follows on some generations only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps_on: Vec<StepsOn>,
     /// How to see that it worked, before the next report does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<String>,
@@ -103,6 +106,14 @@ pub struct UpdateRemedy {
     pub caution: Option<String>,
     pub risk: String,
     pub restart: Restart,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepsOn {
+    pub os: Vec<OsGeneration>,
+    /// `{ports}` stands for the ports of this host that the DNS server's pool can take.
+    pub steps: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,6 +5,7 @@
 use super::command::{by_hand, restart_server, step};
 use crate::bad_update::Standing;
 use crate::catalog::{Action, BadUpdate, normalized_kb};
+use crate::conditions;
 use crate::facts::{OsGeneration, Update, UpdateSource};
 use crate::finding::{Remedy, Restart, Step};
 use crate::view::View;
@@ -16,6 +17,7 @@ pub(crate) fn of_update(entry: &BadUpdate, kb: &str, rows: &[&Update], standing:
         return finish_removal(entry, kb, generation);
     }
     let mut steps = Vec::new();
+    let of_entry = entry_steps(entry, view);
     match entry.remedy.action {
         Action::Uninstall => {
             if standing == Standing::Carried {
@@ -25,7 +27,7 @@ pub(crate) fn of_update(entry: &BadUpdate, kb: &str, rows: &[&Update], standing:
             }
             steps.push(uninstall(kb, rows, generation));
             steps.push(restart_server());
-            steps.extend(entry.remedy.steps.iter().map(by_hand));
+            steps.extend(of_entry);
         }
         Action::Update => {
             let fixes = fixes(entry, generation);
@@ -35,10 +37,10 @@ pub(crate) fn of_update(entry: &BadUpdate, kb: &str, rows: &[&Update], standing:
                     words::list(&fixes).replace(" and ", " or ")
                 )));
             }
-            steps.extend(entry.remedy.steps.iter().map(by_hand));
+            steps.extend(of_entry);
             steps.push(restart_server());
         }
-        Action::Configure | Action::Vendor | Action::Manual => steps.extend(entry.remedy.steps.iter().map(by_hand)),
+        Action::Configure | Action::Vendor | Action::Manual => steps.extend(of_entry),
     }
     steps.extend(entry.remedy.test.iter().map(|test| by_hand(format!("Test: {test}"))));
     let undo = match entry.remedy.action {
@@ -89,6 +91,18 @@ fn finish_removal(entry: &BadUpdate, kb: &str, generation: Option<OsGeneration>)
     }
 }
 
+/// The steps that the entry names for this generation; for all generations where it is not known.
+fn entry_steps(entry: &BadUpdate, view: &View<'_>) -> Vec<Step> {
+    let holds = |os: &[OsGeneration]| view.generation().is_none_or(|generation| os.contains(&generation));
+    let here = entry.remedy.steps_on.iter().filter(|on| holds(&on.os)).flat_map(|on| &on.steps);
+    let ports = conditions::pool_ports(&entry.conditions, view).into_iter().map(|port| port.number);
+    // A single port is written as a range too, as KB812873 demands.
+    let ranges: Vec<String> =
+        words::ranges(ports).into_iter().map(|range| format!("{}-{}", range.start(), range.end())).collect();
+    let ports = if ranges.is_empty() { "the ports of the other services".to_owned() } else { words::list(&ranges) };
+    entry.remedy.steps.iter().chain(here).map(|text| by_hand(text.replace("{ports}", &ports))).collect()
+}
+
 /// The KBs that mend it on this generation; without rows for it, those that mend it anywhere.
 fn fixes(entry: &BadUpdate, generation: Option<OsGeneration>) -> Vec<&str> {
     let here: Vec<&str> = entry
@@ -107,9 +121,9 @@ fn uninstall(kb: &str, rows: &[&Update], generation: Option<OsGeneration>) -> St
     let packages = rows.iter().filter(|row| row.source == UpdateSource::ComponentPackage && row.id.contains(number));
     let package = packages.filter_map(|row| identity(&row.id)).min_by_key(|id| (!id.starts_with("Package_for_"), *id));
     // Only the name of this very update: removing the bundle that carried it need not help.
-    let own = rows
-        .iter()
-        .filter(|row| row.kb.as_deref().and_then(normalized_kb).as_deref() == Some(kb) || row.title.contains(kb));
+    let own = rows.iter().filter(|row| {
+        row.kb.as_deref().and_then(normalized_kb).as_deref() == Some(kb) || row.title.to_uppercase().contains(kb)
+    });
     let listed = own.map(|row| &*row.title).filter(|title| !title.is_empty()).min().unwrap_or(kb);
     let Some(generation) = generation else {
         return by_hand(format!("Uninstall {kb}, listed as \"{listed}\"."));
