@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::{AliasKind, BadUpdate, Grounding};
+use crate::catalog::{Alias, AliasKind, BadUpdate, Grounding};
 use crate::conditions::{self, Answer, Gap};
 use crate::facts::{Section, Update, UpdateSource, UpdateState};
 use crate::finding::{CannotTell, Confidence, Evidence, Finding, Judgement, Severity, Subject};
@@ -92,31 +92,67 @@ struct Listed<'a> {
     rows: Vec<&'a Update>,
     /// More than recalled, and more than history.
     firm: bool,
+    standing: Standing,
+}
+
+/// How an update stands on the host, which decides what is left to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// A row names the update itself.
+    Listed,
+    /// It was removed, and stays in force until the next restart.
+    Leaving,
+    /// Only a larger package is listed, which may have brought it.
+    Carried,
 }
 
 impl<'a> Listed<'a> {
     fn find(entry: &BadUpdate, view: &View<'a>) -> Option<Self> {
         let mut rows = Vec::new();
         let mut firm = false;
+        let mut own = Vec::new();
+        let gone = is_gone(entry, view);
         for kb in entry.all_kbs() {
+            if gone && entry.is_bundle(kb) {
+                continue;
+            }
             let alias = entry.aliases.iter().find(|alias| alias.kb == kb);
             let verified = alias.is_none_or(|alias| alias.grounding == Grounding::Verified);
-            match view.presence(kb) {
+            let found = match view.presence(kb) {
                 Presence::Installed(found) => {
-                    rows.extend(found);
                     firm |= verified;
+                    found
                 }
-                Presence::InHistory(found) => rows.extend(found),
-                Presence::Superseded | Presence::No => {}
+                Presence::InHistory(found) => found,
+                Presence::Superseded | Presence::No => continue,
+            };
+            if !entry.is_bundle(kb) {
+                own.extend(found.iter().map(|row| row.state));
             }
+            rows.extend(found);
         }
-        (!rows.is_empty()).then_some(Self { rows, firm })
+        let standing = if own.is_empty() {
+            Standing::Carried
+        } else if own.iter().all(|&state| state == UpdateState::UninstallPending) {
+            Standing::Leaving
+        } else {
+            Standing::Listed
+        };
+        (!rows.is_empty()).then_some(Self { rows, firm, standing })
     }
+}
+
+/// Whether the lists of what is installed name the update itself, and none as installed: then the larger package that
+/// brought it says nothing.
+fn is_gone(entry: &BadUpdate, view: &View<'_>) -> bool {
+    let current = |kb| view.updates_of(kb).iter().any(|row| row.source != UpdateSource::UpdateHistory);
+    let is_listed = entry.own_kbs().any(current);
+    is_listed && !entry.own_kbs().any(|kb| matches!(view.presence(kb), Presence::Installed(_)))
 }
 
 fn not_installed(entry: &BadUpdate, kb: &str, view: &View<'_>) -> String {
     let states: BTreeSet<&str> =
-        entry.all_kbs().flat_map(|kb| view.updates_of(kb)).map(|row| state_words(row.state)).collect();
+        entry.own_kbs().flat_map(|kb| view.updates_of(kb)).map(|row| state_words(row.state)).collect();
     if states.is_empty() {
         return format!("{kb} is not installed here.");
     }
@@ -161,7 +197,6 @@ fn fixed(entry: &BadUpdate, view: &View<'_>) -> (Answer, Option<String>) {
 
 fn finding(entry: &BadUpdate, kb: &str, listed: &Listed<'_>, gaps: &BTreeSet<Gap>, view: &View<'_>) -> Finding {
     let certain = gaps.is_empty() && listed.firm && entry.grounding == Grounding::Verified;
-    let title = format!("{kb} {}", if certain { &entry.harm } else { &entry.possible_harm });
     let mut evidence: Vec<Evidence> = listed.rows.iter().map(|row| listed_evidence(row)).collect();
     evidence.sort_by(|a, b| (a.at, &a.text).cmp(&(b.at, &b.text)));
     evidence.dedup();
@@ -172,13 +207,42 @@ fn finding(entry: &BadUpdate, kb: &str, listed: &Listed<'_>, gaps: &BTreeSet<Gap
         subject: Subject::from([("kb".to_owned(), kb.to_owned())]),
         severity: if certain { entry.severity } else { entry.severity.min(Severity::Warning) },
         confidence: if certain { Confidence::Certain } else { Confidence::Possible },
-        title,
+        title: title(entry, kb, listed, gaps, view),
         cause: cause(entry, kb, listed, gaps, view),
         evidence,
-        remedy: remedy::of_update(entry, kb, &listed.rows, view),
+        remedy: remedy::of_update(entry, kb, &listed.rows, listed.standing, view),
         since,
         probability: None,
     }
+}
+
+/// What is in doubt decides the words: the conditions, that the update is there, or what is known of it.
+fn title(entry: &BadUpdate, kb: &str, listed: &Listed<'_>, gaps: &BTreeSet<Gap>, view: &View<'_>) -> String {
+    let harm = &entry.harm;
+    if !gaps.is_empty() {
+        return format!("{kb} {}", entry.possible_harm);
+    }
+    match bundle(entry, view) {
+        _ if listed.rows.iter().all(|row| row.source == UpdateSource::UpdateHistory) => {
+            format!("{kb} may still be installed, and {harm}")
+        }
+        Some(bundle) if listed.standing == Standing::Carried => {
+            format!("{kb} may be installed (with {}), and {harm}", bundle_name(bundle))
+        }
+        _ if !listed.firm => format!("{kb} may be installed, and {harm}"),
+        _ if entry.grounding == Grounding::Recalled => format!("{kb} {harm} (recalled, not verified)"),
+        _ => format!("{kb} {harm}"),
+    }
+}
+
+/// The larger package of this host that carries the update.
+fn bundle<'a>(entry: &'a BadUpdate, view: &View<'_>) -> Option<&'a Alias> {
+    let is_installed = |kb| matches!(view.presence(kb), Presence::Installed(_));
+    entry.aliases.iter().find(|alias| alias.kind == AliasKind::Bundle && is_installed(&alias.kb))
+}
+
+fn bundle_name(bundle: &Alias) -> &str {
+    bundle.name.as_deref().unwrap_or("a larger package")
 }
 
 fn listed_evidence(row: &Update) -> Evidence {
@@ -204,20 +268,15 @@ fn cause(entry: &BadUpdate, kb: &str, listed: &Listed<'_>, gaps: &BTreeSet<Gap>,
         Some(at) => format!("Installed {}", view.date(at)),
         None => "Installed".to_owned(),
     };
-    let bundle = entry
-        .aliases
-        .iter()
-        .find(|alias| alias.kind == AliasKind::Bundle && matches!(view.presence(&alias.kb), Presence::Installed(_)));
-    let carried = bundle.map_or_else(String::new, |alias| {
-        format!(" with {} ({})", alias.name.as_deref().unwrap_or("a larger package"), alias.kb)
-    });
+    let carried =
+        bundle(entry, view).map_or_else(String::new, |bundle| format!(" with {} ({})", bundle_name(bundle), bundle.kb));
     // Entries made for people name it best; a package identity is the last resort.
     let row = listed.rows.iter().min_by_key(|row| (row.title.is_empty(), row.source, &row.id));
     let name = row.map_or("", |row| if row.title.is_empty() { &*row.id } else { &*row.title });
     sentences.push(format!("{installed}{carried}; Windows lists it as \"{name}\"."));
     sentences.push(entry.summary.clone());
-    if listed.rows.iter().all(|row| row.state == UpdateState::UninstallPending) {
-        sentences.push("It was removed, and stays in force until the next restart.".to_owned());
+    if listed.standing == Standing::Leaving {
+        sentences.push(format!("{kb} was removed, and stays in force until the next restart."));
     }
     if listed.rows.iter().all(|row| row.source == UpdateSource::UpdateHistory) {
         sentences.push("Only the history of updates names it: it may have been removed since.".to_owned());

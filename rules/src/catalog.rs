@@ -13,7 +13,7 @@ mod taker;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use bad_update::{Action, Alias, AliasKind, BadUpdate, Package, UpdateRemedy, normalized_kb};
+pub use bad_update::{Action, Alias, AliasKind, BadUpdate, Package, StepsOn, UpdateRemedy, normalized_kb};
 pub(crate) use claim::matches;
 pub use claim::{Binding, Claim, Need, OsSpan};
 pub use condition::{Condition, ProductCondition};

@@ -9,6 +9,7 @@ use crate::catalog::{Condition, ProductCondition};
 use crate::dns_pool;
 use crate::facts::{OsGeneration, Section, StartMode};
 use crate::finding::Evidence;
+use crate::ports::Port;
 use crate::version::Version;
 use crate::view::{Presence, View};
 
@@ -118,12 +119,16 @@ fn product(wanted: &ProductCondition, view: &View<'_>) -> Answer {
         if wanted.from.is_none() && wanted.below.is_none() {
             return Answer::Met;
         }
-        let Some(version) = product.version.as_deref().and_then(Version::parse) else {
-            return Answer::unsaid(question.clone());
+        let reaches = |bound: &Option<String>| {
+            let bound = bound.as_deref().and_then(Version::parse)?;
+            Some(match product.version.as_deref().and_then(|version| bound.is_reached_by(version)) {
+                Some(reached) => Answer::from_bool(reached),
+                None => Answer::unsaid(question.clone()),
+            })
         };
-        let from = wanted.from.as_deref().and_then(Version::parse);
-        let below = wanted.below.as_deref().and_then(Version::parse);
-        Answer::from_bool(from.is_none_or(|from| from <= version) && below.is_none_or(|below| version < below))
+        let from = reaches(&wanted.from).unwrap_or(Answer::Met);
+        let below = reaches(&wanted.below).map_or(Answer::Met, Answer::not);
+        from.and(below)
     });
     answers.fold(Answer::NotMet, Answer::or)
 }
@@ -195,6 +200,18 @@ pub(crate) fn build_at_least(build: &str, view: &View<'_>) -> Answer {
         (Some(lowest), _) if lowest >= wanted => Answer::Met,
         (_, Some(highest)) if highest < wanted => Answer::NotMet,
         _ => Answer::unsaid(format!("which revision of build {} this is", os.build)),
+    }
+}
+
+/// The ports in `condition` that the DNS server's pool can or may take on this host.
+pub(crate) fn pool_ports(condition: &Condition, view: &View<'_>) -> BTreeSet<Port> {
+    if answer(condition, view) == Answer::NotMet {
+        return BTreeSet::new();
+    }
+    match condition {
+        Condition::All(parts) | Condition::Any(parts) => parts.iter().flat_map(|part| pool_ports(part, view)).collect(),
+        Condition::DnsPoolReaches(port) => BTreeSet::from([*port]),
+        _ => BTreeSet::new(),
     }
 }
 

@@ -4,11 +4,14 @@
 //! Invariant: unknown is never empty. A section that could not be read says why ([`Section::Unknown`]), and so does
 //! each value of [`PortPolicy`] on its own. No I/O, no clock.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ports::{Family, Port, PortRange, Protocol};
 use crate::text::Text;
@@ -52,11 +55,53 @@ impl Default for Facts {
 }
 
 /// A source that was read, or why it was not. Written `{"known": …}` or `{"unknown": "reason"}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Section<T> {
     Known(T),
     Unknown(Text),
+}
+
+/// By hand, because the derived form does not say what it expects.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Section<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(field_identifier, rename_all = "lowercase")]
+        enum Member {
+            Known,
+            Unknown,
+        }
+
+        struct SectionVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for SectionVisitor<T> {
+            type Value = Section<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(r#"`{"known": …}` or `{"unknown": "reason"}`"#)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Section<T>, A::Error> {
+                let section = match map.next_key()? {
+                    Some(Member::Known) => Section::Known(map.next_value()?),
+                    Some(Member::Unknown) => Section::Unknown(map.next_value()?),
+                    None => {
+                        return Err(Error::custom(
+                            r#"a section is empty; it is `{"known": …}` or `{"unknown": "reason"}`"#,
+                        ));
+                    }
+                };
+                match map.next_key::<Member>()? {
+                    None => Ok(section),
+                    Some(_) => Err(Error::custom(
+                        r#"a section has one member: `{"known": …}` or `{"unknown": "reason"}`, not both"#,
+                    )),
+                }
+            }
+        }
+
+        deserializer.deserialize_map(SectionVisitor(PhantomData))
+    }
 }
 
 impl<T> Section<T> {

@@ -95,6 +95,9 @@ pub struct UpdateRemedy {
     /// What to do beyond what `action` says by itself, one sentence a step.
     #[serde(default)]
     pub steps: Vec<String>,
+    /// What follows on some generations only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps_on: Vec<StepsOn>,
     /// How to see that it worked, before the next report does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<String>,
@@ -103,6 +106,14 @@ pub struct UpdateRemedy {
     pub caution: Option<String>,
     pub risk: String,
     pub restart: Restart,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepsOn {
+    pub os: Vec<OsGeneration>,
+    /// `{ports}` stands for the ports of this host that the DNS server's pool can take.
+    pub steps: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,17 +152,32 @@ impl BadUpdate {
         kbs.into_iter()
     }
 
+    /// The same without the larger packages that carry it.
+    pub fn own_kbs(&self) -> impl Iterator<Item = &str> {
+        self.all_kbs().filter(|&kb| !self.is_bundle(kb))
+    }
+
+    /// Whether `kb` is a larger package that carries it.
+    pub fn is_bundle(&self, kb: &str) -> bool {
+        self.aliases.iter().any(|alias| alias.kind == AliasKind::Bundle && alias.kb == kb)
+    }
+
     pub fn rule(&self) -> String {
         format!("bad-update/{}", self.id)
     }
 }
 
-/// `KB948609` for `kb948609`, `KB 948609` or `948609`. `None`: no number of a KB.
+/// `KB948609` for `kb948609`, `KB 948609`, `948609` or `KB948609v2`, a later version of the same package. `None`: no number
+/// of a KB.
 pub fn normalized_kb(text: &str) -> Option<String> {
     let text = text.trim();
     let digits = match text.get(..2) {
         Some(prefix) if prefix.eq_ignore_ascii_case("KB") => text[2..].trim_start(),
         _ => text,
+    };
+    let digits = match digits.split_once(['v', 'V']) {
+        Some((digits, version)) if version.parse::<u8>().is_ok() => digits,
+        _ => digits,
     };
     let plausible = (5..=8).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
     plausible.then(|| format!("KB{digits}"))
@@ -163,10 +189,10 @@ mod tests {
 
     #[test]
     fn a_kb_has_one_form() {
-        for text in ["KB948609", "kb948609", "948609", " KB 948609 "] {
+        for text in ["KB948609", "kb948609", "948609", " KB 948609 ", "KB948609v2", "kb948609V3"] {
             assert_eq!(normalized_kb(text).as_deref(), Some("KB948609"), "{text}");
         }
-        for text in ["", "KB", "IAS", "KB94860x", "1812", "KB123456789"] {
+        for text in ["", "KB", "IAS", "KB94860x", "1812", "KB123456789", "KB948609v", "KB948609vx", "v2"] {
             assert_eq!(normalized_kb(text), None, "{text}");
         }
     }

@@ -3,20 +3,31 @@
 //! Sources: KB934307 (wusa, whose `/uninstall` came with Windows 7 and Server 2008 R2), KB940410 (pkgmgr on Server 2008).
 
 use super::command::{by_hand, restart_server, step};
+use crate::bad_update::Standing;
 use crate::catalog::{Action, BadUpdate, normalized_kb};
+use crate::conditions;
 use crate::facts::{OsGeneration, Update, UpdateSource};
-use crate::finding::{Remedy, Step};
+use crate::finding::{Remedy, Restart, Step};
 use crate::view::View;
 use crate::words;
 
-pub(crate) fn of_update(entry: &BadUpdate, kb: &str, rows: &[&Update], view: &View<'_>) -> Remedy {
+pub(crate) fn of_update(entry: &BadUpdate, kb: &str, rows: &[&Update], standing: Standing, view: &View<'_>) -> Remedy {
     let generation = view.generation();
+    if standing == Standing::Leaving {
+        return finish_removal(entry, kb, generation);
+    }
     let mut steps = Vec::new();
+    let of_entry = entry_steps(entry, view);
     match entry.remedy.action {
         Action::Uninstall => {
+            if standing == Standing::Carried {
+                steps.push(by_hand(format!(
+                    "Look whether {kb} is listed among the installed updates; if it is not, nothing is to be done."
+                )));
+            }
             steps.push(uninstall(kb, rows, generation));
             steps.push(restart_server());
-            steps.extend(entry.remedy.steps.iter().map(by_hand));
+            steps.extend(of_entry);
         }
         Action::Update => {
             let fixes = fixes(entry, generation);
@@ -26,10 +37,10 @@ pub(crate) fn of_update(entry: &BadUpdate, kb: &str, rows: &[&Update], view: &Vi
                     words::list(&fixes).replace(" and ", " or ")
                 )));
             }
-            steps.extend(entry.remedy.steps.iter().map(by_hand));
+            steps.extend(of_entry);
             steps.push(restart_server());
         }
-        Action::Configure | Action::Vendor | Action::Manual => steps.extend(entry.remedy.steps.iter().map(by_hand)),
+        Action::Configure | Action::Vendor | Action::Manual => steps.extend(of_entry),
     }
     steps.extend(entry.remedy.test.iter().map(|test| by_hand(format!("Test: {test}"))));
     let undo = match entry.remedy.action {
@@ -38,6 +49,9 @@ pub(crate) fn of_update(entry: &BadUpdate, kb: &str, rows: &[&Update], view: &Vi
         Action::Configure | Action::Vendor | Action::Manual => vec![by_hand("Put the changed settings back.")],
     };
     let proven_when = match entry.remedy.action {
+        Action::Uninstall if standing == Standing::Carried => {
+            format!("The installed updates of the server do not list {kb}.")
+        }
         Action::Uninstall => format!("{kb} is gone from the next report."),
         Action::Update => "The next report lists the fix, or a build at or above it.".to_owned(),
         Action::Configure | Action::Vendor | Action::Manual => {
@@ -45,7 +59,12 @@ pub(crate) fn of_update(entry: &BadUpdate, kb: &str, rows: &[&Update], view: &Vi
         }
     };
     Remedy {
-        summary: entry.remedy.summary.clone(),
+        summary: match (entry.remedy.action, standing) {
+            (Action::Uninstall, Standing::Carried) => {
+                format!("Look for {kb}; where it is listed, uninstall it and restart")
+            }
+            _ => entry.remedy.summary.clone(),
+        },
         applies_to: generation.unwrap_or(OsGeneration::Other).label().to_owned(),
         steps,
         risk: entry.remedy.risk.clone(),
@@ -53,6 +72,35 @@ pub(crate) fn of_update(entry: &BadUpdate, kb: &str, rows: &[&Update], view: &Vi
         undo,
         proven_when,
     }
+}
+
+/// The update was removed already: only the restart is left.
+fn finish_removal(entry: &BadUpdate, kb: &str, generation: Option<OsGeneration>) -> Remedy {
+    let test = entry.remedy.test.iter().map(|test| by_hand(format!("Test: {test}")));
+    Remedy {
+        summary: format!("Restart: {kb} is removed already, and goes with the restart"),
+        applies_to: generation.unwrap_or(OsGeneration::Other).label().to_owned(),
+        steps: std::iter::once(restart_server()).chain(test).collect(),
+        risk: match entry.remedy.action {
+            Action::Uninstall => entry.remedy.risk.clone(),
+            _ => "The server is away during the restart.".to_owned(),
+        },
+        restart: Restart::Server,
+        undo: vec![by_hand(format!("After the restart install {kb} again from the Microsoft Update Catalog."))],
+        proven_when: format!("{kb} is gone from the report that follows the restart."),
+    }
+}
+
+/// The steps that the entry names for this generation; for all generations where it is not known.
+fn entry_steps(entry: &BadUpdate, view: &View<'_>) -> Vec<Step> {
+    let holds = |os: &[OsGeneration]| view.generation().is_none_or(|generation| os.contains(&generation));
+    let here = entry.remedy.steps_on.iter().filter(|on| holds(&on.os)).flat_map(|on| &on.steps);
+    let ports = conditions::pool_ports(&entry.conditions, view).into_iter().map(|port| port.number);
+    // A single port is written as a range too, as KB812873 demands.
+    let ranges: Vec<String> =
+        words::ranges(ports).into_iter().map(|range| format!("{}-{}", range.start(), range.end())).collect();
+    let ports = if ranges.is_empty() { "the ports of the other services".to_owned() } else { words::list(&ranges) };
+    entry.remedy.steps.iter().chain(here).map(|text| by_hand(text.replace("{ports}", &ports))).collect()
 }
 
 /// The KBs that mend it on this generation; without rows for it, those that mend it anywhere.
@@ -73,9 +121,9 @@ fn uninstall(kb: &str, rows: &[&Update], generation: Option<OsGeneration>) -> St
     let packages = rows.iter().filter(|row| row.source == UpdateSource::ComponentPackage && row.id.contains(number));
     let package = packages.filter_map(|row| identity(&row.id)).min_by_key(|id| (!id.starts_with("Package_for_"), *id));
     // Only the name of this very update: removing the bundle that carried it need not help.
-    let own = rows
-        .iter()
-        .filter(|row| row.kb.as_deref().and_then(normalized_kb).as_deref() == Some(kb) || row.title.contains(kb));
+    let own = rows.iter().filter(|row| {
+        row.kb.as_deref().and_then(normalized_kb).as_deref() == Some(kb) || row.title.to_uppercase().contains(kb)
+    });
     let listed = own.map(|row| &*row.title).filter(|title| !title.is_empty()).min().unwrap_or(kb);
     let Some(generation) = generation else {
         return by_hand(format!("Uninstall {kb}, listed as \"{listed}\"."));
@@ -89,6 +137,9 @@ fn uninstall(kb: &str, rows: &[&Update], generation: Option<OsGeneration>) -> St
             format!("Uninstall {kb}, which Programs and Features lists as \"{listed}\" under installed updates."),
             Some(format!("start /w pkgmgr /up:{package} /norestart")),
         ),
+        (OsGeneration::Server2008, None) if listed == kb => by_hand(format!(
+            "Uninstall {kb}: in Control Panel open Programs and Features, View installed updates, and remove the entry that names {kb}. wusa /uninstall does not exist on Server 2008."
+        )),
         (OsGeneration::Server2008, None) => by_hand(format!(
             "Uninstall {kb}: in Control Panel open Programs and Features, View installed updates, and remove \"{listed}\" ({kb}). wusa /uninstall does not exist on Server 2008."
         )),
