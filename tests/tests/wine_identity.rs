@@ -23,7 +23,7 @@ fn only_administrators_read_the_key() -> anyhow::Result<()> {
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             assert_eq!(others(&folder.join("identity.json"))?, 0, "{name}");
         }
-        // Wine gives a folder that was there what its parent grants, although it is told not to.
+        // Of a folder that was there, Wine takes the right to write only; on Windows nothing is left.
         let expected = if was_there { 0o5 } else { 0 };
         assert_eq!(others(&folder)?, expected, "{name}");
     }
