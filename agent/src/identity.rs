@@ -1,7 +1,10 @@
 //! Who this agent is: its key, its certificate and the authority that it trusts, in one file of the state folder.
 //!
 //! Invariants: the file is replaced whole or not at all, so that key and certificate always belong together, and only its
-//! owner may read it. No system root is ever trusted.
+//! owner may read it (on Windows: SYSTEM and Administrators). No system root is ever trusted.
+
+#[cfg(windows)]
+mod windows;
 
 use std::fmt;
 use std::fs;
@@ -19,6 +22,8 @@ use sha2::{Digest as _, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
+#[cfg(windows)]
+use self::windows::{create_file, secure_folder};
 use crate::token::Pin;
 
 const FILE: &str = "identity.json";
@@ -151,18 +156,15 @@ pub fn pin_of(certificate: &CertificateDer<'_>) -> Option<Pin> {
 
 /// A crash at any moment leaves the old file or the new one.
 fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
-    create_private_folder(folder)?;
+    #[cfg_attr(unix, expect(clippy::let_unit_value, reason = "on Windows the folder is held open"))]
+    let _held = secure_folder(folder)?;
     let target = folder.join(name);
     let fresh: PathBuf = folder.join(format!("{name}.new"));
     match fs::remove_file(&fresh) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&fresh)?;
+    let mut file = create_file(&fresh)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     drop(file);
@@ -174,10 +176,14 @@ fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// A folder that is there already keeps its permissions: whoever made it chose them.
-fn create_private_folder(folder: &Path) -> std::io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
+#[cfg(unix)]
+fn secure_folder(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(unix)]
+fn create_file(path: &Path) -> std::io::Result<fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }

@@ -158,6 +158,10 @@ impl Stream {
             Input::Facts(facts) => self.observe(&facts, now),
             Input::Connected => self.greet(now, &mut outputs),
             Input::Message(message) => self.hear(message, now, &mut outputs),
+            Input::Disconnected(Ending::Revoked) => {
+                self.link = Link::Stopped;
+                outputs.push(Output::Stop);
+            }
             Input::Disconnected(ending) => self.lose(ending, now),
             Input::Tick => {}
         }

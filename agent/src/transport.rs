@@ -115,8 +115,13 @@ async fn converse(
     }
 }
 
+/// Only the number of a status decides. At the door for streams, `PermissionDenied` says one thing: revoked.
 fn refused(status: &Status) -> (Ending, String) {
-    let ending = if status.code() == Code::ResourceExhausted { Ending::Overloaded } else { Ending::Lost };
+    let ending = match status.code() {
+        Code::ResourceExhausted => Ending::Overloaded,
+        Code::PermissionDenied => Ending::Revoked,
+        _ => Ending::Lost,
+    };
     (ending, format!("{:#}", describe(status)))
 }
 

@@ -158,3 +158,14 @@ async fn a_revoked_agent_stops() -> Result<()> {
     assert!(matches!(stopped, Stopped::Revoked), "{stopped}");
     Ok(())
 }
+
+#[tokio::test]
+async fn an_agent_that_was_revoked_while_away_stops() -> Result<()> {
+    let reporter = Reporter::enrolled().await?;
+    reporter.report(vec![blocked()], AfterLast::Leave, portreeve_agent::clock::now).await?;
+    reporter.host.revoke().await?;
+    let stopped = reporter.report(vec![blocked()], AfterLast::Stay, portreeve_agent::clock::now).await;
+    let stopped = stopped.expect_err("the agent was revoked").downcast::<Stopped>()?;
+    assert!(matches!(stopped, Stopped::Revoked), "{stopped}");
+    Ok(())
+}

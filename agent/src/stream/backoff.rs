@@ -40,6 +40,8 @@ pub enum Ending {
     Overloaded,
     /// We ended it, to come back with a new certificate.
     Renewed,
+    /// The identity was revoked: there is no other connection.
+    Revoked,
 }
 
 #[derive(Debug, Default)]

@@ -235,6 +235,16 @@ fn a_revoked_agent_says_nothing_more() {
 }
 
 #[test]
+fn an_agent_that_was_revoked_while_away_stops() {
+    let mut stream = settled(Pacing::default());
+    stream.step(at(10), Input::Disconnected(Ending::Lost));
+    assert_eq!(stream.step(at(2000), Input::Tick), [Output::Connect]);
+    stream.step(at(2001), Input::Connected);
+    assert_eq!(stream.step(at(2002), Input::Disconnected(Ending::Revoked)), [Output::Stop]);
+    assert_eq!(stream.wakes_at(Duration::from_secs(3)), None);
+}
+
+#[test]
 fn a_recorded_host_speaks_by_its_own_clock() {
     let read_at = DateTime::from_timestamp_millis(1_218_000_000_000).unwrap();
     let mut stream = Stream::new([7; 16], Pacing::default());
