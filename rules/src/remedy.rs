@@ -6,6 +6,7 @@
 
 mod command;
 mod exclusion;
+mod fixed_port;
 mod port;
 mod update;
 
