@@ -39,7 +39,10 @@ pub(crate) fn judge(view: &View<'_>, judgement: &mut Judgement) {
     }
     for service in view.services() {
         match verdict(service, view) {
-            Verdict::Blocked(findings) => judgement.findings.extend(findings),
+            Verdict::Blocked(findings) => {
+                judgement.cannot_tell.extend(unseen_blocks(service, &findings, view));
+                judgement.findings.extend(findings);
+            }
             Verdict::CannotTell(reason) => judgement.cannot_tell.push(CannotTell {
                 rule: RULE.to_owned(),
                 subject: Subject::from([("service".to_owned(), service.name.to_string())]),
@@ -48,6 +51,34 @@ pub(crate) fn judge(view: &View<'_>, judgement: &mut Judgement) {
             Verdict::Fine(_) => {}
         }
     }
+}
+
+/// Ports of a service that failed with 10013 which may lie in a block that could not be read: one port that is seen to
+/// be held says nothing about the others.
+fn unseen_blocks(service: &Service, findings: &[Finding], view: &View<'_>) -> Vec<CannotTell> {
+    let Err(why) = view.policy_value(|policy| &policy.exclusions) else { return Vec::new() };
+    if !Exit::of(service).is_forbidden() {
+        return Vec::new();
+    }
+    let subject = |port: Port| {
+        Subject::from([("service".to_owned(), service.name.to_string()), ("port".to_owned(), port.to_string())])
+    };
+    let mut ports: Vec<Port> =
+        view.catalog.claims_of(&service.name, view.generation()).map(|claim| claim.port).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+        .into_iter()
+        .filter(|&port| findings.iter().all(|finding| finding.subject != subject(port)))
+        .map(|port| CannotTell {
+            rule: RULE.to_owned(),
+            subject: subject(port),
+            reason: format!(
+                "Cannot tell whether {port} keeps {} from starting too: whether it lies in an excluded block is not known ({why}).",
+                service.name
+            ),
+        })
+        .collect()
 }
 
 pub(crate) enum Verdict {
