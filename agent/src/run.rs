@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use proto::fleet::v1::server_message::Kind;
+use proto::fleet::v1::{AgentMessage, ConnectionList, agent_message};
 use rules::facts::Facts;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -151,6 +152,11 @@ impl Session {
                     // A recorded host has nobody who listens.
                     Output::CollectEvery(interval) => drop(source.collect_every.send(interval)),
                     Output::Renew => renewal.start(&self.identity),
+                    Output::ListConnections(wish) => {
+                        if let Some(link) = &self.link {
+                            link.send(no_connections(wish.request_id));
+                        }
+                    }
                     Output::Stop => return Err(Stopped::Revoked),
                 }
             }
@@ -234,6 +240,12 @@ impl Renewal {
             }
         }
     }
+}
+
+fn no_connections(request_id: u32) -> AgentMessage {
+    let unknown = "connections are not read on this host".to_owned();
+    let list = ConnectionList { request_id, unknown, ..ConnectionList::default() };
+    AgentMessage { kind: Some(agent_message::Kind::ConnectionList(list)) }
 }
 
 async fn next(link: &mut Option<Link>) -> Option<Event> {

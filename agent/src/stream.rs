@@ -71,6 +71,8 @@ pub enum Output {
     CollectEvery(Duration),
     /// Renew the certificate now.
     Renew,
+    /// Answer with the connections of this moment.
+    ListConnections(v1::ListConnections),
     /// The identity was revoked: nothing more may be reported.
     Stop,
 }
@@ -228,6 +230,7 @@ impl Stream {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             pending_from,
             pending_to,
+            fingerprint: Vec::new(),
         };
         self.greeted_with = Some(held);
         self.link = Link::Greeting { since: now.elapsed };
@@ -242,6 +245,7 @@ impl Stream {
             Kind::SendFull(wish) => self.wanted_whole.extend(sections(wish.sections())),
             Kind::Pace(pace) => self.pace(pace, now, outputs),
             Kind::RenewNow(_) => outputs.push(Output::Renew),
+            Kind::ListConnections(wish) => outputs.push(Output::ListConnections(wish)),
             Kind::Revoked(_) => {
                 self.link = Link::Stopped;
                 outputs.extend([Output::Disconnect, Output::Stop]);
@@ -427,6 +431,8 @@ fn digests_after(before: &Observation, facts: &Facts) -> Arc<Digests> {
         v1::Section::Services => old.services == facts.services,
         v1::Section::Updates => old.updates == facts.updates,
         v1::Section::PortPolicy => old.port_policy == facts.port_policy,
+        v1::Section::Events => old.events == facts.events,
+        v1::Section::Connections => old.connections == facts.connections,
         v1::Section::Unspecified => true,
     };
     let changed: Vec<_> = SECTIONS.into_iter().filter(|section| !is_same(*section)).collect();
@@ -450,11 +456,14 @@ fn changes(old: &Facts, new: &Facts, whole: &BTreeSet<v1::Section>) -> Delta {
             v1::Section::Services => delta.services.clone_from(&full.services),
             v1::Section::Updates => delta.updates.clone_from(&full.updates),
             v1::Section::PortPolicy => delta.port_policy.clone_from(&full.port_policy),
+            v1::Section::Events => delta.events.clone_from(&full.events),
+            v1::Section::Connections => delta.connections.clone_from(&full.connections),
         }
     }
     delta.sockets = delta.sockets.map(|change| shorter(change, &new.sockets));
     delta.services = delta.services.map(|change| shorter(change, &new.services));
     delta.updates = delta.updates.map(|change| shorter(change, &new.updates));
+    delta.events = delta.events.map(|change| shorter(change, &new.events));
     delta
 }
 
@@ -476,6 +485,8 @@ fn of_sections(delta: &Delta, digests: &Digests) -> Digests {
         v1::Section::Services => delta.services.is_some(),
         v1::Section::Updates => delta.updates.is_some(),
         v1::Section::PortPolicy => delta.port_policy.is_some(),
+        v1::Section::Events => delta.events.is_some(),
+        v1::Section::Connections => delta.connections.is_some(),
     };
     digests
         .iter()

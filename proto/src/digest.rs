@@ -16,8 +16,15 @@ use crate::wire;
 pub type Digests = BTreeMap<v1::Section, Vec<u8>>;
 
 /// Every section there is.
-pub const SECTIONS: [v1::Section; 5] =
-    [v1::Section::Host, v1::Section::Sockets, v1::Section::Services, v1::Section::Updates, v1::Section::PortPolicy];
+pub const SECTIONS: [v1::Section; 7] = [
+    v1::Section::Host,
+    v1::Section::Sockets,
+    v1::Section::Services,
+    v1::Section::Updates,
+    v1::Section::PortPolicy,
+    v1::Section::Events,
+    v1::Section::Connections,
+];
 
 /// The first 16 bytes of SHA-256 over the section as it would be sent in full. `facts` are `wire::canonical`.
 pub fn digest(section: v1::Section, facts: &Facts) -> Vec<u8> {

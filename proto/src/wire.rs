@@ -4,7 +4,9 @@
 //! dropped and counted, a bad report is refused whole with a stable code. Rows that come out are unique by key and short
 //! enough for every index of the database. Sending what [`canonical`] returns and receiving it gives the same facts.
 
+mod connections;
 mod documents;
+mod events;
 mod merge;
 mod parts;
 mod rows;
@@ -32,9 +34,11 @@ pub const MAX_PARTS: usize = 64;
 pub const MAX_SOCKETS: usize = 4 * 65_536;
 pub const MAX_SERVICES: usize = 5_000;
 pub const MAX_UPDATES: usize = 10_000;
+/// Entries in the window of events.
+pub const MAX_EVENTS: usize = 256;
 /// Bytes of text after socket groups are unfolded, where each socket has its own copy of the owner's names.
 pub const MAX_TEXT: usize = 64 * 1024 * 1024;
-/// Bytes of a section as it is sent: with the two limits below, five of them always fit into [`MAX_PARTS`].
+/// Bytes of a section as it is sent: with the two limits below, all sections always fit into [`MAX_PARTS`].
 pub(crate) const MAX_SECTION: usize = 5 * 512 * 1024;
 /// Bytes of a section that is one document.
 pub(crate) const MAX_DOCUMENT: usize = 128 * 1024;
@@ -124,6 +128,10 @@ pub fn canonical(facts: &Facts) -> Facts {
         port_policy: map(&facts.port_policy, |policy| {
             documents::policy_from_wire(&documents::policy_to_wire(policy), &mut dropped)
         }),
+        events: bounded(&facts.events, MAX_EVENTS, |rows| events::from_wire(events::to_wire(rows), &mut dropped)),
+        connections: map(&facts.connections, |counts| {
+            connections::from_wire(&connections::to_wire(counts), &mut dropped)
+        }),
     };
     let too_long = |section, limit| (parts::full_section(section, &facts).encoded_len() > limit).then(too_large);
     let host = too_long(v1::Section::Host, MAX_DOCUMENT);
@@ -131,11 +139,15 @@ pub fn canonical(facts: &Facts) -> Facts {
     let services = too_long(v1::Section::Services, MAX_SECTION);
     let updates = too_long(v1::Section::Updates, MAX_SECTION);
     let port_policy = too_long(v1::Section::PortPolicy, MAX_DOCUMENT);
+    let events = too_long(v1::Section::Events, MAX_SECTION);
+    let connections = too_long(v1::Section::Connections, MAX_DOCUMENT);
     facts.host = host.map_or(facts.host, Section::Unknown);
     facts.sockets = sockets.map_or(facts.sockets, Section::Unknown);
     facts.services = services.map_or(facts.services, Section::Unknown);
     facts.updates = updates.map_or(facts.updates, Section::Unknown);
     facts.port_policy = port_policy.map_or(facts.port_policy, Section::Unknown);
+    facts.events = events.map_or(facts.events, Section::Unknown);
+    facts.connections = connections.map_or(facts.connections, Section::Unknown);
     facts
 }
 
@@ -151,6 +163,8 @@ pub fn full_delta(facts: &Facts) -> Delta {
         services: Some(Change::Full(facts.services.clone())),
         updates: Some(Change::Full(facts.updates.clone())),
         port_policy: Some(facts.port_policy.clone()),
+        events: Some(Change::Full(facts.events.clone())),
+        connections: Some(facts.connections.clone()),
     }
 }
 

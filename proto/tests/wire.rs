@@ -13,8 +13,10 @@ use proto::fleet::v1;
 use proto::wire::{self, Assembly, MAX_MESSAGE, Report, WireFault};
 use rules::delta;
 use rules::facts::{
-    CollectedBy, DnsSocketPool, DynamicRange, Exclusion, Facts, Host, Os, PortPolicy, Product, Section, Service,
-    ServiceState, Socket, SocketState, StartMode, Update, UpdateSource, UpdateState,
+    CollectedBy, Collector, CollectorState, ConnectionOwner, Connections, DnsSocketPool, DynamicPortUse, DynamicRange,
+    Event, EventDatum, Exclusion, Facts, Host, Os, PortPolicy, Product, Recovery, RecoveryAction, RecoveryKind,
+    RpcPorts, Section, Service, ServiceState, Socket, SocketState, SqlPort, StartMode, StateCount, TcpState, Update,
+    UpdateSource, UpdateState, UrlReservation,
 };
 use rules::ports::{Family, PortRange, Protocol};
 use rules::text::Text;
@@ -72,6 +74,14 @@ fn socket() -> impl Strategy<Value = Socket> {
     })
 }
 
+fn recovery() -> impl Strategy<Value = Recovery> {
+    let kind = prop_oneof![Just(RecoveryKind::None), Just(RecoveryKind::Restart), Just(RecoveryKind::RestartComputer)];
+    let action = (kind, any::<u32>()).prop_map(|(kind, delay_ms)| RecoveryAction { kind, delay_ms });
+    (of(any::<u32>()), vec(action, 0..3), of(any::<bool>())).prop_map(
+        |(reset_after_seconds, actions, on_error_stop)| Recovery { reset_after_seconds, actions, on_error_stop },
+    )
+}
+
 fn service() -> impl Strategy<Value = Service> {
     let what = (
         text(),
@@ -81,9 +91,10 @@ fn service() -> impl Strategy<Value = Service> {
         of(any::<bool>()),
         of(any::<bool>()),
     );
-    let how = (of(0_u32..9), of(any::<u32>()), of(any::<u32>()), of(text()), of(text()), vec(text(), 0..3), of(time()));
+    let codes = (of(0_u32..9), of(any::<u32>()), of(any::<u32>()));
+    let how = (codes, of(text()), of(text()), vec(text(), 0..3), of(time()), of(recovery()));
     (what, how).prop_map(|((name, display_name, state, start, delayed, trigger_start), how)| {
-        let (pid, exit_code, service_exit_code, image_path, account, depends_on, state_since) = how;
+        let ((pid, exit_code, service_exit_code), image_path, account, depends_on, state_since, recovery) = how;
         Service {
             name,
             display_name,
@@ -98,15 +109,18 @@ fn service() -> impl Strategy<Value = Service> {
             account,
             depends_on,
             state_since,
+            recovery,
         }
     })
 }
 
 fn update() -> impl Strategy<Value = Update> {
-    let source = prop_oneof![Just(UpdateSource::ComponentPackage), Just(UpdateSource::Capture)];
+    let source =
+        prop_oneof![Just(UpdateSource::ComponentPackage), Just(UpdateSource::Capture), Just(UpdateSource::Offer)];
+    let origin = (source, vec(text(), 0..3), of(text()));
     let state = prop_oneof![Just(UpdateState::Installed), Just(UpdateState::Absent), Just(UpdateState::Staged)];
-    (source, text(), of(text()), text(), state, of(time()), of(any::<bool>()), of(text())).prop_map(
-        |(source, id, kb, title, state, installed_at, removable, version)| Update {
+    (origin, text(), of(text()), text(), state, of(time()), of(any::<bool>()), of(text())).prop_map(
+        |((source, aliases, installed_by), id, kb, title, state, installed_at, removable, version)| Update {
             source,
             id,
             kb,
@@ -115,6 +129,8 @@ fn update() -> impl Strategy<Value = Update> {
             installed_at,
             removable,
             version,
+            aliases,
+            installed_by,
         },
     )
 }
@@ -135,8 +151,10 @@ fn host() -> impl Strategy<Value = Host> {
         of(any::<bool>()),
         section(vec(product, 0..3)),
         section(vec(text(), 0..3)),
+        (section(vec(text(), 0..3)), vec(collector(), 0..3)),
     )
-        .prop_map(|(name, domain, os, times, collected_by, domain_controller, products, roles)| {
+        .prop_map(|(name, domain, os, times, collected_by, domain_controller, products, roles, more)| {
+            let (pending_restart, collectors) = more;
             let (booted_at, boot_id, utc_offset_minutes) = times;
             Host {
                 name,
@@ -149,8 +167,82 @@ fn host() -> impl Strategy<Value = Host> {
                 domain_controller,
                 products,
                 roles,
+                pending_restart,
+                collectors,
             }
         })
+}
+
+fn collector() -> impl Strategy<Value = Collector> {
+    let state =
+        prop_oneof![Just(CollectorState::Ok), Just(CollectorState::Degraded), Just(CollectorState::Unavailable)];
+    (text(), state, of(text())).prop_map(|(name, state, reason)| Collector { name, state, reason })
+}
+
+/// Members of the policy that were added later.
+fn further_policy() -> impl Strategy<Value = PortPolicy> {
+    let rpc = (vec(range(), 0..3), of(any::<bool>()), of(any::<bool>()))
+        .prop_map(|(ranges, internet_available, use_internet)| RpcPorts { ranges, internet_available, use_internet });
+    let sql = (text(), vec(any::<u16>(), 0..3), of(any::<u16>())).prop_map(|(instance, fixed, dynamic)| SqlPort {
+        instance,
+        fixed,
+        dynamic,
+    });
+    (
+        section(of(any::<u16>())),
+        section(of(any::<u16>())),
+        section(of(any::<u16>())),
+        section(of(rpc)),
+        section(vec(text().prop_map(|url| UrlReservation { url }), 0..3)),
+        section(vec(text(), 0..3)),
+        section(vec(sql, 0..3)),
+        section(vec(text(), 0..3)),
+    )
+        .prop_map(
+            |(netlogon_port, frs_port, dfsr_port, rpc_ports, url_reservations, listen, sql_ports, waiting)| {
+                PortPolicy {
+                    netlogon_port,
+                    frs_port,
+                    dfsr_port,
+                    rpc_ports,
+                    url_reservations,
+                    http_listen_only: listen,
+                    sql_ports,
+                    waiting_for_restart: waiting,
+                    ..PortPolicy::default()
+                }
+            },
+        )
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let datum = (of(text()), text()).prop_map(|(name, value)| EventDatum { name, value });
+    let record_id = prop_oneof![0_u64..20, any::<u64>()];
+    (text(), record_id, of(time()), text(), any::<u32>(), of(text()), vec(datum, 0..3)).prop_map(
+        |(channel, record_id, at, provider, id, service, data)| Event {
+            channel,
+            record_id,
+            at,
+            provider,
+            id,
+            service,
+            data,
+        },
+    )
+}
+
+fn connections() -> impl Strategy<Value = Connections> {
+    let state = prop_oneof![Just(TcpState::Established), Just(TcpState::TimeWait), Just(TcpState::FinWait2)];
+    let count = (family(), state, any::<u32>()).prop_map(|(family, state, count)| StateCount { family, state, count });
+    let used = (protocol(), family(), any::<u32>(), any::<u32>())
+        .prop_map(|(protocol, family, in_use, size)| DynamicPortUse { protocol, family, in_use, size });
+    let owner =
+        (any::<u32>(), of(text()), any::<u32>()).prop_map(|(pid, image, count)| ConnectionOwner { pid, image, count });
+    (vec(count, 0..4), vec(used, 0..4), vec(owner, 0..4)).prop_map(|(states, dynamic_ports, owners)| Connections {
+        states,
+        dynamic_ports,
+        owners,
+    })
 }
 
 fn policy() -> impl Strategy<Value = PortPolicy> {
@@ -169,26 +261,45 @@ fn policy() -> impl Strategy<Value = PortPolicy> {
         section(of(any::<u32>())),
         section(pool),
         section(of(any::<u16>())),
+        further_policy(),
     )
-        .prop_map(|values| {
-            let (dynamic_ranges, exclusions, persistent_exclusions, reserved_ports, max_user_port, pool, ntds) = values;
-            PortPolicy {
+        .prop_map(
+            |(
                 dynamic_ranges,
                 exclusions,
                 persistent_exclusions,
                 reserved_ports,
                 max_user_port,
-                dns_socket_pool: pool,
-                ntds_port: ntds,
-            }
-        })
+                pool,
+                ntds,
+                further,
+            )| {
+                PortPolicy {
+                    dynamic_ranges,
+                    exclusions,
+                    persistent_exclusions,
+                    reserved_ports,
+                    max_user_port,
+                    dns_socket_pool: pool,
+                    ntds_port: ntds,
+                    ..further
+                }
+            },
+        )
 }
 
 fn facts() -> impl Strategy<Value = Facts> {
-    let rows = (section(vec(socket(), 0..40)), section(vec(service(), 0..8)), section(vec(update(), 0..8)));
-    (section(host()), rows, section(policy()), of(time())).prop_map(|(host, rows, port_policy, collected_at)| {
-        let (sockets, services, updates) = rows;
-        Facts { host, sockets, services, updates, port_policy, collected_at, ..Facts::default() }
+    let rows = (
+        section(vec(socket(), 0..40)),
+        section(vec(service(), 0..8)),
+        section(vec(update(), 0..8)),
+        section(vec(event(), 0..8)),
+    );
+    let documents = (section(host()), section(policy()), section(connections()));
+    (rows, documents, of(time())).prop_map(|(rows, documents, collected_at)| {
+        let (sockets, services, updates, events) = rows;
+        let (host, port_policy, connections) = documents;
+        Facts { host, sockets, services, updates, port_policy, events, connections, collected_at, ..Facts::default() }
     })
 }
 
@@ -219,6 +330,9 @@ fn sorted(mut facts: Facts) -> Facts {
         rows.sort_by_key(delta::Row::key);
     }
     if let Section::Known(rows) = &mut facts.updates {
+        rows.sort_by_key(delta::Row::key);
+    }
+    if let Section::Known(rows) = &mut facts.events {
         rows.sort_by_key(delta::Row::key);
     }
     facts
@@ -424,9 +538,10 @@ fn a_socket_pool_takes_a_few_bytes_a_socket() {
         Report { seq: 90, wall_clock: Some(booted), uptime_ms: 90_000, delta, digests, gap: None }
     };
     let full = size(&sent(delta));
-    let changed = delta::Change::Rows { set: vec![pool(both[0], 1)], removed: vec![pool(both[0], 2)] };
+    let changed =
+        delta::Change::Rows { set: vec![pool(both[0], 1)], removed: vec![delta::Row::key(&pool(both[0], 2))] };
     let changed = size(&sent(delta::Delta { sockets: Some(changed), ..delta::Delta::default() }));
     println!("5,000 sockets of the DNS pool in full: {full} B; two changed rows: {changed} B");
     assert!(full < 30_000, "{full} B for 5,000 sockets");
-    assert!(changed <= 200, "{changed} B for two changed rows");
+    assert!(changed <= 150, "{changed} B for two changed rows");
 }

@@ -258,6 +258,8 @@ fn listed_evidence(row: &Update) -> Evidence {
         UpdateSource::InstallerPatch => "installer patches",
         UpdateSource::UpdateHistory => "history of updates",
         UpdateSource::Capture => "captured list of updates",
+        UpdateSource::FrameworkVersion => "versions of the .NET Framework",
+        UpdateSource::Offer => "offered updates",
     };
     Evidence { at: row.installed_at, text: format!("\"{title}\" {state}"), source: source.to_owned() }
 }

@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::facts::{Facts, Host, PortPolicy, Section, Service, Socket, Update, UpdateSource};
+use crate::facts::{Connections, Event, Facts, Host, PortPolicy, Section, Service, Socket, Update, UpdateSource};
+use crate::socket_key::SocketKey;
 use crate::text::Text;
 
 /// Changes of any number of sections. `None`: the section is as it was.
@@ -16,6 +17,8 @@ pub struct Delta {
     pub services: Option<Change<Service>>,
     pub updates: Option<Change<Update>>,
     pub port_policy: Option<Section<PortPolicy>>,
+    pub events: Option<Change<Event>>,
+    pub connections: Option<Section<Connections>>,
 }
 
 impl Delta {
@@ -25,6 +28,8 @@ impl Delta {
             && self.services.is_none()
             && self.updates.is_none()
             && self.port_policy.is_none()
+            && self.events.is_none()
+            && self.connections.is_none()
     }
 }
 
@@ -46,10 +51,10 @@ pub trait Row: Clone + PartialEq {
 
 /// A socket is nothing but its fields: a changed one is another one.
 impl Row for Socket {
-    type Key = Self;
+    type Key = SocketKey;
 
-    fn key(&self) -> Self {
-        self.clone()
+    fn key(&self) -> SocketKey {
+        SocketKey::of(self)
     }
 }
 
@@ -70,6 +75,15 @@ impl Row for Update {
     }
 }
 
+/// A record number is given once, until the channel is cleared.
+impl Row for Event {
+    type Key = (Text, u64);
+
+    fn key(&self) -> (Text, u64) {
+        (self.channel.clone(), self.record_id)
+    }
+}
+
 /// What leads from `old` to `new`.
 pub fn diff(old: &Facts, new: &Facts) -> Delta {
     Delta {
@@ -78,6 +92,8 @@ pub fn diff(old: &Facts, new: &Facts) -> Delta {
         services: diff_rows(&old.services, &new.services),
         updates: diff_rows(&old.updates, &new.updates),
         port_policy: (old.port_policy != new.port_policy).then(|| new.port_policy.clone()),
+        events: diff_rows(&old.events, &new.events),
+        connections: (old.connections != new.connections).then(|| new.connections.clone()),
     }
 }
 
@@ -113,11 +129,14 @@ pub fn apply(facts: &mut Facts, delta: Delta) -> Result<(), Misfit> {
     let sockets = delta.sockets.map(|change| apply_rows("sockets", &facts.sockets, change)).transpose()?;
     let services = delta.services.map(|change| apply_rows("services", &facts.services, change)).transpose()?;
     let updates = delta.updates.map(|change| apply_rows("updates", &facts.updates, change)).transpose()?;
+    let events = delta.events.map(|change| apply_rows("events", &facts.events, change)).transpose()?;
     facts.sockets = sockets.unwrap_or(std::mem::take(&mut facts.sockets));
     facts.services = services.unwrap_or(std::mem::take(&mut facts.services));
     facts.updates = updates.unwrap_or(std::mem::take(&mut facts.updates));
     facts.host = delta.host.unwrap_or(std::mem::take(&mut facts.host));
     facts.port_policy = delta.port_policy.unwrap_or(std::mem::take(&mut facts.port_policy));
+    facts.events = events.unwrap_or(std::mem::take(&mut facts.events));
+    facts.connections = delta.connections.unwrap_or(std::mem::take(&mut facts.connections));
     Ok(())
 }
 

@@ -4,6 +4,12 @@
 //! Invariant: unknown is never empty. A section that could not be read says why ([`Section::Unknown`]), and so does
 //! each value of [`PortPolicy`] on its own. No I/O, no clock.
 
+mod connections;
+mod event;
+mod policy;
+mod service;
+mod update;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::IpAddr;
@@ -13,8 +19,14 @@ use schemars::JsonSchema;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::ports::{Family, Port, PortRange, Protocol};
+use crate::ports::{Family, Port, Protocol};
 use crate::text::Text;
+
+pub use crate::facts::connections::{ConnectionOwner, Connections, DynamicPortUse, StateCount, TcpState};
+pub use crate::facts::event::{Event, EventDatum};
+pub use crate::facts::policy::{DnsSocketPool, DynamicRange, Exclusion, PortPolicy, RpcPorts, SqlPort, UrlReservation};
+pub use crate::facts::service::{Recovery, RecoveryAction, RecoveryKind, Service, ServiceState, StartMode};
+pub use crate::facts::update::{Update, UpdateSource, UpdateState};
 
 /// The value of `schema` in a facts file. The schema only grows; unknown members are ignored.
 pub const SCHEMA: &str = "portreeve.facts/1";
@@ -37,6 +49,13 @@ pub struct Facts {
     pub updates: Section<Vec<Update>>,
     #[serde(default)]
     pub port_policy: Section<PortPolicy>,
+    /// The newest entries of the event logs that tell of starts, failures, binds and updates: a window of at most 256, none
+    /// of them older than the last boot.
+    #[serde(default)]
+    pub events: Section<Vec<Event>>,
+    /// Connections as counts only.
+    #[serde(default)]
+    pub connections: Section<Connections>,
 }
 
 impl Default for Facts {
@@ -50,6 +69,8 @@ impl Default for Facts {
             services: Section::default(),
             updates: Section::default(),
             port_policy: Section::default(),
+            events: Section::default(),
+            connections: Section::default(),
         }
     }
 }
@@ -153,6 +174,33 @@ pub struct Host {
     /// Server roles by the catalog's ids, such as `dns-server`, `nps`, `domain-controller`.
     #[serde(default)]
     pub roles: Section<Vec<Text>>,
+    /// Why the system wants a restart, one entry a sign. `Known([])`: it does not.
+    #[serde(default)]
+    pub pending_restart: Section<Vec<Text>>,
+    /// What could be read on this host and what could not. Empty: not said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collectors: Vec<Collector>,
+}
+
+/// A source of facts on this host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Collector {
+    /// Such as `sockets`, `socket-owners`, `event-log`, `update-history`.
+    pub name: Text,
+    pub state: CollectorState,
+    /// Why it is not `ok`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Text>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CollectorState {
+    Ok,
+    /// Part of what it should tell is missing.
+    Degraded,
+    /// It tells nothing on this host.
+    Unavailable,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -318,163 +366,4 @@ pub enum SocketState {
     Bound,
     /// TCP with a peer.
     Connected,
-}
-
-/// A Windows service. Key: the SCM key name, compared without case.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Service {
-    pub name: Text,
-    #[serde(default)]
-    pub display_name: Text,
-    pub state: ServiceState,
-    /// `None`: not read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start: Option<StartMode>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delayed: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trigger_start: Option<bool>,
-    /// `None`: it has no process.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pid: Option<u32>,
-    /// dwWin32ExitCode: 0 fine, 1066 the reason is in `service_exit_code`, 1077 never started since boot.
-    /// `None`: not read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exit_code: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service_exit_code: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image_path: Option<Text>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub account: Option<Text>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub depends_on: Vec<Text>,
-    /// When it entered this state, by the host's clock. `None`: that was not seen.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state_since: Option<DateTime<Utc>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ServiceState {
-    Stopped,
-    StartPending,
-    StopPending,
-    Running,
-    ContinuePending,
-    PausePending,
-    Paused,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum StartMode {
-    Boot,
-    System,
-    Auto,
-    Manual,
-    Disabled,
-}
-
-/// One entry of one list of updates. Key: (source, id). The same KB may stand in several sources.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Update {
-    pub source: UpdateSource,
-    /// Package identity, registry key name or KB: unique within the source.
-    pub id: Text,
-    /// `KB948609`. `None`: the entry names no KB.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kb: Option<Text>,
-    #[serde(default)]
-    pub title: Text,
-    pub state: UpdateState,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub installed_at: Option<DateTime<Utc>>,
-    /// `None`: not known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub removable: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<Text>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum UpdateSource {
-    /// Component Based Servicing packages.
-    ComponentPackage,
-    UninstallEntry,
-    InstallerPatch,
-    UpdateHistory,
-    /// A list printed by a command on a host without an agent.
-    Capture,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum UpdateState {
-    Installed,
-    Superseded,
-    /// Will be installed at the next restart.
-    InstallPending,
-    /// Will be gone after the next restart.
-    UninstallPending,
-    /// On disk or offered, not installed.
-    Staged,
-    Failed,
-    Absent,
-}
-
-/// What decides which ports may be taken. Each value is Known or Unknown on its own.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct PortPolicy {
-    /// Where the system draws ports from, by protocol and address family.
-    #[serde(default)]
-    pub dynamic_ranges: Section<Vec<DynamicRange>>,
-    /// Excluded ports in force, administered and taken at run time.
-    #[serde(default)]
-    pub exclusions: Section<Vec<Exclusion>>,
-    /// Administered exclusions that survive a restart, read from the registry.
-    #[serde(default)]
-    pub persistent_exclusions: Section<Vec<Exclusion>>,
-    /// `Tcpip\Parameters\ReservedPorts`; honoured by Windows 2000 and 2003 only (KB812873).
-    #[serde(default)]
-    pub reserved_ports: Section<Vec<PortRange>>,
-    /// `Tcpip\Parameters\MaxUserPort`. `Known(None)`: the value is not set.
-    #[serde(default)]
-    pub max_user_port: Section<Option<u32>>,
-    #[serde(default)]
-    pub dns_socket_pool: Section<DnsSocketPool>,
-    /// `NTDS\Parameters\TCP/IP Port` (KB224196). `Known(None)`: the value is not set, LSASS takes a dynamic port.
-    #[serde(default)]
-    pub ntds_port: Section<Option<u16>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct DynamicRange {
-    pub protocol: Protocol,
-    pub family: Family,
-    pub range: PortRange,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Exclusion {
-    pub protocol: Protocol,
-    /// `None`: the entry serves both families.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub family: Option<Family>,
-    pub range: PortRange,
-    /// Made by an administrator (`*` in netsh): still bindable by explicit request, so it is the remedy. `false`: a
-    /// block taken at run time, in which a bind fails with 10013 although nobody holds the port.
-    #[serde(default)]
-    pub administered: bool,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct DnsSocketPool {
-    /// `DNS\Parameters\SocketPoolSize`. `None`: not set, the default of 2,500 applies where the pool exists.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub size: Option<u32>,
-    /// `DNS\Parameters\SocketPoolExcludedPortRanges` (Server 2008 R2 and later).
-    #[serde(default)]
-    pub excluded: Vec<PortRange>,
 }

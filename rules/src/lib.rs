@@ -1,6 +1,6 @@
 //! Facts in, findings out. Pure: no files, no clock, no network, no randomness; the same input gives the same output.
 //!
-//! Read in this order: [`text`], [`ports`], [`facts`], [`delta`], [`finding`],
+//! Read in this order: [`text`], [`ports`], [`facts`], [`socket_key`], [`delta`], [`finding`],
 //! [`catalog`], [`judge`], [`needs`], [`check`].
 
 pub mod text;
@@ -8,6 +8,8 @@ pub mod text;
 pub mod ports;
 
 pub mod facts;
+
+pub mod socket_key;
 
 pub mod delta;
 

@@ -9,7 +9,6 @@ mod commit;
 mod opening;
 mod session;
 pub mod skew;
-pub mod socket_key;
 pub mod state;
 mod streams;
 mod talk;

@@ -76,6 +76,8 @@ fn sections_of(delta: &Delta) -> impl Iterator<Item = Section> + use<> {
         (Section::Services, delta.services.is_some()),
         (Section::Updates, delta.updates.is_some()),
         (Section::PortPolicy, delta.port_policy.is_some()),
+        (Section::Events, delta.events.is_some()),
+        (Section::Connections, delta.connections.is_some()),
     ]
     .into_iter()
     .filter_map(|(section, is_there)| is_there.then_some(section))

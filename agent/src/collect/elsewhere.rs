@@ -23,7 +23,9 @@ impl Collector {
             sockets: Section::Unknown(reason.clone()),
             services: Section::Unknown(reason.clone()),
             updates: Section::Unknown(reason.clone()),
-            port_policy: Section::Unknown(reason),
+            port_policy: Section::Unknown(reason.clone()),
+            events: Section::Unknown(reason.clone()),
+            connections: Section::Unknown(reason),
         }
     }
 }

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rules::facts::{Facts, Host, PortPolicy, SCHEMA, Section, Service, Socket, Update};
+use rules::facts::{Connections, Event, Facts, Host, PortPolicy, SCHEMA, Section, Service, Socket, Update};
 use rules::text::Text;
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
@@ -52,6 +52,8 @@ struct Document {
     services: Option<Section<Vec<Service>>>,
     updates: Option<Section<Vec<Update>>>,
     port_policy: Option<Section<PortPolicy>>,
+    events: Option<Section<Vec<Event>>>,
+    connections: Option<Section<Connections>>,
 }
 
 /// The frames of a recording; there is at least one.
@@ -86,6 +88,8 @@ fn continued(before: Facts, document: Document) -> Facts {
         services: document.services.unwrap_or(before.services),
         updates: document.updates.unwrap_or(before.updates),
         port_policy: document.port_policy.unwrap_or(before.port_policy),
+        events: document.events.unwrap_or(before.events),
+        connections: document.connections.unwrap_or(before.connections),
     }
 }
 

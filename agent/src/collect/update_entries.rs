@@ -39,6 +39,8 @@ pub fn package(identity: &str, values: &PackageValues) -> Option<Update> {
         installed_at: filetime(install_time),
         removable: (values.current_state == Some(PERMANENT)).then_some(false),
         version: version.filter(|version| version.contains('.')).map(Text::new),
+        aliases: Vec::new(),
+        installed_by: None,
     })
 }
 
@@ -99,6 +101,8 @@ pub fn uninstall_entry(id: &str, values: &UninstallValues) -> Option<Update> {
         installed_at: install_date(&values.install_date),
         removable,
         version: (!values.display_version.is_empty()).then(|| Text::new(&values.display_version)),
+        aliases: Vec::new(),
+        installed_by: None,
     })
 }
 

@@ -53,6 +53,7 @@ fn facts(ports: &[u16], state: ServiceState) -> Facts {
         account: None,
         depends_on: Vec::new(),
         state_since: None,
+        recovery: None,
     };
     Facts {
         sockets: Section::Known(ports.iter().map(socket).collect()),
@@ -99,7 +100,7 @@ fn settled(pacing: Pacing) -> Stream {
     let mut stream = Stream::new([7; 16], pacing);
     assert_eq!(stream.step(at(0), observed(facts(&[1645, 1646], ServiceState::Stopped))), [Output::Connect]);
     let hello = said(stream.step(at(1), Input::Connected));
-    assert!(matches!(hello.as_slice(), [Said::Hello(hello)] if hello.digests.len() == 5 && hello.epoch == 0));
+    assert!(matches!(hello.as_slice(), [Said::Hello(hello)] if hello.digests.len() == 7 && hello.epoch == 0));
     let sent = reports(stream.step(at(2), welcome(0, &SECTIONS)));
     assert_eq!((sent.len(), sent[0].seq, sent[0].sections.len()), (1, 1, 5));
     assert!(stream.step(at(3), ack(1)).is_empty());
@@ -297,7 +298,7 @@ impl Server {
                 self.applied.push(seq);
                 Some(vec![Answer::Ack(v1::Ack { seq, outcome: v1::Outcome::Applied as i32 })])
             }
-            Said::Heartbeat(_) => Some(Vec::new()),
+            Said::Heartbeat(_) | Said::ConnectionList(_) => Some(Vec::new()),
         }
     }
 }
@@ -354,7 +355,7 @@ impl World {
                 }
                 Output::Disconnect => self.close(),
                 Output::CollectEvery(_) => {}
-                Output::Renew | Output::Stop => panic!("nobody asked for it"),
+                Output::Renew | Output::Stop | Output::ListConnections(_) => panic!("nobody asked for it"),
             }
         }
     }

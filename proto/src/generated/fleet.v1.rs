@@ -38,7 +38,7 @@ pub struct SocketGroup {
     #[prost(sint64, repeated, tag = "11")]
     pub bound_at_steps_ms: ::prost::alloc::vec::Vec<i64>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Service {
     /// SCM key name; the row's key, compared without case.
     #[prost(string, tag = "1")]
@@ -79,6 +79,30 @@ pub struct Service {
     /// When it entered this state; 0 when that was not seen.
     #[prost(int64, tag = "13")]
     pub state_since_ms: i64,
+    /// Absent: not read.
+    #[prost(message, optional, tag = "14")]
+    pub recovery: ::core::option::Option<Recovery>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Recovery {
+    /// Seconds without a failure after which the count starts anew. Absent: never.
+    #[prost(uint32, optional, tag = "1")]
+    pub reset_after_seconds: ::core::option::Option<u32>,
+    /// For the first failure, the second and so on; the last repeats.
+    #[prost(message, repeated, tag = "2")]
+    pub actions: ::prost::alloc::vec::Vec<RecoveryAction>,
+    /// Whether stopping with an error counts as a failure. Absent: not read.
+    #[prost(bool, optional, tag = "3")]
+    pub on_error_stop: ::core::option::Option<bool>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecoveryAction {
+    /// What is done.
+    #[prost(enumeration = "RecoveryKind", tag = "1")]
+    pub kind: i32,
+    /// After which time.
+    #[prost(uint32, tag = "2")]
+    pub delay_ms: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UpdateKey {
@@ -115,6 +139,12 @@ pub struct Update {
     /// Dotted numbers. Empty: the list says none.
     #[prost(string, tag = "8")]
     pub version: ::prost::alloc::string::String,
+    /// Other names under which the entry is known.
+    #[prost(string, repeated, tag = "9")]
+    pub aliases: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Account or program that installed it. Empty: not said.
+    #[prost(string, tag = "10")]
+    pub installed_by: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PortRange {
@@ -201,6 +231,78 @@ pub struct PortPolicy {
     /// Why not known. Empty: known.
     #[prost(string, tag = "15")]
     pub ntds_port_unknown: ::prost::alloc::string::String,
+    /// Fixed RPC port of Netlogon; 0: not set.
+    #[prost(uint32, tag = "16")]
+    pub netlogon_port: u32,
+    /// Why not known. Empty: known.
+    #[prost(string, tag = "17")]
+    pub netlogon_port_unknown: ::prost::alloc::string::String,
+    /// Fixed RPC port of the File Replication Service; 0: not set.
+    #[prost(uint32, tag = "18")]
+    pub frs_port: u32,
+    /// Why not known. Empty: known.
+    #[prost(string, tag = "19")]
+    pub frs_port_unknown: ::prost::alloc::string::String,
+    /// Fixed RPC port of DFS Replication; 0: not set.
+    #[prost(uint32, tag = "20")]
+    pub dfsr_port: u32,
+    /// Why not known. Empty: known.
+    #[prost(string, tag = "21")]
+    pub dfsr_port_unknown: ::prost::alloc::string::String,
+    /// Ports that RPC draws from. Absent: not set.
+    #[prost(message, optional, tag = "22")]
+    pub rpc_ports: ::core::option::Option<RpcPorts>,
+    /// Why not known. Empty: known.
+    #[prost(string, tag = "23")]
+    pub rpc_ports_unknown: ::prost::alloc::string::String,
+    /// URLs reserved at HTTP.sys.
+    #[prost(string, repeated, tag = "24")]
+    pub url_reservations: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Why not known. Empty: known.
+    #[prost(string, tag = "25")]
+    pub url_reservations_unknown: ::prost::alloc::string::String,
+    /// Addresses that HTTP.sys listens on; none: all.
+    #[prost(string, repeated, tag = "26")]
+    pub http_listen_only: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Why not known. Empty: known.
+    #[prost(string, tag = "27")]
+    pub http_listen_only_unknown: ::prost::alloc::string::String,
+    /// Ports of SQL Server instances.
+    #[prost(message, repeated, tag = "28")]
+    pub sql_ports: ::prost::alloc::vec::Vec<SqlPort>,
+    /// Why not known. Empty: known.
+    #[prost(string, tag = "29")]
+    pub sql_ports_unknown: ::prost::alloc::string::String,
+    /// Names of members here that were written after the boot and count from the next one.
+    #[prost(string, repeated, tag = "30")]
+    pub waiting_for_restart: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Why not known. Empty: known.
+    #[prost(string, tag = "31")]
+    pub waiting_for_restart_unknown: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RpcPorts {
+    /// `Ports`.
+    #[prost(message, repeated, tag = "1")]
+    pub ranges: ::prost::alloc::vec::Vec<PortRange>,
+    /// `PortsInternetAvailable`. Absent: not set.
+    #[prost(bool, optional, tag = "2")]
+    pub internet_available: ::core::option::Option<bool>,
+    /// `UseInternetPorts`. Absent: not set.
+    #[prost(bool, optional, tag = "3")]
+    pub use_internet: ::core::option::Option<bool>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SqlPort {
+    /// Such as "MSSQLSERVER".
+    #[prost(string, tag = "1")]
+    pub instance: ::prost::alloc::string::String,
+    /// Configured ports.
+    #[prost(uint32, repeated, tag = "2")]
+    pub fixed: ::prost::alloc::vec::Vec<u32>,
+    /// Port that was drawn last; 0: ports are fixed.
+    #[prost(uint32, tag = "3")]
+    pub dynamic: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Product {
@@ -267,6 +369,147 @@ pub struct HostFacts {
     /// Not empty: roles could not be read.
     #[prost(string, tag = "17")]
     pub roles_unknown: ::prost::alloc::string::String,
+    /// Why the system wants a restart, one entry a sign.
+    #[prost(string, repeated, tag = "18")]
+    pub pending_restart: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Not empty: the signs could not be read.
+    #[prost(string, tag = "19")]
+    pub pending_restart_unknown: ::prost::alloc::string::String,
+    /// What could be read on this host and what could not.
+    #[prost(message, repeated, tag = "20")]
+    pub collectors: ::prost::alloc::vec::Vec<Collector>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Collector {
+    /// Such as "event-log".
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// How well it works.
+    #[prost(enumeration = "CollectorState", tag = "2")]
+    pub state: i32,
+    /// Why it is not OK.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EventKey {
+    /// Half of the row's key.
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+    /// The other half.
+    #[prost(uint64, tag = "2")]
+    pub record_id: u64,
+}
+/// An entry of an event log, as ids and data; its text is rendered by whoever shows it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Event {
+    /// Such as "System".
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+    /// Number of the entry in its channel.
+    #[prost(uint64, tag = "2")]
+    pub record_id: u64,
+    /// When it was written; 0: not said.
+    #[prost(int64, tag = "3")]
+    pub at_ms: i64,
+    /// Such as "Service Control Manager".
+    #[prost(string, tag = "4")]
+    pub provider: ::prost::alloc::string::String,
+    /// Such as 7023.
+    #[prost(uint32, tag = "5")]
+    pub id: u32,
+    /// SCM key name of the service that it tells of. Empty: none, or not known.
+    #[prost(string, tag = "6")]
+    pub service: ::prost::alloc::string::String,
+    /// In the order of the entry.
+    #[prost(message, repeated, tag = "7")]
+    pub data: ::prost::alloc::vec::Vec<EventDatum>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EventDatum {
+    /// Empty: numbered only.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// As it stands in the entry.
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
+}
+/// Connections as counts.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Connections {
+    /// A state without any is not named.
+    #[prost(message, repeated, tag = "1")]
+    pub states: ::prost::alloc::vec::Vec<StateCount>,
+    /// Empty: the ranges are not known.
+    #[prost(message, repeated, tag = "2")]
+    pub dynamic_ports: ::prost::alloc::vec::Vec<DynamicPortUse>,
+    /// At most ten.
+    #[prost(message, repeated, tag = "3")]
+    pub owners: ::prost::alloc::vec::Vec<ConnectionOwner>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StateCount {
+    /// False: IPv4.
+    #[prost(bool, tag = "1")]
+    pub ipv6: bool,
+    /// Of the connections that are counted.
+    #[prost(enumeration = "TcpState", tag = "2")]
+    pub state: i32,
+    /// How many.
+    #[prost(uint32, tag = "3")]
+    pub count: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DynamicPortUse {
+    /// Whose ports.
+    #[prost(enumeration = "Protocol", tag = "1")]
+    pub protocol: i32,
+    /// False: IPv4.
+    #[prost(bool, tag = "2")]
+    pub ipv6: bool,
+    /// Distinct ports in use within the range.
+    #[prost(uint32, tag = "3")]
+    pub in_use: u32,
+    /// Ports in the range.
+    #[prost(uint32, tag = "4")]
+    pub size: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConnectionOwner {
+    /// Process.
+    #[prost(uint32, tag = "1")]
+    pub pid: u32,
+    /// Image name or path; empty: not known.
+    #[prost(string, tag = "2")]
+    pub image: ::prost::alloc::string::String,
+    /// Its connections.
+    #[prost(uint32, tag = "3")]
+    pub count: u32,
+}
+/// One connection, on request.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Connection {
+    /// 4 or 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub local_address: ::prost::alloc::vec::Vec<u8>,
+    /// On this host.
+    #[prost(uint32, tag = "2")]
+    pub local_port: u32,
+    /// 4 or 16 bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub remote_address: ::prost::alloc::vec::Vec<u8>,
+    /// At the peer.
+    #[prost(uint32, tag = "4")]
+    pub remote_port: u32,
+    /// As the table says.
+    #[prost(enumeration = "TcpState", tag = "5")]
+    pub state: i32,
+    /// 0: not known.
+    #[prost(uint32, tag = "6")]
+    pub pid: u32,
+    /// Image name or path; empty: not known.
+    #[prost(string, tag = "7")]
+    pub image: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -434,6 +677,46 @@ impl StartMode {
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
+pub enum RecoveryKind {
+    /// Not said; taken for none.
+    Unspecified = 0,
+    /// SC_ACTION_NONE.
+    None = 1,
+    /// SC_ACTION_RESTART.
+    Restart = 2,
+    /// SC_ACTION_REBOOT.
+    RestartComputer = 3,
+    /// SC_ACTION_RUN_COMMAND.
+    RunCommand = 4,
+}
+impl RecoveryKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RECOVERY_KIND_UNSPECIFIED",
+            Self::None => "RECOVERY_KIND_NONE",
+            Self::Restart => "RECOVERY_KIND_RESTART",
+            Self::RestartComputer => "RECOVERY_KIND_RESTART_COMPUTER",
+            Self::RunCommand => "RECOVERY_KIND_RUN_COMMAND",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RECOVERY_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "RECOVERY_KIND_NONE" => Some(Self::None),
+            "RECOVERY_KIND_RESTART" => Some(Self::Restart),
+            "RECOVERY_KIND_RESTART_COMPUTER" => Some(Self::RestartComputer),
+            "RECOVERY_KIND_RUN_COMMAND" => Some(Self::RunCommand),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
 pub enum UpdateState {
     /// Not said; a row with it is dropped and counted.
     Unspecified = 0,
@@ -499,6 +782,10 @@ pub enum UpdateSource {
     UpdateHistory = 4,
     /// A list printed by a command on a host without an agent.
     Capture = 5,
+    /// A version of the .NET Framework that is present.
+    FrameworkVersion = 6,
+    /// What the Windows Update Agent offers and has not installed.
+    Offer = 7,
 }
 impl UpdateSource {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -513,6 +800,8 @@ impl UpdateSource {
             Self::InstallerPatch => "UPDATE_SOURCE_INSTALLER_PATCH",
             Self::UpdateHistory => "UPDATE_SOURCE_UPDATE_HISTORY",
             Self::Capture => "UPDATE_SOURCE_CAPTURE",
+            Self::FrameworkVersion => "UPDATE_SOURCE_FRAMEWORK_VERSION",
+            Self::Offer => "UPDATE_SOURCE_OFFER",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -524,6 +813,8 @@ impl UpdateSource {
             "UPDATE_SOURCE_INSTALLER_PATCH" => Some(Self::InstallerPatch),
             "UPDATE_SOURCE_UPDATE_HISTORY" => Some(Self::UpdateHistory),
             "UPDATE_SOURCE_CAPTURE" => Some(Self::Capture),
+            "UPDATE_SOURCE_FRAMEWORK_VERSION" => Some(Self::FrameworkVersion),
+            "UPDATE_SOURCE_OFFER" => Some(Self::Offer),
             _ => None,
         }
     }
@@ -560,9 +851,105 @@ impl CollectedBy {
         }
     }
 }
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CollectorState {
+    /// Not said; the entry is dropped and counted.
+    Unspecified = 0,
+    /// All that it should tell.
+    Ok = 1,
+    /// Part of it is missing.
+    Degraded = 2,
+    /// Nothing on this host.
+    Unavailable = 3,
+}
+impl CollectorState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "COLLECTOR_STATE_UNSPECIFIED",
+            Self::Ok => "COLLECTOR_STATE_OK",
+            Self::Degraded => "COLLECTOR_STATE_DEGRADED",
+            Self::Unavailable => "COLLECTOR_STATE_UNAVAILABLE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "COLLECTOR_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "COLLECTOR_STATE_OK" => Some(Self::Ok),
+            "COLLECTOR_STATE_DEGRADED" => Some(Self::Degraded),
+            "COLLECTOR_STATE_UNAVAILABLE" => Some(Self::Unavailable),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TcpState {
+    /// Not said; the entry is dropped and counted.
+    Unspecified = 0,
+    /// MIB_TCP_STATE_SYN_SENT.
+    SynSent = 1,
+    /// MIB_TCP_STATE_SYN_RCVD.
+    SynReceived = 2,
+    /// MIB_TCP_STATE_ESTAB.
+    Established = 3,
+    /// MIB_TCP_STATE_FIN_WAIT1.
+    FinWait1 = 4,
+    /// MIB_TCP_STATE_FIN_WAIT2.
+    FinWait2 = 5,
+    /// MIB_TCP_STATE_CLOSE_WAIT.
+    CloseWait = 6,
+    /// MIB_TCP_STATE_CLOSING.
+    Closing = 7,
+    /// MIB_TCP_STATE_LAST_ACK.
+    LastAck = 8,
+    /// MIB_TCP_STATE_TIME_WAIT.
+    TimeWait = 9,
+}
+impl TcpState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TCP_STATE_UNSPECIFIED",
+            Self::SynSent => "TCP_STATE_SYN_SENT",
+            Self::SynReceived => "TCP_STATE_SYN_RECEIVED",
+            Self::Established => "TCP_STATE_ESTABLISHED",
+            Self::FinWait1 => "TCP_STATE_FIN_WAIT1",
+            Self::FinWait2 => "TCP_STATE_FIN_WAIT2",
+            Self::CloseWait => "TCP_STATE_CLOSE_WAIT",
+            Self::Closing => "TCP_STATE_CLOSING",
+            Self::LastAck => "TCP_STATE_LAST_ACK",
+            Self::TimeWait => "TCP_STATE_TIME_WAIT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TCP_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "TCP_STATE_SYN_SENT" => Some(Self::SynSent),
+            "TCP_STATE_SYN_RECEIVED" => Some(Self::SynReceived),
+            "TCP_STATE_ESTABLISHED" => Some(Self::Established),
+            "TCP_STATE_FIN_WAIT1" => Some(Self::FinWait1),
+            "TCP_STATE_FIN_WAIT2" => Some(Self::FinWait2),
+            "TCP_STATE_CLOSE_WAIT" => Some(Self::CloseWait),
+            "TCP_STATE_CLOSING" => Some(Self::Closing),
+            "TCP_STATE_LAST_ACK" => Some(Self::LastAck),
+            "TCP_STATE_TIME_WAIT" => Some(Self::TimeWait),
+            _ => None,
+        }
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AgentMessage {
-    #[prost(oneof = "agent_message::Kind", tags = "1, 2, 3")]
+    #[prost(oneof = "agent_message::Kind", tags = "1, 2, 3, 4")]
     pub kind: ::core::option::Option<agent_message::Kind>,
 }
 /// Nested message and enum types in `AgentMessage`.
@@ -578,6 +965,9 @@ pub mod agent_message {
         /// Sent when nothing else was for Welcome.heartbeat_interval_ms.
         #[prost(message, tag = "3")]
         Heartbeat(super::Heartbeat),
+        /// Answers ListConnections; never stored.
+        #[prost(message, tag = "4")]
+        ConnectionList(super::ConnectionList),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -612,6 +1002,10 @@ pub struct Hello {
     /// Highest of them.
     #[prost(uint64, tag = "9")]
     pub pending_to: u64,
+    /// At most 32 bytes: a hash of what identifies the machine and outlives a restart. One identity with another fingerprint
+    /// is a copy on another machine. Empty: not known.
+    #[prost(bytes = "vec", tag = "10")]
+    pub fingerprint: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SectionDigest {
@@ -712,13 +1106,19 @@ pub struct Rows {
     /// For SECTION_PORT_POLICY.
     #[prost(message, optional, tag = "5")]
     pub port_policy: ::core::option::Option<PortPolicy>,
+    /// For SECTION_EVENTS.
+    #[prost(message, repeated, tag = "6")]
+    pub events: ::prost::alloc::vec::Vec<Event>,
+    /// For SECTION_CONNECTIONS.
+    #[prost(message, optional, tag = "7")]
+    pub connections: ::core::option::Option<Connections>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Changes {
     /// A changed socket is one removed and one added: sockets have no identity beyond their fields.
     #[prost(message, repeated, tag = "1")]
     pub sockets_added: ::prost::alloc::vec::Vec<SocketGroup>,
-    /// Exactly as they were added, in any grouping.
+    /// Exactly as they were added, in any grouping. An agent sends keys instead (socket_keys_removed); both count.
     #[prost(message, repeated, tag = "2")]
     pub sockets_removed: ::prost::alloc::vec::Vec<SocketGroup>,
     /// A changed service or update is sent whole under its key.
@@ -733,6 +1133,16 @@ pub struct Changes {
     /// Updates that are in no list any more.
     #[prost(message, repeated, tag = "6")]
     pub updates_removed: ::prost::alloc::vec::Vec<UpdateKey>,
+    /// Sockets that are gone, by the hash that rules/src/socket_key.rs defines: 8 bytes each, where the whole row would repeat
+    /// its owner.
+    #[prost(sfixed64, repeated, tag = "7")]
+    pub socket_keys_removed: ::prost::alloc::vec::Vec<i64>,
+    /// Entries that came into the window of events.
+    #[prost(message, repeated, tag = "8")]
+    pub events_set: ::prost::alloc::vec::Vec<Event>,
+    /// Entries that left it; what is stored of them stays.
+    #[prost(message, repeated, tag = "9")]
+    pub events_removed: ::prost::alloc::vec::Vec<EventKey>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Heartbeat {
@@ -752,7 +1162,7 @@ pub struct Heartbeat {
 /// Everything that the server can say to an agent. Numbers and enums only.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServerMessage {
-    #[prost(oneof = "server_message::Kind", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "server_message::Kind", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub kind: ::core::option::Option<server_message::Kind>,
 }
 /// Nested message and enum types in `ServerMessage`.
@@ -777,6 +1187,9 @@ pub mod server_message {
         /// New intervals; a field of 0 leaves the present one.
         #[prost(message, tag = "6")]
         Pace(super::Pace),
+        /// Somebody looks at this host and wants to see its connections, once.
+        #[prost(message, tag = "7")]
+        ListConnections(super::ListConnections),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -827,6 +1240,31 @@ pub struct SendFull {
 pub struct RenewNow {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Revoked {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListConnections {
+    /// Comes back with the answer.
+    #[prost(uint32, tag = "1")]
+    pub request_id: u32,
+    /// Rows at most.
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+}
+/// At most one message: what does not fit is counted.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ConnectionList {
+    /// Of the question.
+    #[prost(uint32, tag = "1")]
+    pub request_id: u32,
+    /// The owners with most connections first.
+    #[prost(message, repeated, tag = "2")]
+    pub connections: ::prost::alloc::vec::Vec<Connection>,
+    /// How many there were beside these.
+    #[prost(uint32, tag = "3")]
+    pub omitted: u32,
+    /// Why there are none. Empty: they could be read.
+    #[prost(string, tag = "4")]
+    pub unknown: ::prost::alloc::string::String,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Section {
@@ -842,6 +1280,10 @@ pub enum Section {
     Updates = 4,
     /// What decides which ports may be taken: one PortPolicy.
     PortPolicy = 5,
+    /// The newest entries of the event logs, as Events.
+    Events = 6,
+    /// Counts of connections: one Connections.
+    Connections = 7,
 }
 impl Section {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -856,6 +1298,8 @@ impl Section {
             Self::Services => "SECTION_SERVICES",
             Self::Updates => "SECTION_UPDATES",
             Self::PortPolicy => "SECTION_PORT_POLICY",
+            Self::Events => "SECTION_EVENTS",
+            Self::Connections => "SECTION_CONNECTIONS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -867,6 +1311,8 @@ impl Section {
             "SECTION_SERVICES" => Some(Self::Services),
             "SECTION_UPDATES" => Some(Self::Updates),
             "SECTION_PORT_POLICY" => Some(Self::PortPolicy),
+            "SECTION_EVENTS" => Some(Self::Events),
+            "SECTION_CONNECTIONS" => Some(Self::Connections),
             _ => None,
         }
     }

@@ -1,6 +1,9 @@
 //! The two sections that are one document each: the host, and its port policy.
 
-use rules::facts::{CollectedBy, DnsSocketPool, DynamicRange, Exclusion, Host, Os, PortPolicy, Product, Section};
+use rules::facts::{
+    CollectedBy, Collector, CollectorState, DnsSocketPool, DynamicRange, Exclusion, Host, Os, PortPolicy, Product,
+    RpcPorts, Section, SqlPort, UrlReservation,
+};
 use rules::ports::{Family, PortRange};
 use rules::text::Text;
 
@@ -10,6 +13,8 @@ use crate::wire::values::{Dropped, milliseconds, section_from_wire, section_to_w
 
 /// Entries of any one list here; a longer one becomes unknown, because part of it would pass for all of it.
 const LIST: usize = 1024;
+/// Sources of facts on one host.
+const COLLECTORS: usize = 64;
 
 pub(super) fn host_to_wire(host: &Host) -> v1::HostFacts {
     let (products, products_unknown) = section_to_wire(&host.products, |products| {
@@ -24,6 +29,7 @@ pub(super) fn host_to_wire(host: &Host) -> v1::HostFacts {
     });
     let (roles, roles_unknown) =
         section_to_wire(&host.roles, |roles| roles.iter().map(|role| role.as_str().to_owned()).collect());
+    let (pending_restart, pending_restart_unknown) = section_to_wire(&host.pending_restart, |reasons| texts(reasons));
     v1::HostFacts {
         name: host.name.as_str().to_owned(),
         domain: text_to_wire(host.domain.as_ref()),
@@ -45,6 +51,9 @@ pub(super) fn host_to_wire(host: &Host) -> v1::HostFacts {
         products_unknown,
         roles,
         roles_unknown,
+        pending_restart,
+        pending_restart_unknown,
+        collectors: host.collectors.iter().map(collector_to_wire).collect(),
     }
 }
 
@@ -77,7 +86,36 @@ pub(super) fn host_from_wire(host: &v1::HostFacts) -> Host {
             })
         }),
         roles: list_from_wire(&host.roles_unknown, &host.roles, |role| Some(Text::new(role))),
+        pending_restart: list_from_wire(&host.pending_restart_unknown, &host.pending_restart, |reason| {
+            Some(Text::new(reason))
+        }),
+        collectors: host.collectors.iter().take(COLLECTORS).filter_map(collector_from_wire).collect(),
     }
+}
+
+fn collector_to_wire(collector: &Collector) -> v1::Collector {
+    v1::Collector {
+        name: collector.name.as_str().to_owned(),
+        state: match collector.state {
+            CollectorState::Ok => v1::CollectorState::Ok,
+            CollectorState::Degraded => v1::CollectorState::Degraded,
+            CollectorState::Unavailable => v1::CollectorState::Unavailable,
+        } as i32,
+        reason: text_to_wire(collector.reason.as_ref()),
+    }
+}
+
+fn collector_from_wire(collector: &v1::Collector) -> Option<Collector> {
+    Some(Collector {
+        name: Text::new(&collector.name),
+        state: match collector.state() {
+            v1::CollectorState::Unspecified => return None,
+            v1::CollectorState::Ok => CollectorState::Ok,
+            v1::CollectorState::Degraded => CollectorState::Degraded,
+            v1::CollectorState::Unavailable => CollectorState::Unavailable,
+        },
+        reason: some_text(&collector.reason),
+    })
 }
 
 pub(super) fn policy_to_wire(policy: &PortPolicy) -> v1::PortPolicy {
@@ -92,7 +130,21 @@ pub(super) fn policy_to_wire(policy: &PortPolicy) -> v1::PortPolicy {
     let (max_user_port, max_user_port_unknown) = section_to_wire(&policy.max_user_port, |port| port.unwrap_or(0));
     let ((dns_socket_pool_size, dns_socket_pool_excluded), dns_socket_pool_unknown) =
         section_to_wire(&policy.dns_socket_pool, |pool| (pool.size, ranges_to_wire(&pool.excluded)));
-    let (ntds_port, ntds_port_unknown) = section_to_wire(&policy.ntds_port, |port| u32::from(port.unwrap_or(0)));
+    let (ntds_port, ntds_port_unknown) = port_to_wire(&policy.ntds_port);
+    let (netlogon_port, netlogon_port_unknown) = port_to_wire(&policy.netlogon_port);
+    let (frs_port, frs_port_unknown) = port_to_wire(&policy.frs_port);
+    let (dfsr_port, dfsr_port_unknown) = port_to_wire(&policy.dfsr_port);
+    let (rpc_ports, rpc_ports_unknown) =
+        section_to_wire(&policy.rpc_ports, |ports| ports.as_ref().map(rpc_ports_to_wire));
+    let (url_reservations, url_reservations_unknown) = section_to_wire(&policy.url_reservations, |reservations| {
+        reservations.iter().map(|reservation| reservation.url.as_str().to_owned()).collect()
+    });
+    let (http_listen_only, http_listen_only_unknown) =
+        section_to_wire(&policy.http_listen_only, |addresses| texts(addresses));
+    let (sql_ports, sql_ports_unknown) =
+        section_to_wire(&policy.sql_ports, |ports| ports.iter().map(sql_port_to_wire).collect());
+    let (waiting_for_restart, waiting_for_restart_unknown) =
+        section_to_wire(&policy.waiting_for_restart, |names| texts(names));
     v1::PortPolicy {
         dynamic_ranges,
         dynamic_ranges_unknown,
@@ -109,7 +161,72 @@ pub(super) fn policy_to_wire(policy: &PortPolicy) -> v1::PortPolicy {
         dns_socket_pool_unknown,
         ntds_port,
         ntds_port_unknown,
+        netlogon_port,
+        netlogon_port_unknown,
+        frs_port,
+        frs_port_unknown,
+        dfsr_port,
+        dfsr_port_unknown,
+        rpc_ports,
+        rpc_ports_unknown,
+        url_reservations,
+        url_reservations_unknown,
+        http_listen_only,
+        http_listen_only_unknown,
+        sql_ports,
+        sql_ports_unknown,
+        waiting_for_restart,
+        waiting_for_restart_unknown,
     }
+}
+
+fn texts(list: &[Text]) -> Vec<String> {
+    list.iter().map(|text| text.as_str().to_owned()).collect()
+}
+
+fn port_to_wire(port: &Section<Option<u16>>) -> (u32, String) {
+    section_to_wire(port, |port| u32::from(port.unwrap_or(0)))
+}
+
+fn port_from_wire(reason: &str, port: u32) -> Section<Option<u16>> {
+    match u16::try_from(port) {
+        Ok(port) => section_from_wire(reason, || (port != 0).then_some(port)),
+        Err(_) => Section::Unknown(Text::new("the value is not a port")),
+    }
+}
+
+fn rpc_ports_to_wire(ports: &RpcPorts) -> v1::RpcPorts {
+    v1::RpcPorts {
+        ranges: ranges_to_wire(&ports.ranges),
+        internet_available: ports.internet_available,
+        use_internet: ports.use_internet,
+    }
+}
+
+fn rpc_ports_from_wire(reason: &str, ports: Option<&v1::RpcPorts>) -> Section<Option<RpcPorts>> {
+    let Some(ports) = ports else { return section_from_wire(reason, || None) };
+    match list_from_wire(reason, &ports.ranges, |range| range_from_wire(*range)) {
+        Section::Known(ranges) => Section::Known(Some(RpcPorts {
+            ranges,
+            internet_available: ports.internet_available,
+            use_internet: ports.use_internet,
+        })),
+        Section::Unknown(reason) => Section::Unknown(reason),
+    }
+}
+
+fn sql_port_to_wire(port: &SqlPort) -> v1::SqlPort {
+    v1::SqlPort {
+        instance: port.instance.as_str().to_owned(),
+        fixed: port.fixed.iter().copied().map(u32::from).collect(),
+        dynamic: u32::from(port.dynamic.unwrap_or(0)),
+    }
+}
+
+fn sql_port_from_wire(port: &v1::SqlPort) -> Option<SqlPort> {
+    let fixed = port.fixed.iter().map(|port| u16::try_from(*port).ok()).collect::<Option<_>>()?;
+    let dynamic = u16::try_from(port.dynamic).ok()?;
+    Some(SqlPort { instance: Text::new(&port.instance), fixed, dynamic: (dynamic != 0).then_some(dynamic) })
 }
 
 /// An entry that is not a range of ports makes its list unknown: a list with a hole would pass for the whole one. Such an
@@ -122,10 +239,6 @@ pub(super) fn policy_from_wire(policy: &v1::PortPolicy, dropped: &mut Dropped) -
             Section::Known(excluded) => Section::Known(DnsSocketPool { size: policy.dns_socket_pool_size, excluded }),
             Section::Unknown(reason) => Section::Unknown(reason),
         };
-    let ntds_port = match u16::try_from(policy.ntds_port) {
-        Ok(port) => section_from_wire(&policy.ntds_port_unknown, || (port != 0).then_some(port)),
-        Err(_) => Section::Unknown(Text::new("the value is not a port")),
-    };
     let read = PortPolicy {
         dynamic_ranges: list_from_wire(&policy.dynamic_ranges_unknown, &policy.dynamic_ranges, dynamic_range_from_wire),
         exclusions: list_from_wire(&policy.exclusions_unknown, &policy.exclusions, exclusion_from_wire),
@@ -141,7 +254,21 @@ pub(super) fn policy_from_wire(policy: &v1::PortPolicy, dropped: &mut Dropped) -
             (policy.max_user_port != 0).then_some(policy.max_user_port)
         }),
         dns_socket_pool,
-        ntds_port,
+        ntds_port: port_from_wire(&policy.ntds_port_unknown, policy.ntds_port),
+        netlogon_port: port_from_wire(&policy.netlogon_port_unknown, policy.netlogon_port),
+        frs_port: port_from_wire(&policy.frs_port_unknown, policy.frs_port),
+        dfsr_port: port_from_wire(&policy.dfsr_port_unknown, policy.dfsr_port),
+        rpc_ports: rpc_ports_from_wire(&policy.rpc_ports_unknown, policy.rpc_ports.as_ref()),
+        url_reservations: list_from_wire(&policy.url_reservations_unknown, &policy.url_reservations, |url| {
+            Some(UrlReservation { url: Text::new(url) })
+        }),
+        http_listen_only: list_from_wire(&policy.http_listen_only_unknown, &policy.http_listen_only, |address| {
+            Some(Text::new(address))
+        }),
+        sql_ports: list_from_wire(&policy.sql_ports_unknown, &policy.sql_ports, sql_port_from_wire),
+        waiting_for_restart: list_from_wire(&policy.waiting_for_restart_unknown, &policy.waiting_for_restart, |name| {
+            Some(Text::new(name))
+        }),
     };
     let lost = [
         policy.dynamic_ranges_unknown.is_empty() && read.dynamic_ranges.unknown().is_some(),
@@ -150,6 +277,11 @@ pub(super) fn policy_from_wire(policy: &v1::PortPolicy, dropped: &mut Dropped) -
         policy.reserved_ports_unknown.is_empty() && read.reserved_ports.unknown().is_some(),
         policy.dns_socket_pool_unknown.is_empty() && read.dns_socket_pool.unknown().is_some(),
         policy.ntds_port_unknown.is_empty() && read.ntds_port.unknown().is_some(),
+        policy.netlogon_port_unknown.is_empty() && read.netlogon_port.unknown().is_some(),
+        policy.frs_port_unknown.is_empty() && read.frs_port.unknown().is_some(),
+        policy.dfsr_port_unknown.is_empty() && read.dfsr_port.unknown().is_some(),
+        policy.rpc_ports_unknown.is_empty() && read.rpc_ports.unknown().is_some(),
+        policy.sql_ports_unknown.is_empty() && read.sql_ports.unknown().is_some(),
     ];
     dropped.0 += lost.iter().filter(|lost| **lost).count() as u64;
     read

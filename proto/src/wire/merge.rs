@@ -9,7 +9,9 @@ use rules::text::Text;
 use crate::fleet::v1;
 use crate::fleet::v1::section_report::Body;
 use crate::wire::values::{Dropped, time};
-use crate::wire::{Received, Report, WireFault, documents, rows, sockets};
+use crate::wire::{Received, Report, WireFault, connections, documents, events, rows, sockets};
+
+const FOREIGN: WireFault = WireFault::Malformed("a section holds what belongs to another");
 
 /// Parts that `Assembly` found complete, as one report.
 pub(super) fn merge(parts: Vec<v1::Report>) -> Result<Received, WireFault> {
@@ -50,20 +52,24 @@ pub(super) fn merge(parts: Vec<v1::Report>) -> Result<Received, WireFault> {
 fn append(before: &mut Body, after: Body) -> Result<(), WireFault> {
     match (before, after) {
         (Body::Full(before), Body::Full(after)) => {
-            if after.host.is_some() || after.port_policy.is_some() {
+            if after.host.is_some() || after.port_policy.is_some() || after.connections.is_some() {
                 return Err(WireFault::Malformed("a document comes twice"));
             }
             before.sockets.extend(after.sockets);
             before.services.extend(after.services);
             before.updates.extend(after.updates);
+            before.events.extend(after.events);
         }
         (Body::Delta(before), Body::Delta(after)) => {
             before.sockets_added.extend(after.sockets_added);
             before.sockets_removed.extend(after.sockets_removed);
+            before.socket_keys_removed.extend(after.socket_keys_removed);
             before.services_set.extend(after.services_set);
             before.services_removed.extend(after.services_removed);
             before.updates_set.extend(after.updates_set);
             before.updates_removed.extend(after.updates_removed);
+            before.events_set.extend(after.events_set);
+            before.events_removed.extend(after.events_removed);
         }
         _ => return Err(WireFault::Malformed("a section comes in two kinds")),
     }
@@ -71,78 +77,81 @@ fn append(before: &mut Body, after: Body) -> Result<(), WireFault> {
 }
 
 fn read(section: v1::Section, body: Body, delta: &mut Delta, dropped: &mut Dropped) -> Result<(), WireFault> {
-    const FOREIGN: WireFault = WireFault::Malformed("a section holds what belongs to another");
+    let is_foreign = match &body {
+        Body::Unknown(_) => false,
+        Body::Full(rows) => !rows_are_of(rows, section),
+        Body::Delta(changes) => !changes_are_of(changes, section),
+    };
+    if is_foreign {
+        return Err(FOREIGN);
+    }
     match section {
         v1::Section::Unspecified => {}
         v1::Section::Host => {
-            delta.host = Some(match body {
-                Body::Unknown(unknown) => Section::Unknown(Text::new(&unknown.reason)),
-                Body::Full(v1::Rows { host: Some(host), port_policy: None, sockets, services, updates })
-                    if sockets.is_empty() && services.is_empty() && updates.is_empty() =>
-                {
-                    Section::Known(documents::host_from_wire(&host))
-                }
-                Body::Full(_) | Body::Delta(_) => return Err(FOREIGN),
-            });
+            delta.host = Some(document(body, |rows| Some(documents::host_from_wire(&rows.host?)))?);
         }
         v1::Section::PortPolicy => {
-            delta.port_policy = Some(match body {
-                Body::Unknown(unknown) => Section::Unknown(Text::new(&unknown.reason)),
-                Body::Full(v1::Rows { host: None, port_policy: Some(policy), sockets, services, updates })
-                    if sockets.is_empty() && services.is_empty() && updates.is_empty() =>
-                {
-                    Section::Known(documents::policy_from_wire(&policy, dropped))
-                }
-                Body::Full(_) | Body::Delta(_) => return Err(FOREIGN),
-            });
+            delta.port_policy =
+                Some(document(body, |rows| Some(documents::policy_from_wire(&rows.port_policy?, dropped)))?);
+        }
+        v1::Section::Connections => {
+            delta.connections = Some(document(body, |rows| Some(connections::from_wire(&rows.connections?, dropped)))?);
         }
         v1::Section::Sockets => {
             delta.sockets = Some(match body {
-                Body::Unknown(unknown) => Change::Full(Section::Unknown(Text::new(&unknown.reason))),
-                Body::Full(v1::Rows { host: None, port_policy: None, sockets, services, updates })
-                    if services.is_empty() && updates.is_empty() =>
-                {
-                    Change::Full(Section::Known(sockets::from_wire(sockets, dropped)))
-                }
-                Body::Delta(changes) if holds_only(&changes, section) => changed(
+                Body::Unknown(unknown) => unknown_rows(&unknown),
+                Body::Full(rows) => Change::Full(Section::Known(sockets::from_wire(rows.sockets, dropped))),
+                Body::Delta(changes) => changed(
                     sockets::from_wire(changes.sockets_added, dropped),
-                    sockets::from_wire(changes.sockets_removed, dropped),
+                    sockets::removed_from_wire(changes.socket_keys_removed, changes.sockets_removed, dropped),
                 ),
-                Body::Full(_) | Body::Delta(_) => return Err(FOREIGN),
             });
         }
         v1::Section::Services => {
             delta.services = Some(match body {
-                Body::Unknown(unknown) => Change::Full(Section::Unknown(Text::new(&unknown.reason))),
-                Body::Full(v1::Rows { host: None, port_policy: None, sockets, services, updates })
-                    if sockets.is_empty() && updates.is_empty() =>
-                {
-                    Change::Full(Section::Known(rows::services_from_wire(services, dropped)))
-                }
-                Body::Delta(changes) if holds_only(&changes, section) => changed(
+                Body::Unknown(unknown) => unknown_rows(&unknown),
+                Body::Full(rows) => Change::Full(Section::Known(rows::services_from_wire(rows.services, dropped))),
+                Body::Delta(changes) => changed(
                     rows::services_from_wire(changes.services_set, dropped),
                     rows::service_keys_from_wire(&changes.services_removed),
                 ),
-                Body::Full(_) | Body::Delta(_) => return Err(FOREIGN),
             });
         }
         v1::Section::Updates => {
             delta.updates = Some(match body {
-                Body::Unknown(unknown) => Change::Full(Section::Unknown(Text::new(&unknown.reason))),
-                Body::Full(v1::Rows { host: None, port_policy: None, sockets, services, updates })
-                    if sockets.is_empty() && services.is_empty() =>
-                {
-                    Change::Full(Section::Known(rows::updates_from_wire(updates, dropped)))
-                }
-                Body::Delta(changes) if holds_only(&changes, section) => changed(
+                Body::Unknown(unknown) => unknown_rows(&unknown),
+                Body::Full(rows) => Change::Full(Section::Known(rows::updates_from_wire(rows.updates, dropped))),
+                Body::Delta(changes) => changed(
                     rows::updates_from_wire(changes.updates_set, dropped),
                     rows::update_keys_from_wire(&changes.updates_removed, dropped),
                 ),
-                Body::Full(_) | Body::Delta(_) => return Err(FOREIGN),
+            });
+        }
+        v1::Section::Events => {
+            delta.events = Some(match body {
+                Body::Unknown(unknown) => unknown_rows(&unknown),
+                Body::Full(rows) => Change::Full(Section::Known(events::from_wire(rows.events, dropped))),
+                Body::Delta(changes) => changed(
+                    events::from_wire(changes.events_set, dropped),
+                    events::keys_from_wire(&changes.events_removed),
+                ),
             });
         }
     }
     Ok(())
+}
+
+fn unknown_rows<T: Row>(unknown: &v1::Unknown) -> Change<T> {
+    Change::Full(Section::Unknown(Text::new(&unknown.reason)))
+}
+
+/// A section that is one document: it comes whole, or not at all.
+fn document<T>(body: Body, read: impl FnOnce(v1::Rows) -> Option<T>) -> Result<Section<T>, WireFault> {
+    match body {
+        Body::Unknown(unknown) => Ok(Section::Unknown(Text::new(&unknown.reason))),
+        Body::Full(rows) => read(rows).map(Section::Known).ok_or(FOREIGN),
+        Body::Delta(_) => Err(FOREIGN),
+    }
 }
 
 /// A row that is both removed and set is set.
@@ -152,12 +161,36 @@ fn changed<T: Row>(set: Vec<T>, mut removed: Vec<T::Key>) -> Change<T> {
     Change::Rows { set, removed }
 }
 
-/// Whether nothing but rows of `section` is there.
-fn holds_only(changes: &v1::Changes, section: v1::Section) -> bool {
-    let sockets = changes.sockets_added.is_empty() && changes.sockets_removed.is_empty();
-    let services = changes.services_set.is_empty() && changes.services_removed.is_empty();
-    let updates = changes.updates_set.is_empty() && changes.updates_removed.is_empty();
+/// Whether nothing but what belongs to `section` is there.
+fn rows_are_of(rows: &v1::Rows, section: v1::Section) -> bool {
+    let v1::Rows { host, sockets, services, updates, port_policy, events, connections } = rows;
+    (host.is_none() || section == v1::Section::Host)
+        && (sockets.is_empty() || section == v1::Section::Sockets)
+        && (services.is_empty() || section == v1::Section::Services)
+        && (updates.is_empty() || section == v1::Section::Updates)
+        && (port_policy.is_none() || section == v1::Section::PortPolicy)
+        && (events.is_empty() || section == v1::Section::Events)
+        && (connections.is_none() || section == v1::Section::Connections)
+}
+
+fn changes_are_of(changes: &v1::Changes, section: v1::Section) -> bool {
+    let v1::Changes {
+        sockets_added,
+        sockets_removed,
+        socket_keys_removed,
+        services_set,
+        services_removed,
+        updates_set,
+        updates_removed,
+        events_set,
+        events_removed,
+    } = changes;
+    let sockets = sockets_added.is_empty() && sockets_removed.is_empty() && socket_keys_removed.is_empty();
+    let services = services_set.is_empty() && services_removed.is_empty();
+    let updates = updates_set.is_empty() && updates_removed.is_empty();
+    let events = events_set.is_empty() && events_removed.is_empty();
     (sockets || section == v1::Section::Sockets)
         && (services || section == v1::Section::Services)
         && (updates || section == v1::Section::Updates)
+        && (events || section == v1::Section::Events)
 }

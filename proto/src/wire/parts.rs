@@ -2,15 +2,15 @@
 
 use prost::Message;
 use rules::delta::Change;
-use rules::facts::{Facts, Host, PortPolicy, Section, Service, Socket, Update};
+use rules::facts::{Connections, Event, Facts, Host, PortPolicy, Section, Service, Socket, Update};
 use rules::text::Text;
 
 use crate::fleet::v1;
 use crate::fleet::v1::section_report::Body;
 use crate::wire::values::milliseconds;
 use crate::wire::{
-    MAX_PARTS, MAX_SERVICES, MAX_SOCKETS, MAX_TEXT, MAX_UPDATES, PART_TARGET, Report, WireFault, documents, rows,
-    sockets,
+    MAX_EVENTS, MAX_PARTS, MAX_SERVICES, MAX_SOCKETS, MAX_TEXT, MAX_UPDATES, PART_TARGET, Report, WireFault,
+    connections, documents, events, rows, sockets,
 };
 
 /// What surrounds a row or opens a section in a part, at most.
@@ -60,6 +60,7 @@ struct Weight {
     sockets: usize,
     services: usize,
     updates: usize,
+    events: usize,
     text: usize,
 }
 
@@ -71,12 +72,15 @@ impl Weight {
                     self.add_groups(&full.sockets);
                     self.services += full.services.len();
                     self.updates += full.updates.len();
+                    self.events += full.events.len();
                 }
                 Some(Body::Delta(delta)) => {
                     self.add_groups(&delta.sockets_added);
                     self.add_groups(&delta.sockets_removed);
+                    self.sockets = self.sockets.saturating_add(delta.socket_keys_removed.len());
                     self.services += delta.services_set.len() + delta.services_removed.len();
                     self.updates += delta.updates_set.len() + delta.updates_removed.len();
+                    self.events += delta.events_set.len() + delta.events_removed.len();
                 }
                 Some(Body::Unknown(_)) | None => {}
             }
@@ -89,6 +93,9 @@ impl Weight {
         }
         if self.updates > MAX_UPDATES {
             return Err(WireFault::TooManyRows { section: "updates", limit: MAX_UPDATES });
+        }
+        if self.events > 2 * MAX_EVENTS {
+            return Err(WireFault::TooManyRows { section: "events", limit: MAX_EVENTS });
         }
         if self.text > MAX_TEXT {
             return Err(WireFault::TooLarge);
@@ -115,6 +122,8 @@ pub(crate) fn full_section(section: v1::Section, facts: &Facts) -> v1::SectionRe
         v1::Section::Services => Some(body(&facts.services, |rows| full_services(rows))),
         v1::Section::Updates => Some(body(&facts.updates, |rows| full_updates(rows))),
         v1::Section::PortPolicy => Some(body(&facts.port_policy, full_policy)),
+        v1::Section::Events => Some(body(&facts.events, |rows| full_events(rows))),
+        v1::Section::Connections => Some(body(&facts.connections, full_connections)),
     };
     v1::SectionReport { section: section as i32, digest: Vec::new(), body }
 }
@@ -135,6 +144,8 @@ pub(super) fn split(report: &Report) -> Result<Vec<v1::Report>, WireFault> {
         (v1::Section::Services, delta.services.as_ref().map(services_body)),
         (v1::Section::Updates, delta.updates.as_ref().map(updates_body)),
         (v1::Section::PortPolicy, delta.port_policy.as_ref().map(|policy| body(policy, full_policy))),
+        (v1::Section::Events, delta.events.as_ref().map(events_body)),
+        (v1::Section::Connections, delta.connections.as_ref().map(|counts| body(counts, full_connections))),
     ];
     let mut cutter = Cutter::default();
     for (section, body) in sections {
@@ -180,12 +191,20 @@ fn full_policy(policy: &PortPolicy) -> Body {
     Body::Full(v1::Rows { port_policy: Some(documents::policy_to_wire(policy)), ..v1::Rows::default() })
 }
 
+fn full_events(rows: &[Event]) -> Body {
+    Body::Full(v1::Rows { events: events::to_wire(rows), ..v1::Rows::default() })
+}
+
+fn full_connections(counts: &Connections) -> Body {
+    Body::Full(v1::Rows { connections: Some(connections::to_wire(counts)), ..v1::Rows::default() })
+}
+
 fn sockets_body(change: &Change<Socket>) -> Body {
     match change {
         Change::Full(section) => body(section, |rows| full_sockets(rows)),
         Change::Rows { set, removed } => Body::Delta(v1::Changes {
             sockets_added: sockets::to_wire(set),
-            sockets_removed: sockets::to_wire(removed),
+            socket_keys_removed: removed.iter().map(|key| key.0).collect(),
             ..v1::Changes::default()
         }),
     }
@@ -213,6 +232,17 @@ fn updates_body(change: &Change<Update>) -> Body {
     }
 }
 
+fn events_body(change: &Change<Event>) -> Body {
+    match change {
+        Change::Full(section) => body(section, |rows| full_events(rows)),
+        Change::Rows { set, removed } => Body::Delta(v1::Changes {
+            events_set: events::to_wire(set),
+            events_removed: events::keys_to_wire(removed),
+            ..v1::Changes::default()
+        }),
+    }
+}
+
 /// Fills one part after the other, row by row. There is always at least one part: a report may hold only a gap.
 struct Cutter {
     parts: Vec<Vec<v1::SectionReport>>,
@@ -230,23 +260,26 @@ impl Cutter {
         let open = |digest, body| v1::SectionReport { section: section as i32, digest, body: Some(body) };
         match body {
             Body::Unknown(_) => self.start(open(digest, body)),
-            Body::Full(v1::Rows { host, sockets, services, updates, port_policy }) => {
-                let documents = v1::Rows { host, port_policy, ..v1::Rows::default() };
+            Body::Full(v1::Rows { host, sockets, services, updates, port_policy, events, connections }) => {
+                let documents = v1::Rows { host, port_policy, connections, ..v1::Rows::default() };
                 self.start(open(digest, Body::Full(documents)));
                 let next = || open(Vec::new(), Body::Full(v1::Rows::default()));
                 self.rows(sockets, &next, |body| full(body).map(|rows| &mut rows.sockets));
                 self.rows(services, &next, |body| full(body).map(|rows| &mut rows.services));
                 self.rows(updates, &next, |body| full(body).map(|rows| &mut rows.updates));
+                self.rows(events, &next, |body| full(body).map(|rows| &mut rows.events));
             }
             Body::Delta(changes) => {
                 self.start(open(digest, Body::Delta(v1::Changes::default())));
                 let next = || open(Vec::new(), Body::Delta(v1::Changes::default()));
                 self.rows(changes.sockets_added, &next, |body| delta(body).map(|rows| &mut rows.sockets_added));
-                self.rows(changes.sockets_removed, &next, |body| delta(body).map(|rows| &mut rows.sockets_removed));
+                self.keys(changes.socket_keys_removed, &next);
                 self.rows(changes.services_set, &next, |body| delta(body).map(|rows| &mut rows.services_set));
                 self.rows(changes.services_removed, &next, |body| delta(body).map(|rows| &mut rows.services_removed));
                 self.rows(changes.updates_set, &next, |body| delta(body).map(|rows| &mut rows.updates_set));
                 self.rows(changes.updates_removed, &next, |body| delta(body).map(|rows| &mut rows.updates_removed));
+                self.rows(changes.events_set, &next, |body| delta(body).map(|rows| &mut rows.events_set));
+                self.rows(changes.events_removed, &next, |body| delta(body).map(|rows| &mut rows.events_removed));
             }
         }
     }
@@ -261,6 +294,22 @@ impl Cutter {
         self.size += size;
         if let Some(part) = self.parts.last_mut() {
             part.push(section);
+        }
+    }
+
+    /// Keys have a fixed size, and are packed.
+    fn keys(&mut self, keys: Vec<i64>, next: &dyn Fn() -> v1::SectionReport) {
+        for key in keys {
+            let size = size_of::<i64>();
+            if self.size + size > PART_TARGET {
+                self.parts.push(vec![next()]);
+                self.size = SECTION_OVERHEAD;
+            }
+            self.size += size;
+            let section = self.parts.last_mut().and_then(|part| part.last_mut());
+            if let Some(changes) = section.and_then(|section| section.body.as_mut()).and_then(delta) {
+                changes.socket_keys_removed.push(key);
+            }
         }
     }
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use rules::delta::Row;
-use rules::facts::{Service, ServiceState, StartMode, Update, UpdateSource, UpdateState};
+use rules::facts::{
+    Recovery, RecoveryAction, RecoveryKind, Service, ServiceState, StartMode, Update, UpdateSource, UpdateState,
+};
 use rules::text::Text;
 
 use crate::fleet::v1;
@@ -11,6 +13,8 @@ use crate::wire::sockets::NAME_CHARACTERS;
 use crate::wire::values::{Dropped, clip, milliseconds, some_text, text_to_wire, time};
 
 const DEPENDENCIES: usize = 32;
+const RECOVERY_ACTIONS: usize = 16;
+const ALIASES: usize = 16;
 /// Names of registry keys have at most 255 characters, package identities about 150.
 const UPDATE_ID_CHARACTERS: usize = 400;
 const KB_CHARACTERS: usize = 32;
@@ -97,6 +101,7 @@ fn service_to_wire(service: &Service) -> v1::Service {
         account: text_to_wire(service.account.as_ref()),
         depends_on: service.depends_on.iter().map(|name| name.as_str().to_owned()).collect(),
         state_since_ms: milliseconds(service.state_since),
+        recovery: service.recovery.as_ref().map(recovery_to_wire),
     }
 }
 
@@ -135,7 +140,45 @@ fn service_from_wire(service: &v1::Service) -> Option<Service> {
         account: some_text(&service.account),
         depends_on: service.depends_on.iter().take(DEPENDENCIES).map(|name| clip(name, NAME_CHARACTERS)).collect(),
         state_since: time(service.state_since_ms),
+        recovery: service.recovery.as_ref().map(recovery_from_wire),
     })
+}
+
+fn recovery_to_wire(recovery: &Recovery) -> v1::Recovery {
+    let kind = |kind| match kind {
+        RecoveryKind::None => v1::RecoveryKind::None,
+        RecoveryKind::Restart => v1::RecoveryKind::Restart,
+        RecoveryKind::RestartComputer => v1::RecoveryKind::RestartComputer,
+        RecoveryKind::RunCommand => v1::RecoveryKind::RunCommand,
+    };
+    v1::Recovery {
+        reset_after_seconds: recovery.reset_after_seconds,
+        actions: recovery
+            .actions
+            .iter()
+            .map(|action| v1::RecoveryAction { kind: kind(action.kind) as i32, delay_ms: action.delay_ms })
+            .collect(),
+        on_error_stop: recovery.on_error_stop,
+    }
+}
+
+fn recovery_from_wire(recovery: &v1::Recovery) -> Recovery {
+    let kind = |kind| match kind {
+        v1::RecoveryKind::Unspecified | v1::RecoveryKind::None => RecoveryKind::None,
+        v1::RecoveryKind::Restart => RecoveryKind::Restart,
+        v1::RecoveryKind::RestartComputer => RecoveryKind::RestartComputer,
+        v1::RecoveryKind::RunCommand => RecoveryKind::RunCommand,
+    };
+    Recovery {
+        reset_after_seconds: recovery.reset_after_seconds,
+        actions: recovery
+            .actions
+            .iter()
+            .take(RECOVERY_ACTIONS)
+            .map(|action| RecoveryAction { kind: kind(action.kind()), delay_ms: action.delay_ms })
+            .collect(),
+        on_error_stop: recovery.on_error_stop,
+    }
 }
 
 fn update_to_wire(update: &Update) -> v1::Update {
@@ -156,6 +199,8 @@ fn update_to_wire(update: &Update) -> v1::Update {
         installed_at_ms: milliseconds(update.installed_at),
         removable: update.removable,
         version: text_to_wire(update.version.as_ref()),
+        aliases: update.aliases.iter().map(|alias| alias.as_str().to_owned()).collect(),
+        installed_by: text_to_wire(update.installed_by.as_ref()),
     }
 }
 
@@ -182,6 +227,8 @@ fn update_from_wire(update: &v1::Update) -> Option<Update> {
         installed_at: time(update.installed_at_ms),
         removable: update.removable,
         version: some_text(&update.version),
+        aliases: update.aliases.iter().take(ALIASES).map(|alias| clip(alias, UPDATE_ID_CHARACTERS)).collect(),
+        installed_by: some_text(&update.installed_by),
     })
 }
 
@@ -192,6 +239,8 @@ fn source_to_wire(source: UpdateSource) -> v1::UpdateSource {
         UpdateSource::InstallerPatch => v1::UpdateSource::InstallerPatch,
         UpdateSource::UpdateHistory => v1::UpdateSource::UpdateHistory,
         UpdateSource::Capture => v1::UpdateSource::Capture,
+        UpdateSource::FrameworkVersion => v1::UpdateSource::FrameworkVersion,
+        UpdateSource::Offer => v1::UpdateSource::Offer,
     }
 }
 
@@ -203,5 +252,7 @@ fn source_from_wire(source: v1::UpdateSource) -> Option<UpdateSource> {
         v1::UpdateSource::InstallerPatch => Some(UpdateSource::InstallerPatch),
         v1::UpdateSource::UpdateHistory => Some(UpdateSource::UpdateHistory),
         v1::UpdateSource::Capture => Some(UpdateSource::Capture),
+        v1::UpdateSource::FrameworkVersion => Some(UpdateSource::FrameworkVersion),
+        v1::UpdateSource::Offer => Some(UpdateSource::Offer),
     }
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rules::facts::{Socket, SocketState};
 use rules::ports::Protocol;
+use rules::socket_key::SocketKey;
 use rules::text::Text;
 
 use crate::fleet::v1;
@@ -107,6 +108,15 @@ pub(super) fn from_wire(groups: Vec<v1::SocketGroup>, dropped: &mut Dropped) -> 
         dropped.0 = dropped.0.saturating_add(missing as u64);
     }
     once(sockets)
+}
+
+/// Keys of sockets that are gone: as such, or as the rows that they are of.
+pub(super) fn removed_from_wire(keys: Vec<i64>, rows: Vec<v1::SocketGroup>, dropped: &mut Dropped) -> Vec<SocketKey> {
+    let mut removed: Vec<SocketKey> = keys.into_iter().map(SocketKey).collect();
+    removed.extend(from_wire(rows, dropped).iter().map(SocketKey::of));
+    removed.sort_unstable();
+    removed.dedup();
+    removed
 }
 
 /// A socket of the group with port 0 and no bind time. `None`: not readable.

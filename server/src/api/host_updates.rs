@@ -63,6 +63,10 @@ pub enum UpdateSource {
     UpdateHistory,
     /// A list printed by a command on a host without an agent.
     Capture,
+    /// A version of the .NET Framework that is present.
+    FrameworkVersion,
+    /// What the Windows Update Agent offers and has not installed.
+    Offer,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
@@ -88,6 +92,8 @@ impl From<facts::UpdateSource> for UpdateSource {
             facts::UpdateSource::InstallerPatch => Self::InstallerPatch,
             facts::UpdateSource::UpdateHistory => Self::UpdateHistory,
             facts::UpdateSource::Capture => Self::Capture,
+            facts::UpdateSource::FrameworkVersion => Self::FrameworkVersion,
+            facts::UpdateSource::Offer => Self::Offer,
         }
     }
 }

@@ -18,6 +18,8 @@ pub fn section_name(section: proto::fleet::v1::Section) -> &'static str {
         Section::Services => "services",
         Section::Updates => "updates",
         Section::PortPolicy => "port_policy",
+        Section::Events => "events",
+        Section::Connections => "connections",
     }
 }
 

@@ -43,6 +43,7 @@ pub fn facts(actor: &Actor, moment: &Moment<'_>) -> Facts {
             None => Section::Known(stage.scenes().flat_map(|(scene, _)| stage.updates(scene)).collect()),
         },
         port_policy: Section::Known(stage.port_policy()),
+        ..Facts::default()
     }
 }
 
@@ -89,6 +90,8 @@ impl<'a> Stage<'a> {
             domain_controller: Some(self.host.domain_controller),
             products: Section::Known(self.host.products.clone()),
             roles: Section::Known(self.host.roles.clone()),
+            pending_restart: Section::default(),
+            collectors: Vec::new(),
         }
     }
 
@@ -193,6 +196,7 @@ impl<'a> Stage<'a> {
             account: None,
             depends_on: Vec::new(),
             state_since: None,
+            recovery: None,
         }
     }
 
@@ -211,6 +215,8 @@ impl<'a> Stage<'a> {
             installed_at: Some(update.installed.and_time(NaiveTime::MIN).and_utc()),
             removable: None,
             version: None,
+            aliases: Vec::new(),
+            installed_by: None,
         };
         scene.updates.iter().map(update).collect()
     }
@@ -244,6 +250,7 @@ impl<'a> Stage<'a> {
             max_user_port: Section::Known(policy.max_user_port),
             dns_socket_pool: Section::Known(DnsSocketPool { size: policy.dns_pool_size, excluded: Vec::new() }),
             ntds_port: Section::Known(None),
+            ..PortPolicy::default()
         }
     }
 }

@@ -178,6 +178,8 @@ fn section_rows(state: &HostState, digests: &Digests) -> Vec<SectionRow> {
             Section::Unspecified => (None, None),
             Section::Host => (facts.host.unknown(), facts.host.known().map(serde_json::to_value)),
             Section::PortPolicy => (facts.port_policy.unknown(), facts.port_policy.known().map(serde_json::to_value)),
+            Section::Connections => (facts.connections.unknown(), facts.connections.known().map(serde_json::to_value)),
+            Section::Events => (facts.events.unknown(), None),
             Section::Sockets => (facts.sockets.unknown(), None),
             Section::Services => (facts.services.unknown(), None),
             Section::Updates => (facts.updates.unknown(), None),

@@ -122,6 +122,8 @@ impl Session {
             match said {
                 Some(Said::Report(report)) => talk.report(report).await?,
                 Some(Said::Heartbeat(heartbeat)) => talk.heartbeat(heartbeat).await?,
+                // Nobody asked.
+                Some(Said::ConnectionList(_)) => {}
                 Some(Said::Hello(_)) => {
                     return Err(refused(Code::InvalidArgument, "stream.hello-repeated", "a stream has one Hello"));
                 }

@@ -7,13 +7,13 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use proto::wire::{MAX_SERVICES, MAX_SOCKETS, MAX_UPDATES};
+use proto::wire::{MAX_EVENTS, MAX_SERVICES, MAX_SOCKETS, MAX_UPDATES};
 use rules::delta::{self, Change, Delta, Misfit, Row, changed_rows};
-use rules::facts::{Facts, Host, Section, Service, Socket, Update, UpdateSource};
+use rules::facts::{Event, Facts, Host, Section, Service, Socket, Update, UpdateSource};
+use rules::socket_key::SocketKey;
 use rules::text::Text;
 
 use crate::ingest::skew::HostClock;
-use crate::ingest::socket_key::socket_key;
 
 /// Why a report that could be read cannot be applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,13 +37,16 @@ impl ApplyFault {
 /// Rows to write, of sections made of rows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RowChanges {
-    pub sockets_gone: Vec<i64>,
-    pub sockets_new: Vec<(i64, Socket)>,
+    pub sockets_gone: Vec<SocketKey>,
+    pub sockets_new: Vec<(SocketKey, Socket)>,
     /// Keys in lower case.
     pub services_gone: Vec<String>,
     pub services_set: Vec<Service>,
     pub updates_gone: Vec<(UpdateSource, Text)>,
     pub updates_set: Vec<Update>,
+    /// Out of the window; what is stored of them stays.
+    pub events_gone: Vec<(Text, u64)>,
+    pub events_set: Vec<Event>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -52,7 +55,7 @@ pub struct HostState {
     /// Rows of sections that are unknown now: still stored, shown as stale, not judged.
     stale: Stale,
     /// Key of each stored socket, in the order of the sockets.
-    socket_keys: Vec<i64>,
+    socket_keys: Vec<SocketKey>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -60,11 +63,12 @@ pub struct Stale {
     pub sockets: Vec<Socket>,
     pub services: Vec<Service>,
     pub updates: Vec<Update>,
+    pub events: Vec<Event>,
 }
 
 impl HostState {
     /// From stored rows: the sockets with their keys; `stale` holds the rows of sections that are unknown.
-    pub fn stored(facts: Facts, stale: Stale, socket_keys: Vec<i64>) -> Self {
+    pub fn stored(facts: Facts, stale: Stale, socket_keys: Vec<SocketKey>) -> Self {
         Self { facts, stale, socket_keys }
     }
 
@@ -87,22 +91,39 @@ impl HostState {
             services: delta.services.map(|change| map_rows(change, |service| correct_service(service, clock))),
             updates: delta.updates.map(|change| map_rows(change, |update| correct_update(update, clock))),
             port_policy: delta.port_policy,
+            events: delta.events.map(|change| map_rows(change, |event| correct_event(event, clock))),
+            connections: delta.connections,
         };
         let (services_set, services_gone) = rows_to_write(self.services(), delta.services.as_ref());
         let (updates_set, updates_gone) = rows_to_write(self.updates(), delta.updates.as_ref());
-        self.check_totals(sockets.as_ref(), (&services_set, &services_gone), (&updates_set, &updates_gone))?;
+        let (events_set, events_gone) = rows_to_write(self.events(), delta.events.as_ref());
+        check_totals(&[
+            (
+                "sockets",
+                sockets.as_ref().map_or(self.socket_keys.len(), |change| change.total(self.socket_keys.len())),
+                MAX_SOCKETS,
+            ),
+            ("services", total(self.services(), &services_set, &services_gone), MAX_SERVICES),
+            ("updates", total(self.updates(), &updates_set, &updates_gone), MAX_UPDATES),
+            ("events", total(self.events(), &events_set, &events_gone), MAX_EVENTS),
+        ])?;
         let stale_services = becomes_stale(&self.facts.services, delta.services.as_ref());
         let stale_updates = becomes_stale(&self.facts.updates, delta.updates.as_ref());
+        let stale_events = becomes_stale(&self.facts.events, delta.events.as_ref());
         delta::apply(&mut self.facts, delta)?;
         // Nothing fails from here on.
         self.facts.collected_at = collected_at.and_then(|time| clock.correct(time));
         self.stale.services.extend(stale_services);
         self.stale.updates.extend(stale_updates);
+        self.stale.events.extend(stale_events);
         if self.facts.services.known().is_some() {
             self.stale.services = Vec::new();
         }
         if self.facts.updates.known().is_some() {
             self.stale.updates = Vec::new();
+        }
+        if self.facts.events.known().is_some() {
+            self.stale.events = Vec::new();
         }
         let (sockets_new, sockets_gone) = match sockets {
             None => Default::default(),
@@ -115,7 +136,16 @@ impl HostState {
                 (new, gone)
             }
         };
-        Ok(RowChanges { sockets_gone, sockets_new, services_gone, services_set, updates_gone, updates_set })
+        Ok(RowChanges {
+            sockets_gone,
+            sockets_new,
+            services_gone,
+            services_set,
+            updates_gone,
+            updates_set,
+            events_gone,
+            events_set,
+        })
     }
 
     /// What was sent for these sections cannot be trusted: they are unknown until their next full report.
@@ -126,6 +156,7 @@ impl HostState {
                 Name::Unspecified => {}
                 Name::Host => self.facts.host = Section::Unknown(reason.clone()),
                 Name::PortPolicy => self.facts.port_policy = Section::Unknown(reason.clone()),
+                Name::Connections => self.facts.connections = Section::Unknown(reason.clone()),
                 Name::Sockets => self.sockets_unknown(reason.clone()),
                 Name::Services => {
                     if let Section::Known(rows) = replace(&mut self.facts.services, reason) {
@@ -135,6 +166,11 @@ impl HostState {
                 Name::Updates => {
                     if let Section::Known(rows) = replace(&mut self.facts.updates, reason) {
                         self.stale.updates = rows;
+                    }
+                }
+                Name::Events => {
+                    if let Section::Known(rows) = replace(&mut self.facts.events, reason) {
+                        self.stale.events = rows;
                     }
                 }
             }
@@ -149,37 +185,17 @@ impl HostState {
         self.facts.updates.known().unwrap_or(&self.stale.updates)
     }
 
-    /// A host that adds rows for ever, a few with each report, ends here.
-    fn check_totals(
-        &self,
-        sockets: Option<&SocketChanges>,
-        services: (&[Service], &[String]),
-        updates: (&[Update], &[(UpdateSource, Text)]),
-    ) -> Result<(), ApplyFault> {
-        let (new, gone) = match sockets {
-            Some(SocketChanges::Rows { new, gone }) => (new.len(), gone.len()),
-            _ => (0, 0),
-        };
-        let (added_services, added_updates) = (added(self.services(), services.0), added(self.updates(), updates.0));
-        for (section, held, added, gone, limit) in [
-            ("sockets", self.socket_keys.len(), new, gone, MAX_SOCKETS),
-            ("services", self.services().len(), added_services, services.1.len(), MAX_SERVICES),
-            ("updates", self.updates().len(), added_updates, updates.1.len(), MAX_UPDATES),
-        ] {
-            if (held + added).saturating_sub(gone) > limit {
-                return Err(ApplyFault::TooManyRows { section, limit });
-            }
-        }
-        Ok(())
+    fn events(&self) -> &[Event] {
+        self.facts.events.known().unwrap_or(&self.stale.events)
     }
 
     /// Sockets are compared by the key of what the host sent, so that a corrected time never makes a row look changed.
     fn socket_changes(&self, change: Change<Socket>, clock: &HostClock) -> Result<SocketChanges, Misfit> {
-        let held: HashSet<i64> = self.socket_keys.iter().copied().collect();
+        let held: HashSet<SocketKey> = self.socket_keys.iter().copied().collect();
         let (set, gone) = match change {
             Change::Full(Section::Unknown(reason)) => return Ok(SocketChanges::Unknown(reason)),
             Change::Full(Section::Known(rows)) => {
-                let set: HashMap<i64, Socket> = rows.into_iter().map(|row| (socket_key(&row), row)).collect();
+                let set: HashMap<SocketKey, Socket> = rows.into_iter().map(|row| (SocketKey::of(&row), row)).collect();
                 let gone = self.socket_keys.iter().copied().filter(|key| !set.contains_key(key)).collect();
                 (set, gone)
             }
@@ -187,16 +203,15 @@ impl HostState {
                 if self.facts.sockets.known().is_none() {
                     return Err(Misfit::NotKnown("sockets"));
                 }
-                let gone: Vec<i64> = removed.iter().map(socket_key).collect();
-                if gone.iter().any(|key| !held.contains(key)) {
+                if removed.iter().any(|key| !held.contains(key)) {
                     return Err(Misfit::NoSuchRow("sockets"));
                 }
-                (set.into_iter().map(|row| (socket_key(&row), row)).collect(), gone)
+                (set.into_iter().map(|row| (SocketKey::of(&row), row)).collect(), removed)
             }
         };
-        let gone_keys: HashSet<i64> = gone.iter().copied().collect();
-        let is_new = |key: &i64| !held.contains(key) || gone_keys.contains(key);
-        let mut new: Vec<(i64, Socket)> = set
+        let gone_keys: HashSet<SocketKey> = gone.iter().copied().collect();
+        let is_new = |key: &SocketKey| !held.contains(key) || gone_keys.contains(key);
+        let mut new: Vec<(SocketKey, Socket)> = set
             .into_iter()
             .filter(|(key, _)| is_new(key))
             .map(|(key, row)| (key, correct_socket(row, clock)))
@@ -206,13 +221,13 @@ impl HostState {
         Ok(SocketChanges::Rows { new, gone })
     }
 
-    fn set_sockets(&mut self, new: &[(i64, Socket)], gone: &[i64]) {
+    fn set_sockets(&mut self, new: &[(SocketKey, Socket)], gone: &[SocketKey]) {
         let mut rows = match std::mem::take(&mut self.facts.sockets) {
             Section::Known(rows) => rows,
             Section::Unknown(_) => std::mem::take(&mut self.stale.sockets),
         };
         if !gone.is_empty() {
-            let gone: HashSet<i64> = gone.iter().copied().collect();
+            let gone: HashSet<SocketKey> = gone.iter().copied().collect();
             let mut keys = self.socket_keys.iter();
             rows.retain(|_| keys.next().is_some_and(|key| !gone.contains(key)));
             self.socket_keys.retain(|key| !gone.contains(key));
@@ -233,7 +248,30 @@ impl HostState {
 
 enum SocketChanges {
     Unknown(Text),
-    Rows { new: Vec<(i64, Socket)>, gone: Vec<i64> },
+    Rows { new: Vec<(SocketKey, Socket)>, gone: Vec<SocketKey> },
+}
+
+impl SocketChanges {
+    /// How many rows there are after it, of `held` before.
+    fn total(&self, held: usize) -> usize {
+        match self {
+            Self::Unknown(_) => held,
+            Self::Rows { new, gone } => (held + new.len()).saturating_sub(gone.len()),
+        }
+    }
+}
+
+/// A host that adds rows for ever, a few with each report, ends here.
+fn check_totals(totals: &[(&'static str, usize, usize)]) -> Result<(), ApplyFault> {
+    match totals.iter().find(|(_, total, limit)| total > limit) {
+        Some((section, _, limit)) => Err(ApplyFault::TooManyRows { section, limit: *limit }),
+        None => Ok(()),
+    }
+}
+
+/// How many rows there are after a change.
+fn total<T: Row>(held: &[T], set: &[T], gone: &[T::Key]) -> usize {
+    (held.len() + added(held, set)).saturating_sub(gone.len())
 }
 
 fn replace<T>(section: &mut Section<T>, reason: &Text) -> Section<T> {
@@ -296,6 +334,10 @@ fn correct_service(service: Service, clock: &HostClock) -> Service {
 
 fn correct_update(update: Update, clock: &HostClock) -> Update {
     Update { installed_at: update.installed_at.and_then(|time| clock.correct(time)), ..update }
+}
+
+fn correct_event(event: Event, clock: &HostClock) -> Event {
+    Event { at: event.at.and_then(|time| clock.correct(time)), ..event }
 }
 
 #[cfg(test)]

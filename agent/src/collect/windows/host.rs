@@ -50,6 +50,8 @@ pub(super) fn read(boot: &Boot, services: &Section<Vec<Service>>, now: DateTime<
             Section::Known(services) => Section::Known(roles(services)),
             Section::Unknown(reason) => Section::Unknown(reason.clone()),
         },
+        pending_restart: Section::default(),
+        collectors: Vec::new(),
     })
 }
 

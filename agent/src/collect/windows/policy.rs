@@ -44,6 +44,7 @@ pub(super) fn read() -> PortPolicy {
         max_user_port: section(registry::value_at(TCPIP_PARAMETERS, "MaxUserPort")),
         dns_socket_pool: section(dns_socket_pool()),
         ntds_port: section(ntds_port()),
+        ..PortPolicy::default()
     }
 }
 

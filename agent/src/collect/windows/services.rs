@@ -138,6 +138,7 @@ fn service(
         account: configuration.account,
         depends_on: configuration.depends_on,
         state_since: None,
+        recovery: None,
     })
 }
 

@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use proto::{Digests, SECTIONS};
-use rules::facts::{Facts, Host, PortPolicy, Section, Service, Socket, SocketState, StartMode, Update};
+use rules::facts::{
+    Connections, Event, Facts, Host, PortPolicy, Section, Service, Socket, SocketState, StartMode, Update,
+};
 use rules::ports::Protocol;
+use rules::socket_key::SocketKey;
 use rules::text::Text;
 use sqlx::PgConnection;
 
@@ -32,6 +35,7 @@ pub async fn load(connection: &mut PgConnection, client_id: i32, host_id: i64) -
     let (sockets, socket_keys) = sockets(connection, client_id, host_id).await?;
     let services = services(connection, client_id, host_id).await?;
     let updates = updates(connection, client_id, host_id).await?;
+    let events = events_in_window(connection, client_id, host_id).await?;
     let sections = sqlx::query!(
         r#"
         select section, unknown_reason, facts
@@ -43,7 +47,7 @@ pub async fn load(connection: &mut PgConnection, client_id: i32, host_id: i64) -
     )
     .fetch_all(connection)
     .await?;
-    let mut stale = Stale { sockets, services, updates };
+    let mut stale = Stale { sockets, services, updates, events };
     for section in sections {
         let unknown = section.unknown_reason.map(Text::from);
         match (section.section.as_str(), section.facts) {
@@ -52,6 +56,8 @@ pub async fn load(connection: &mut PgConnection, client_id: i32, host_id: i64) -
             ("sockets", _) => facts.sockets = rows(unknown, &mut stale.sockets),
             ("services", _) => facts.services = rows(unknown, &mut stale.services),
             ("updates", _) => facts.updates = rows(unknown, &mut stale.updates),
+            ("events", _) => facts.events = rows(unknown, &mut stale.events),
+            ("connections", stored) => facts.connections = document::<Connections>(unknown, stored),
             _ => {}
         }
     }
@@ -81,7 +87,7 @@ pub async fn sockets(
     connection: &mut PgConnection,
     client_id: i32,
     host_id: i64,
-) -> sqlx::Result<(Vec<Socket>, Vec<i64>)> {
+) -> sqlx::Result<(Vec<Socket>, Vec<SocketKey>)> {
     let rows = sqlx::query!(
         r#"
         select key, bound_at, process_started_at, pid, image.path as "path?", port, scope, protocol, state,
@@ -95,7 +101,7 @@ pub async fn sockets(
     )
     .fetch_all(connection)
     .await?;
-    let keys = rows.iter().map(|row| row.key).collect();
+    let keys = rows.iter().map(|row| SocketKey(row.key)).collect();
     let sockets = rows
         .into_iter()
         .map(|row| Socket {
@@ -124,7 +130,7 @@ pub async fn services(connection: &mut PgConnection, client_id: i32, host_id: i6
     let rows = sqlx::query!(
         r#"
         select name, display_name, state, start, delayed, trigger_start, pid, exit_code, service_exit_code, image_path,
-          account, depends_on, state_since
+          account, depends_on, state_since, recovery
         from service_now
         where client_id = $1 and host_id = $2
         "#,
@@ -149,6 +155,7 @@ pub async fn services(connection: &mut PgConnection, client_id: i32, host_id: i6
             account: row.account.map(Text::from),
             depends_on: row.depends_on.into_iter().map(Text::from).collect(),
             state_since: row.state_since,
+            recovery: row.recovery.and_then(|recovery| serde_json::from_value(recovery).ok()),
         })
     });
     Ok(services.collect())
@@ -158,7 +165,7 @@ pub async fn services(connection: &mut PgConnection, client_id: i32, host_id: i6
 pub async fn updates(connection: &mut PgConnection, client_id: i32, host_id: i64) -> sqlx::Result<Vec<Update>> {
     let rows = sqlx::query!(
         r#"
-        select source, id, kb, title, state, installed_at, removable, version
+        select source, id, kb, title, state, installed_at, removable, version, aliases, installed_by
         from update_now
         where client_id = $1 and host_id = $2
         "#,
@@ -177,7 +184,36 @@ pub async fn updates(connection: &mut PgConnection, client_id: i32, host_id: i64
             installed_at: row.installed_at,
             removable: row.removable,
             version: row.version.map(Text::from),
+            aliases: row.aliases.into_iter().map(Text::from).collect(),
+            installed_by: row.installed_by.map(Text::from),
         })
     });
     Ok(updates.collect())
+}
+
+/// Entries that the host still reports, whether the section is known now or not.
+async fn events_in_window(connection: &mut PgConnection, client_id: i32, host_id: i64) -> sqlx::Result<Vec<Event>> {
+    let rows = sqlx::query!(
+        r#"
+        select channel, record_id, at, provider, id, service, data
+        from event
+        where client_id = $1 and host_id = $2 and in_window
+        "#,
+        client_id,
+        host_id,
+    )
+    .fetch_all(connection)
+    .await?;
+    let events = rows.into_iter().filter_map(|row| {
+        Some(Event {
+            channel: row.channel.into(),
+            record_id: u64::try_from(row.record_id).ok()?,
+            at: row.at,
+            provider: row.provider.into(),
+            id: u32::try_from(row.id).ok()?,
+            service: row.service.map(Text::from),
+            data: serde_json::from_value(row.data).ok()?,
+        })
+    });
+    Ok(events.collect())
 }

@@ -6,13 +6,13 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 use proto::fleet::v1::Section;
 use rules::delta::Row;
-use rules::facts::{CollectedBy, Host, Service, Socket, Update};
+use rules::facts::{CollectedBy, Event, Host, Service, Socket, Update};
+use rules::socket_key::{SocketKey, protocol_number, state_number};
 use rules::text::Text;
 use sqlx::PgConnection;
 
 use crate::db::facts::images::ImageIds;
 use crate::db::facts::{section_name, word};
-use crate::ingest::socket_key::{protocol_number, state_number};
 use crate::ingest::state::RowChanges;
 
 /// U+001F; texts of hosts hold no control characters.
@@ -32,7 +32,7 @@ pub async fn write_rows(
             "delete from socket_now where client_id = $1 and host_id = $2 and key = any($3)",
             client_id,
             host_id,
-            &changes.sockets_gone,
+            &changes.sockets_gone.iter().map(|key| key.0).collect::<Vec<_>>(),
         )
         .execute(&mut *connection)
         .await?;
@@ -73,6 +73,12 @@ pub async fn write_rows(
     if !changes.updates_set.is_empty() {
         upsert_updates(connection, client_id, host_id, &changes.updates_set, now).await?;
     }
+    if !changes.events_gone.is_empty() {
+        leave_window(connection, client_id, host_id, &changes.events_gone).await?;
+    }
+    if !changes.events_set.is_empty() {
+        upsert_events(connection, client_id, host_id, &changes.events_set, now).await?;
+    }
     Ok(())
 }
 
@@ -80,12 +86,12 @@ async fn insert_sockets(
     connection: &mut PgConnection,
     client_id: i32,
     host_id: i64,
-    sockets: &[(i64, Socket)],
+    sockets: &[(SocketKey, Socket)],
     images: &ImageIds,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let column = sockets.iter().map(|(_, socket)| socket);
-    let keys: Vec<i64> = sockets.iter().map(|(key, _)| *key).collect();
+    let keys: Vec<i64> = sockets.iter().map(|(key, _)| key.0).collect();
     let bound: Vec<Option<DateTime<Utc>>> = column.clone().map(|socket| socket.bound_at).collect();
     let started: Vec<Option<DateTime<Utc>>> = column.clone().map(|socket| socket.process_started_at).collect();
     let pids: Vec<Option<i64>> = column.clone().map(|socket| socket.pid.map(i64::from)).collect();
@@ -151,23 +157,28 @@ async fn upsert_services(
     let images: Vec<Option<String>> = column.clone().map(|service| string(service.image_path.as_ref())).collect();
     let accounts: Vec<Option<String>> = column.clone().map(|service| string(service.account.as_ref())).collect();
     let depends_on: Vec<String> = column.clone().map(|service| joined(&service.depends_on)).collect();
-    let since: Vec<Option<DateTime<Utc>>> = column.map(|service| service.state_since).collect();
+    let since: Vec<Option<DateTime<Utc>>> = column.clone().map(|service| service.state_since).collect();
+    let recovery: Vec<Option<serde_json::Value>> = column
+        .map(|service| service.recovery.as_ref().and_then(|recovery| serde_json::to_value(recovery).ok()))
+        .collect();
     sqlx::query!(
         r#"
         insert into service_now (client_id, host_id, learned_at, key, name, display_name, state, start, delayed,
-          trigger_start, pid, exit_code, service_exit_code, image_path, account, depends_on, state_since)
+          trigger_start, pid, exit_code, service_exit_code, image_path, account, depends_on, state_since, recovery)
         select $1, $2, $3, key, name, display_name, state, start, delayed, trigger_start, pid, exit_code,
-          service_exit_code, image_path, account, string_to_array(depends_on, U&'\001f'), state_since
+          service_exit_code, image_path, account, string_to_array(depends_on, U&'\001f'), state_since,
+          recovery
         from unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bool[], $10::bool[], $11::int8[],
-          $12::int8[], $13::int8[], $14::text[], $15::text[], $16::text[], $17::timestamptz[])
+          $12::int8[], $13::int8[], $14::text[], $15::text[], $16::text[], $17::timestamptz[], $18::jsonb[])
           as service (key, name, display_name, state, start, delayed, trigger_start, pid, exit_code,
-            service_exit_code, image_path, account, depends_on, state_since)
+            service_exit_code, image_path, account, depends_on, state_since, recovery)
         on conflict (client_id, host_id, key) do update
         set learned_at = excluded.learned_at, name = excluded.name, display_name = excluded.display_name,
           state = excluded.state, start = excluded.start, delayed = excluded.delayed,
           trigger_start = excluded.trigger_start, pid = excluded.pid, exit_code = excluded.exit_code,
           service_exit_code = excluded.service_exit_code, image_path = excluded.image_path,
-          account = excluded.account, depends_on = excluded.depends_on, state_since = excluded.state_since
+          account = excluded.account, depends_on = excluded.depends_on, state_since = excluded.state_since,
+          recovery = excluded.recovery
         "#,
         client_id,
         host_id,
@@ -186,6 +197,7 @@ async fn upsert_services(
         &accounts as &[Option<String>],
         &depends_on,
         &since as &[Option<DateTime<Utc>>],
+        &recovery as &[Option<serde_json::Value>],
     )
     .execute(connection)
     .await?;
@@ -207,17 +219,22 @@ async fn upsert_updates(
     let states: Vec<String> = column.clone().map(|update| word(update.state)).collect();
     let installed: Vec<Option<DateTime<Utc>>> = column.clone().map(|update| update.installed_at).collect();
     let removable: Vec<Option<bool>> = column.clone().map(|update| update.removable).collect();
-    let versions: Vec<Option<String>> = column.map(|update| string(update.version.as_ref())).collect();
+    let versions: Vec<Option<String>> = column.clone().map(|update| string(update.version.as_ref())).collect();
+    let aliases: Vec<String> = column.clone().map(|update| joined(&update.aliases)).collect();
+    let installers: Vec<Option<String>> = column.map(|update| string(update.installed_by.as_ref())).collect();
     sqlx::query!(
         r#"
         insert into update_now (client_id, host_id, learned_at, source, id, kb, title, state, installed_at, removable,
-          version)
-        select $1, $2, $3, source, id, kb, title, state, installed_at, removable, version
+          version, aliases, installed_by)
+        select $1, $2, $3, source, id, kb, title, state, installed_at, removable, version,
+          string_to_array(aliases, U&'\001f'), installed_by
         from unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::timestamptz[], $10::bool[],
-          $11::text[]) as entry (source, id, kb, title, state, installed_at, removable, version)
+          $11::text[], $12::text[], $13::text[])
+          as entry (source, id, kb, title, state, installed_at, removable, version, aliases, installed_by)
         on conflict (client_id, host_id, source, id) do update
         set learned_at = excluded.learned_at, kb = excluded.kb, title = excluded.title, state = excluded.state,
-          installed_at = excluded.installed_at, removable = excluded.removable, version = excluded.version
+          installed_at = excluded.installed_at, removable = excluded.removable, version = excluded.version,
+          aliases = excluded.aliases, installed_by = excluded.installed_by
         "#,
         client_id,
         host_id,
@@ -230,6 +247,78 @@ async fn upsert_updates(
         &installed as &[Option<DateTime<Utc>>],
         &removable as &[Option<bool>],
         &versions as &[Option<String>],
+        &aliases,
+        &installers as &[Option<String>],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What left the window stays stored.
+async fn leave_window(
+    connection: &mut PgConnection,
+    client_id: i32,
+    host_id: i64,
+    gone: &[(Text, u64)],
+) -> sqlx::Result<()> {
+    let channels: Vec<String> = gone.iter().map(|(channel, _)| channel.to_string()).collect();
+    let record_ids: Vec<i64> = gone.iter().map(|(_, id)| i64::try_from(*id).unwrap_or(i64::MAX)).collect();
+    sqlx::query!(
+        r#"
+        update event
+        set in_window = false
+        where client_id = $1 and host_id = $2
+          and (channel, record_id) in (select * from unnest($3::text[], $4::int8[]))
+        "#,
+        client_id,
+        host_id,
+        &channels,
+        &record_ids,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn upsert_events(
+    connection: &mut PgConnection,
+    client_id: i32,
+    host_id: i64,
+    events: &[Event],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let column = events.iter();
+    let channels: Vec<String> = column.clone().map(|event| event.channel.to_string()).collect();
+    let record_ids: Vec<i64> = column.clone().map(|event| i64::try_from(event.record_id).unwrap_or(i64::MAX)).collect();
+    let times: Vec<Option<DateTime<Utc>>> = column.clone().map(|event| event.at).collect();
+    let providers: Vec<String> = column.clone().map(|event| event.provider.to_string()).collect();
+    let ids: Vec<i64> = column.clone().map(|event| i64::from(event.id)).collect();
+    let services: Vec<Option<String>> = column.clone().map(|event| string(event.service.as_ref())).collect();
+    let data: Vec<serde_json::Value> =
+        column.map(|event| serde_json::to_value(&event.data).unwrap_or_default()).collect();
+    sqlx::query!(
+        r#"
+        insert into event (client_id, host_id, learned_at, in_window, channel, record_id, at, provider, id, service, data)
+        select $1, $2, $3, true, channel, record_id, at, provider, id, service, data
+        from unnest($4::text[], $5::int8[], $6::timestamptz[], $7::text[], $8::int8[], $9::text[], $10::jsonb[])
+          as entry (channel, record_id, at, provider, id, service, data)
+        on conflict (client_id, host_id, channel, record_id) do update
+        set learned_at = case when event.at is distinct from excluded.at then excluded.learned_at
+            else event.learned_at end,
+          in_window = true, at = excluded.at, provider = excluded.provider, id = excluded.id,
+          service = excluded.service, data = excluded.data
+        "#,
+        client_id,
+        host_id,
+        now,
+        &channels,
+        &record_ids,
+        &times as &[Option<DateTime<Utc>>],
+        &providers,
+        &ids,
+        &services as &[Option<String>],
+        &data,
     )
     .execute(connection)
     .await?;

@@ -2,13 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use proto::fleet::v1::Section as Name;
-use rules::delta::{Change, Delta, Misfit, diff};
-use rules::facts::{Facts, Section, Service, ServiceState, Socket, SocketState, Update, UpdateSource, UpdateState};
+use rules::delta::{Change, Delta, Misfit, Row as _, diff};
+use rules::facts::{
+    Event, Facts, Section, Service, ServiceState, Socket, SocketState, Update, UpdateSource, UpdateState,
+};
 use rules::ports::Protocol;
+use rules::socket_key::SocketKey;
 
 use super::{ApplyFault, HostState, RowChanges};
 use crate::ingest::skew::HostClock;
-use crate::ingest::socket_key::socket_key;
 
 fn at(second: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000 + second, 0).unwrap()
@@ -45,6 +47,7 @@ fn service(name: &str, state: ServiceState) -> Service {
         account: None,
         depends_on: vec![],
         state_since: Some(at(5)),
+        recovery: None,
     }
 }
 
@@ -58,6 +61,8 @@ fn update(kb: &str) -> Update {
         installed_at: None,
         removable: None,
         version: None,
+        aliases: vec![],
+        installed_by: None,
     }
 }
 
@@ -103,8 +108,8 @@ fn a_full_report_and_changed_rows_change_the_same_rows() {
         let mut state = HostState::default();
         apply(&mut state, in_full(&first()));
         let rows = apply(&mut state, delta);
-        assert_eq!(rows.sockets_gone, [socket_key(&socket(1812))]);
-        assert_eq!(rows.sockets_new, [(socket_key(&socket(1814)), socket(1814))]);
+        assert_eq!(rows.sockets_gone, [SocketKey::of(&socket(1812))]);
+        assert_eq!(rows.sockets_new, [(SocketKey::of(&socket(1814)), socket(1814))]);
         assert_eq!(rows.services_gone, ["dns"]);
         assert_eq!(rows.services_set, [service("ias", ServiceState::Running)]);
         assert_eq!(rows.updates_gone, []);
@@ -131,9 +136,9 @@ fn times_are_corrected_once_and_a_clock_that_moves_rewrites_no_socket() {
     let rows = state.apply(in_full(&first()), None, &clock(90)).unwrap();
     assert_eq!((rows.sockets_new, rows.sockets_gone), (vec![], vec![]));
     assert_eq!(bound(&state), Some(at(-30)));
-    let gone = Change::Rows { set: vec![], removed: vec![socket(1812)] };
+    let gone = Change::Rows { set: vec![], removed: vec![socket(1812).key()] };
     let rows = state.apply(Delta { sockets: Some(gone), ..Delta::default() }, None, &clock(90)).unwrap();
-    assert_eq!(rows.sockets_gone, [socket_key(&socket(1812))]);
+    assert_eq!(rows.sockets_gone, [SocketKey::of(&socket(1812))]);
 }
 
 #[test]
@@ -149,7 +154,7 @@ fn a_section_that_becomes_unknown_keeps_its_rows_until_it_is_known_again() {
     assert_eq!(apply(&mut state, in_full(&unknown)), RowChanges::default());
     assert_eq!(state.facts().sockets, unknown.sockets);
     let rows = apply(&mut state, in_full(&second()));
-    assert_eq!(rows.sockets_gone, [socket_key(&socket(1812))]);
+    assert_eq!(rows.sockets_gone, [SocketKey::of(&socket(1812))]);
     assert_eq!(rows.services_gone, ["dns"]);
     assert_eq!(ports(state.facts()), [1813, 1814]);
 }
@@ -169,7 +174,7 @@ fn a_rejected_section_takes_no_changed_rows_and_the_next_full_one_mends_it() {
 fn a_report_that_does_not_fit_changes_nothing() {
     let strangers: [Delta; 2] = [
         Delta {
-            sockets: Some(Change::Rows { set: vec![socket(9)], removed: vec![socket(7)] }),
+            sockets: Some(Change::Rows { set: vec![socket(9)], removed: vec![socket(7).key()] }),
             services: Some(Change::Rows { set: vec![service("W32Time", ServiceState::Running)], removed: vec![] }),
             ..Delta::default()
         },
@@ -204,5 +209,31 @@ fn a_host_that_adds_rows_for_ever_is_stopped() {
         apply(&mut state, more(scope));
     }
     let fault = state.apply(more(5), None, &clock(0)).unwrap_err();
+    assert_eq!(fault.code(), "report.too-many-rows");
+}
+
+#[test]
+fn events_leave_the_window_and_come_into_it() {
+    let event = |record_id| Event {
+        channel: "System".into(),
+        record_id,
+        at: Some(at(60)),
+        provider: "Service Control Manager".into(),
+        id: 7023,
+        service: Some("IAS".into()),
+        data: vec![],
+    };
+    let window = |ids: [u64; 2]| Facts { events: Section::Known(ids.map(event).into()), ..Facts::default() };
+    let mut state = HostState::default();
+    let rows = state.apply(in_full(&window([1, 2])), None, &clock(30)).unwrap();
+    assert_eq!(
+        rows.events_set.iter().map(|event| (event.record_id, event.at)).collect::<Vec<_>>(),
+        [(1, Some(at(30))), (2, Some(at(30)))]
+    );
+    let rows = state.apply(diff(&window([1, 2]), &window([2, 3])), None, &clock(0)).unwrap();
+    assert_eq!(rows.events_gone, [("System".into(), 1)]);
+    assert_eq!(rows.events_set.iter().map(|event| event.record_id).collect::<Vec<_>>(), [3]);
+    let full = Change::Full(Section::Known((0..300).map(event).collect()));
+    let fault = state.apply(Delta { events: Some(full), ..Delta::default() }, None, &clock(0)).unwrap_err();
     assert_eq!(fault.code(), "report.too-many-rows");
 }

@@ -1,15 +1,25 @@
-//! The key of a socket's row: a hash over everything that the host sent of it. Stored, so it never changes: fields are
-//! only ever added at the end, and only where they are present. Pure.
+//! The key of a socket's row: a hash over everything that the host says of it. It travels and is stored, so it never
+//! changes: fields are only ever added at the end, and only where they are present.
 
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
-use rules::facts::{Socket, SocketState};
-use rules::ports::Protocol;
 use sha2::{Digest, Sha256};
 
+use crate::facts::{Socket, SocketState};
+use crate::ports::Protocol;
+
 /// The first 64 bits of a SHA-256. Two of a host's sockets share one by chance once in 10¹² hosts; then one is shown.
-pub fn socket_key(socket: &Socket) -> i64 {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SocketKey(pub i64);
+
+impl SocketKey {
+    pub fn of(socket: &Socket) -> Self {
+        Self(hash(socket))
+    }
+}
+
+fn hash(socket: &Socket) -> i64 {
     let mut bytes = Vec::with_capacity(160);
     bytes.push(protocol_number(socket.protocol));
     match socket.address {
@@ -71,11 +81,10 @@ fn put_text(bytes: &mut Vec<u8>, text: Option<&str>) {
 mod tests {
     use std::collections::HashSet;
 
+    use super::SocketKey;
+    use crate::facts::{Socket, SocketState};
+    use crate::ports::Protocol;
     use chrono::DateTime;
-    use rules::facts::{Socket, SocketState};
-    use rules::ports::Protocol;
-
-    use super::socket_key;
 
     fn socket() -> Socket {
         Socket {
@@ -95,7 +104,7 @@ mod tests {
 
     #[test]
     fn is_stored_and_so_stays_what_it_is() {
-        assert_eq!(socket_key(&socket()), -7_201_318_261_149_711_391);
+        assert_eq!(SocketKey::of(&socket()).0, -7_201_318_261_149_711_391);
     }
 
     #[test]
@@ -120,7 +129,7 @@ mod tests {
             Socket { specific_port: Some(true), ..base.clone() },
             Socket { bound_at: None, ..base },
         ];
-        let keys: HashSet<i64> = sockets.iter().map(socket_key).collect();
+        let keys: HashSet<SocketKey> = sockets.iter().map(SocketKey::of).collect();
         assert_eq!(keys.len(), sockets.len());
     }
 }
