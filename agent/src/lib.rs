@@ -5,6 +5,8 @@
 
 pub mod collect;
 
+pub mod capture;
+
 pub mod stream;
 
 pub mod run;

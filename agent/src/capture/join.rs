@@ -1,0 +1,217 @@
+//! From what was gathered to facts: sources are joined by PID and by key name, and where they contradict each other, that
+//! is said and nothing is assumed. No I/O.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rules::facts::{Facts, Section, Service, ServiceState, Socket, SocketState};
+use rules::text::Text;
+
+use super::gathered::Gathered;
+use super::netstat::SocketRow;
+use super::service_control::ServiceBlock;
+use super::tasklist;
+
+/// Facts, and in which points the files contradict each other.
+pub(super) fn join(gathered: &Gathered) -> (Facts, Vec<Text>) {
+    let mut contradictions = Vec::new();
+    let services = services(gathered, &mut contradictions);
+    let processes = Processes::of(gathered, &services, &mut contradictions);
+    let facts = Facts {
+        sockets: sockets(gathered, &processes),
+        services: match services {
+            Some(services) => Section::Known(services),
+            None => missing("list of services (sc queryex)"),
+        },
+        ..Facts::default()
+    };
+    (facts, contradictions)
+}
+
+pub(super) fn missing<T>(what: &str) -> Section<T> {
+    Section::Unknown(Text::new(&format!("the capture holds no {what}")))
+}
+
+/// `None`: no file lists services with their states.
+fn services(gathered: &Gathered, contradictions: &mut Vec<Text>) -> Option<Vec<Service>> {
+    let mut blocks: BTreeMap<String, ServiceBlock> = BTreeMap::new();
+    for block in gathered.services.iter().filter(|block| !block.is_driver) {
+        let key = block.name.to_lowercase();
+        match blocks.get_mut(&key) {
+            None => {
+                blocks.insert(key, block.clone());
+            }
+            Some(known) => merge(known, block, contradictions),
+        }
+    }
+    let services: Vec<Service> = blocks.into_values().filter_map(service).collect();
+    (!services.is_empty()).then_some(services)
+}
+
+fn merge(known: &mut ServiceBlock, block: &ServiceBlock, contradictions: &mut Vec<Text>) {
+    if let (Some(one), Some(other)) = (known.state, block.state)
+        && one != other
+    {
+        contradictions.push(Text::new(&format!("{} is in two different states; the later one counts", known.name)));
+    }
+    if block.state.is_some() {
+        (known.state, known.exit_code, known.service_exit_code) =
+            (block.state, block.exit_code, block.service_exit_code);
+        known.pid = block.pid.or(known.pid);
+    }
+    known.display_name = known.display_name.take().or_else(|| block.display_name.clone());
+    known.configuration = block.configuration.clone().or_else(|| known.configuration.take());
+}
+
+fn service(block: ServiceBlock) -> Option<Service> {
+    let state = block.state?;
+    let configuration = block.configuration;
+    Some(Service {
+        name: block.name,
+        display_name: block.display_name.unwrap_or_default(),
+        state,
+        start: configuration.as_ref().map(|configuration| configuration.start),
+        delayed: configuration.as_ref().map(|configuration| configuration.delayed),
+        trigger_start: None,
+        pid: block.pid.filter(|pid| *pid != 0 && state != ServiceState::Stopped),
+        exit_code: block.exit_code,
+        service_exit_code: block.service_exit_code,
+        image_path: configuration.as_ref().and_then(|configuration| configuration.image_path.clone()),
+        account: configuration.as_ref().and_then(|configuration| configuration.account.clone()),
+        depends_on: configuration.map(|configuration| configuration.depends_on).unwrap_or_default(),
+        state_since: None,
+    })
+}
+
+#[derive(Debug, Default)]
+struct Process {
+    image: Option<Text>,
+    services: BTreeSet<Text>,
+}
+
+#[derive(Debug)]
+struct Processes(BTreeMap<u32, Process>);
+
+impl Processes {
+    fn of(gathered: &Gathered, services: &Option<Vec<Service>>, contradictions: &mut Vec<Text>) -> Self {
+        let mut images: BTreeMap<u32, Vec<Text>> = BTreeMap::new();
+        let mut processes: BTreeMap<u32, Process> = BTreeMap::new();
+        let rows = gathered.sockets.iter().flat_map(|(_, rows)| rows);
+        let of_sockets = rows.filter_map(|row| Some((row.pid?, row.image.as_ref()?)));
+        let of_processes = gathered.processes.iter().map(|row| (row.pid, &row.image));
+        for (pid, image) in of_processes.chain(of_sockets) {
+            let known = images.entry(pid).or_default();
+            if !known.iter().any(|other| is_same_image(other, image)) {
+                known.push(image.clone());
+            }
+        }
+        for (pid, mut images) in images {
+            // PID 0 owns nothing; its name is a matter of language.
+            if images.len() > 1 && pid > 4 {
+                contradictions.push(Text::new(&format!(
+                    "PID {pid} is {} in one place and {} in another: the files are not of one moment",
+                    images[0], images[1]
+                )));
+            } else {
+                processes.entry(pid).or_default().image = images.pop();
+            }
+        }
+        for service in services.iter().flatten() {
+            if let Some(pid) = service.pid {
+                processes.entry(pid).or_default().services.insert(service.name.clone());
+            }
+        }
+        let nothing = tasklist::no_services(&gathered.processes);
+        for row in &gathered.processes {
+            let names = row.services.iter().flat_map(|cell| &cell.names).filter(|name| Some(*name) != nothing.as_ref());
+            for name in names.filter(|name| nothing.is_some() || is_key_name(name)) {
+                let known = services.iter().flatten().find(|service| service.name.eq_ignore_ascii_case(name));
+                let name = known.map_or(name, |service| &service.name).clone();
+                processes.entry(row.pid).or_default().services.insert(name);
+            }
+        }
+        Self(processes)
+    }
+}
+
+/// Whether a word can be nothing else than a key name, where it is not known what stands for "none".
+fn is_key_name(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'$' | b'.'))
+}
+
+/// Tables cut long names, and some commands print the path.
+fn is_same_image(one: &str, other: &str) -> bool {
+    let name = |image: &str| image.rsplit('\\').next().unwrap_or(image).to_lowercase();
+    let (one, other) = (name(one), name(other));
+    let (short, long) = if one.len() <= other.len() { (one, other) } else { (other, one) };
+    short == long || (short.chars().count() >= 25 && long.starts_with(&short))
+}
+
+fn sockets(gathered: &Gathered, processes: &Processes) -> Section<Vec<Socket>> {
+    if gathered.sockets.is_empty() {
+        return missing("list of sockets (netstat -ano)");
+    }
+    let mut sockets = BTreeSet::new();
+    let rows: Vec<&SocketRow> = gathered.sockets.iter().flat_map(|(_, rows)| rows).collect();
+    let listening: BTreeSet<_> = rows
+        .iter()
+        .filter(|row| row.state == SocketState::Listen)
+        .map(|row| (row.port, row.pid))
+        .collect();
+    for row in rows {
+        // Accepted connections share the port of their listener; those of PID 0 are over.
+        let is_connection = row.state == SocketState::Connected;
+        if is_connection && (row.pid.is_none_or(|pid| pid == 0) || listening.contains(&(row.port, row.pid))) {
+            continue;
+        }
+        sockets.insert(socket(row, processes));
+    }
+    Section::Known(without_less(sockets))
+}
+
+fn socket(row: &SocketRow, processes: &Processes) -> Socket {
+    let process = row.pid.and_then(|pid| processes.0.get(&pid));
+    let candidates = process.map(|process| process.services.clone()).unwrap_or_default();
+    let component = row.component.as_ref();
+    let named = component.and_then(|name| candidates.iter().find(|service| service.eq_ignore_ascii_case(name)));
+    let services = match (named, component) {
+        (Some(service), _) => vec![service.clone()],
+        // No list tells the services of the process; netstat does.
+        (None, Some(component)) if candidates.is_empty() => vec![component.clone()],
+        (None, _) => candidates.into_iter().collect(),
+    };
+    Socket {
+        protocol: row.protocol,
+        address: row.address,
+        scope: row.scope,
+        port: row.port,
+        state: row.state,
+        pid: row.pid,
+        image: process.and_then(|process| process.image.clone()).or_else(|| match row.pid {
+            None => row.image.clone(),
+            Some(_) => None,
+        }),
+        process_started_at: None,
+        services,
+        specific_port: None,
+        bound_at: None,
+    }
+}
+
+/// Without rows that say the same socket with less: the same table is often collected with and without owners.
+fn without_less(sockets: BTreeSet<Socket>) -> Vec<Socket> {
+    let mut kept: BTreeMap<_, Socket> = BTreeMap::new();
+    for socket in sockets {
+        let key = (socket.protocol, socket.address, socket.scope, socket.port, socket.state, socket.pid);
+        let knowledge = |socket: &Socket| (socket.image.is_some(), std::cmp::Reverse(socket.services.len().max(1)), !socket.services.is_empty());
+        match kept.get(&key) {
+            Some(known) if knowledge(known) >= knowledge(&socket) => {}
+            _ => {
+                kept.insert(key, socket);
+            }
+        }
+    }
+    let owned: BTreeSet<_> =
+        kept.keys().filter(|key| key.5.is_some()).map(|key| (key.0, key.1, key.2, key.3)).collect();
+    kept.retain(|key, _| key.5.is_some() || !owned.contains(&(key.0, key.1, key.2, key.3)));
+    kept.into_values().collect()
+}
