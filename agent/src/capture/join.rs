@@ -72,6 +72,7 @@ fn service(block: ServiceBlock) -> Option<Service> {
         start: configuration.as_ref().map(|configuration| configuration.start),
         delayed: configuration.as_ref().map(|configuration| configuration.delayed),
         trigger_start: None,
+        recovery: None,
         pid: block.pid.filter(|pid| *pid != 0 && state != ServiceState::Stopped),
         exit_code: block.exit_code,
         service_exit_code: block.service_exit_code,
