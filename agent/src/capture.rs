@@ -22,8 +22,8 @@ use rules::text::Text;
 use serde::Serialize;
 
 use gathered::Gathered;
-pub use page::What;
 use page::Page;
+pub use page::What;
 
 /// Most files of one capture.
 pub const MOST_FILES: usize = 500;

@@ -199,7 +199,9 @@ fn worth(before: char, character: char) -> i64 {
         return match character {
             char::REPLACEMENT_CHARACTER | '\u{80}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' => -100,
             // What Windows and its products have in their names.
-            '®' | '™' | '«' | '»' | '’' | '“' | '”' | '„' | '–' | '\u{a0}' | '：' | '，' | '。' | '（' | '）' => 0,
+            '®' | '™' | '«' | '»' | '’' | '“' | '”' | '„' | '–' | '\u{a0}' | '：' | '，' | '。' | '（' | '）' => {
+                0
+            }
             _ => -30,
         };
     };

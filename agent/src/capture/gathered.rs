@@ -2,11 +2,11 @@
 
 use rules::text::Text;
 
+use super::netstat;
 use super::netstat::SocketRow;
 use super::page::Page;
 use super::service_control::{self, ServiceBlock};
 use super::tasklist::{self, ProcessRow};
-use super::netstat;
 
 #[derive(Debug, Default)]
 pub(super) struct Gathered {

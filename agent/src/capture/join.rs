@@ -153,11 +153,8 @@ fn sockets(gathered: &Gathered, processes: &Processes) -> Section<Vec<Socket>> {
     }
     let mut sockets = BTreeSet::new();
     let rows: Vec<&SocketRow> = gathered.sockets.iter().flat_map(|(_, rows)| rows).collect();
-    let listening: BTreeSet<_> = rows
-        .iter()
-        .filter(|row| row.state == SocketState::Listen)
-        .map(|row| (row.port, row.pid))
-        .collect();
+    let listening: BTreeSet<_> =
+        rows.iter().filter(|row| row.state == SocketState::Listen).map(|row| (row.port, row.pid)).collect();
     for row in rows {
         // Accepted connections share the port of their listener; those of PID 0 are over.
         let is_connection = row.state == SocketState::Connected;
@@ -203,7 +200,9 @@ fn without_less(sockets: BTreeSet<Socket>) -> Vec<Socket> {
     let mut kept: BTreeMap<_, Socket> = BTreeMap::new();
     for socket in sockets {
         let key = (socket.protocol, socket.address, socket.scope, socket.port, socket.state, socket.pid);
-        let knowledge = |socket: &Socket| (socket.image.is_some(), std::cmp::Reverse(socket.services.len().max(1)), !socket.services.is_empty());
+        let knowledge = |socket: &Socket| {
+            (socket.image.is_some(), std::cmp::Reverse(socket.services.len().max(1)), !socket.services.is_empty())
+        };
         match kept.get(&key) {
             Some(known) if knowledge(known) >= knowledge(&socket) => {}
             _ => {

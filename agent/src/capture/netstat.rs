@@ -129,7 +129,9 @@ pub(super) fn endpoint(text: &str) -> Option<(IpAddr, u32, u16)> {
 
 /// A peer that is none: `0.0.0.0:0`, `[::]:0`, `*:*`, `SERVER1:0`.
 pub(super) fn is_nobody(foreign: &str) -> bool {
-    foreign.ends_with(":0") || foreign == "*:*" || endpoint(foreign).is_some_and(|(address, ..)| address.is_unspecified())
+    foreign.ends_with(":0")
+        || foreign == "*:*"
+        || endpoint(foreign).is_some_and(|(address, ..)| address.is_unspecified())
 }
 
 /// Reads the lines below each row that tell its owner. To be called when all other readers have taken their lines.

@@ -292,9 +292,9 @@ fn understand(page: &mut Page, block: &Block, labels: &Labels) -> Option<Service
     let has = |wanted: fn(&Value) -> bool| block.fields.iter().any(|field| wanted(&field.value));
     let is_query = has(|value| matches!(value, Value::Exit(_) | Value::Hexadecimal | Value::Controls));
     let coded: Vec<&Field> = block.fields.iter().filter(|field| matches!(field.value, Value::Coded(..))).collect();
-    service.is_driver = coded.first().is_some_and(|field| {
-        matches!(&field.value, Value::Coded(1 | 2 | 4 | 8, word) if word.contains("DRIVER"))
-    });
+    service.is_driver = coded
+        .first()
+        .is_some_and(|field| matches!(&field.value, Value::Coded(1 | 2 | 4 | 8, word) if word.contains("DRIVER")));
     service.state = coded.iter().find_map(|field| state(&field.value)).or_else(|| match coded[..] {
         // Words of another language: the state is the second code, behind the type.
         [_, second] if is_query => state_number(&second.value),
@@ -355,8 +355,7 @@ fn configuration(block: &Block, coded: &[&Field], taken: &mut Vec<usize>) -> Opt
     let (start, delayed) = coded.iter().find_map(|field| mode_of(&field.value)).or_else(by_position)?;
     let rest: Vec<&Field> = block.fields.iter().skip_while(|f| !matches!(f.value, Value::Coded(..))).collect();
     let rest: Vec<&Field> = rest.into_iter().filter(|field| !matches!(field.value, Value::Coded(..))).collect();
-    let mut configuration =
-        Configuration { start, delayed, image_path: None, account: None, depends_on: Vec::new() };
+    let mut configuration = Configuration { start, delayed, image_path: None, account: None, depends_on: Vec::new() };
     // Path, group, tag, display name and dependencies, in this order; the account is the last. Lines of more
     // dependencies have no label.
     let labelled: Vec<&&Field> = rest.iter().filter(|field| !field.label.is_empty()).collect();

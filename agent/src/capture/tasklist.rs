@@ -126,7 +126,8 @@ impl Columns {
         }
         let mut numbers = line.split_whitespace().filter(|word| word.bytes().all(|byte| byte.is_ascii_digit()));
         let (number, None) = (numbers.next()?, numbers.next()) else { return None };
-        let (image, rest) = line.split_once(&format!(" {number} ")).or_else(|| line.split_once(&format!("\t{number}\t")))?;
+        let (image, rest) =
+            line.split_once(&format!(" {number} ")).or_else(|| line.split_once(&format!("\t{number}\t")))?;
         let image = image.trim();
         // A sentence with a number in it has no name of a program in front.
         let is_program = image.rsplit_once('.').is_some_and(|(_, suffix)| suffix.len() == 3);
