@@ -58,11 +58,6 @@ impl Validity {
     pub fn lifetime(self) -> Duration {
         (self.until - self.from).to_std().unwrap_or_default()
     }
-
-    /// Half of the lifetime: time enough to try again for days when the server is away.
-    pub fn renew_at(self) -> DateTime<Utc> {
-        self.from + (self.until - self.from) / 2
-    }
 }
 
 /// As it lies in the file; bytes in base64.

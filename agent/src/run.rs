@@ -1,6 +1,5 @@
 //! Drives the stream: facts and messages in, messages out, certificates renewed on the way.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +65,7 @@ struct Session {
     stream: Stream,
     started: Instant,
     link: Option<Link>,
-    /// By the clock that never jumps. `None`: not renewed since the start.
+    /// `None`: not since the start.
     renewed_at: Option<Instant>,
 }
 
@@ -80,7 +79,7 @@ enum Wake {
 
 impl Session {
     async fn report(&mut self, mut source: Source) -> Result<(), Stopped> {
-        let mut renewal = Renewal::due(&self.identity, (self.agent.clock)());
+        let mut renewal = Renewal::due(&self.identity);
         let mut has_ended = false;
         loop {
             if has_ended && self.stream.is_settled() {
@@ -133,32 +132,24 @@ impl Session {
     }
 
     fn step(&mut self, input: Input, renewal: &mut Renewal, source: &Source) -> Result<(), Stopped> {
-        let mut inputs = VecDeque::from([input]);
-        while let Some(input) = inputs.pop_front() {
-            for output in self.stream.step(self.now(), input) {
-                match output {
-                    Output::Connect if self.has_ended() => {
-                        // The server would refuse it; what it accepts is a renewal.
-                        warn!("This host's certificate ended at {} and is being renewed", self.identity.valid().until);
-                        inputs.push_back(Input::Disconnected(Ending::Lost));
+        for output in self.stream.step(self.now(), input) {
+            match output {
+                Output::Connect => self.link = Some(Link::open(Arc::clone(&self.identity))),
+                Output::Send(message) => {
+                    if let Some(link) = &self.link {
+                        link.send(message);
                     }
-                    Output::Connect => self.link = Some(Link::open(Arc::clone(&self.identity))),
-                    Output::Send(message) => {
-                        if let Some(link) = &self.link {
-                            link.send(message);
-                        }
-                    }
-                    Output::Disconnect => self.link = None,
-                    // A recorded host has nobody who listens.
-                    Output::CollectEvery(interval) => drop(source.collect_every.send(interval)),
-                    Output::Renew => renewal.start(&self.identity),
-                    Output::ListConnections(wish) => {
-                        if let Some(link) = &self.link {
-                            link.send(no_connections(wish.request_id));
-                        }
-                    }
-                    Output::Stop => return Err(Stopped::Revoked),
                 }
+                Output::Disconnect => self.link = None,
+                // A recorded host has nobody who listens.
+                Output::CollectEvery(interval) => drop(source.collect_every.send(interval)),
+                Output::Renew => self.renew(renewal),
+                Output::ListConnections(wish) => {
+                    if let Some(link) = &self.link {
+                        link.send(no_connections(wish.request_id));
+                    }
+                }
+                Output::Stop => return Err(Stopped::Revoked),
             }
         }
         Ok(())
@@ -187,18 +178,16 @@ impl Session {
         self.identity = Arc::new(identity);
         let now = Instant::now();
         self.renewed_at = Some(now);
-        *renewal = Renewal::At(now + self.identity.valid().lifetime() / 2);
+        *renewal = Renewal::due(&self.identity);
         self.link = None;
         Ok(Some(Input::Disconnected(Ending::Renewed)))
     }
 
-    /// A certificate that was renewed since the start is measured from then: the clock of this host may be wrong by
-    /// weeks, and must not lock it out or let it renew without end.
-    fn has_ended(&self) -> bool {
-        let valid = self.identity.valid();
-        match self.renewed_at {
-            Some(renewed_at) => renewed_at.elapsed() >= valid.lifetime(),
-            None => (self.agent.clock)() >= valid.until,
+    /// Because the server asks for it. A server that is never content gets one certificate each `cap`, not one a second.
+    fn renew(&self, renewal: &mut Renewal) {
+        let is_fresh = self.renewed_at.is_some_and(|renewed_at| renewed_at.elapsed() < self.agent.pacing.cap);
+        if !is_fresh {
+            renewal.start(&self.identity);
         }
     }
 
@@ -214,9 +203,10 @@ enum Renewal {
 }
 
 impl Renewal {
-    fn due(identity: &Identity, now: DateTime<Utc>) -> Self {
-        let in_time = (identity.valid().renew_at() - now).to_std().unwrap_or_default();
-        Self::At(Instant::now() + in_time)
+    /// Half of the lifetime from now, whatever the clock says, which may be wrong by decades. The server, which has the
+    /// clock that counts, asks for it earlier where it is due.
+    fn due(identity: &Identity) -> Self {
+        Self::At(Instant::now() + identity.valid().lifetime() / 2)
     }
 
     /// Now, unless it is running already.

@@ -164,7 +164,12 @@ impl Stream {
                 self.link = Link::Stopped;
                 outputs.push(Output::Stop);
             }
-            Input::Disconnected(ending) => self.lose(ending, now),
+            Input::Disconnected(ending) => {
+                if ending == Ending::Expired {
+                    outputs.push(Output::Renew);
+                }
+                self.lose(ending, now);
+            }
             Input::Tick => {}
         }
         self.advance(now, &mut outputs);

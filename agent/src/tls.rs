@@ -1,19 +1,32 @@
 //! How the server is known. One provider (ring), TLS 1.3, and no root but the server's own authority: pinned by the
 //! enrollment token at first, kept as a certificate afterwards. There is no switch that weakens this.
+//!
+//! Invariant: the clock of this host decides nothing here. The server's certificate is verified at a time inside its own
+//! validity, because a host whose clock is wrong must be able to say so; ours is judged by the server's clock.
 
 use std::error::Error;
 use std::io;
-use std::sync::Arc;
+use std::pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
+use rustls::client::WantsClientCert;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::version::TLS13;
-use rustls::{AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore,
+    SignatureScheme,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
 
 use crate::identity::{Identity, pin_of};
 use crate::token::Pin;
@@ -36,45 +49,79 @@ impl Listener {
 
 /// For the first enrollment: any chain that ends in the authority with this pin.
 pub(crate) fn pinned(pin: Pin) -> Result<ClientConfig, rustls::Error> {
-    let provider = provider();
-    let verifier = Arc::new(PinnedAuthority { pin, provider: Arc::clone(&provider) });
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&TLS13])?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
-    Ok(with_http2(config))
+    Ok(with_http2(trusting(Known::Pin(pin))?.with_no_client_auth()))
 }
 
 /// For renewal: the kept authority, and no certificate of our own, because it may have ended.
 pub(crate) fn anonymous(identity: &Identity) -> Result<ClientConfig, rustls::Error> {
-    let config = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&TLS13])?
-        .with_root_certificates(roots(identity.authority())?)
-        .with_no_client_auth();
-    Ok(with_http2(config))
+    let known = Known::Certificate(identity.authority().clone());
+    Ok(with_http2(trusting(known)?.with_no_client_auth()))
 }
 
 /// For the stream: the kept authority, and our certificate.
 pub(crate) fn mutual(identity: &Identity) -> Result<ClientConfig, rustls::Error> {
     let chain = vec![identity.certificate().clone(), identity.authority().clone()];
-    let config = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&TLS13])?
-        .with_root_certificates(roots(identity.authority())?)
-        .with_client_auth_cert(chain, identity.private_key())?;
-    Ok(with_http2(config))
+    let known = Known::Certificate(identity.authority().clone());
+    Ok(with_http2(trusting(known)?.with_client_auth_cert(chain, identity.private_key())?))
 }
 
 /// Dials and shakes hands. Nothing but the handshake has left when this fails.
-pub(crate) async fn connect(
-    address: (&str, u16),
-    listener: Listener,
-    config: ClientConfig,
-) -> io::Result<TlsStream<TcpStream>> {
+pub(crate) async fn connect(address: (&str, u16), listener: Listener, config: ClientConfig) -> io::Result<Overheard> {
     let name = ServerName::try_from(listener.name()).map_err(io::Error::other)?;
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    Ok(Overheard { stream, fault: Fault::default() })
+}
+
+/// What TLS itself failed with. In TLS 1.3 a server refuses our certificate after our half of the handshake is over, and
+/// HTTP/2 hands the error on as text, from which nothing may be concluded.
+pub(crate) type Fault = Arc<OnceLock<rustls::Error>>;
+
+/// A connection that keeps the error of TLS that ended it.
+#[derive(Debug)]
+pub(crate) struct Overheard {
+    stream: TlsStream<TcpStream>,
+    pub(crate) fault: Fault,
+}
+
+impl Overheard {
+    fn hear<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if let Poll::Ready(Err(error)) = &polled
+            && let Some(fault) = find(error)
+        {
+            // The first one is the cause of the others.
+            self.fault.get_or_init(|| fault.clone());
+        }
+        polled
+    }
+}
+
+impl AsyncRead for Overheard {
+    fn poll_read(
+        mut self: pin::Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let polled = pin::Pin::new(&mut self.stream).poll_read(context, into);
+        self.hear(polled)
+    }
+}
+
+impl AsyncWrite for Overheard {
+    fn poll_write(mut self: pin::Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = pin::Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.hear(polled)
+    }
+
+    fn poll_flush(mut self: pin::Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = pin::Pin::new(&mut self.stream).poll_flush(context);
+        self.hear(polled)
+    }
+
+    fn poll_shutdown(mut self: pin::Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        pin::Pin::new(&mut self.stream).poll_shutdown(context)
+    }
 }
 
 /// What went wrong with TLS, in words that name the remedy. `None`: the cause lies elsewhere.
@@ -84,12 +131,6 @@ pub(crate) fn explain(error: &(dyn Error + 'static)) -> Option<String> {
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 "the server is not the one that this agent knows: its certificate comes from another authority"
                     .to_owned()
-            }
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                "the server's certificate has ended, or the clock of this host is ahead".to_owned()
-            }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                "the server's certificate is not valid yet: the clock of this host is probably behind".to_owned()
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "this is not the listener that was meant: check the port".to_owned()
@@ -128,14 +169,16 @@ fn find<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
     None
 }
 
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
+/// Whether the server refused our certificate because it has ended, by the server's clock.
+pub(crate) fn says_expired(fault: &rustls::Error) -> bool {
+    matches!(fault, rustls::Error::AlertReceived(AlertDescription::CertificateExpired))
 }
 
-fn roots(authority: &CertificateDer<'static>) -> Result<RootCertStore, rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    roots.add(authority.clone())?;
-    Ok(roots)
+fn trusting(known: Known) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = Arc::new(OwnAuthority { known, provider: Arc::clone(&provider) });
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13])?;
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier))
 }
 
 fn with_http2(mut config: ClientConfig) -> ClientConfig {
@@ -143,36 +186,58 @@ fn with_http2(mut config: ClientConfig) -> ClientConfig {
     config
 }
 
-/// Trusts the authority whose public key has this hash, wherever it stands in the chain that the server shows.
+/// What is known of the server's authority.
 #[derive(Debug)]
-struct PinnedAuthority {
-    pin: Pin,
+enum Known {
+    /// The hash of its public key: it stands somewhere in the chain that the server shows.
+    Pin(Pin),
+    Certificate(CertificateDer<'static>),
+}
+
+/// Trusts one authority and asks no clock.
+#[derive(Debug)]
+struct OwnAuthority {
+    known: Known,
     provider: Arc<CryptoProvider>,
 }
 
-impl PinnedAuthority {
+impl OwnAuthority {
     fn verifier(&self, shown: &[CertificateDer<'_>]) -> Result<Arc<WebPkiServerVerifier>, rustls::Error> {
-        let authority = shown
-            .iter()
-            .find(|certificate| pin_of(certificate) == Some(self.pin))
-            .ok_or(CertificateError::UnknownIssuer)?;
-        let roots = Arc::new(roots(&authority.clone().into_owned())?);
-        WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&self.provider))
+        let authority = match &self.known {
+            Known::Certificate(authority) => authority.clone(),
+            Known::Pin(pin) => shown
+                .iter()
+                .find(|certificate| pin_of(certificate) == Some(*pin))
+                .ok_or(CertificateError::UnknownIssuer)?
+                .clone()
+                .into_owned(),
+        };
+        let mut roots = RootCertStore::empty();
+        roots.add(authority)?;
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
             .build()
             .map_err(|error| rustls::Error::General(error.to_string()))
     }
 }
 
-impl ServerCertVerifier for PinnedAuthority {
+/// The first moment at which the certificate holds.
+fn beginning_of(certificate: &CertificateDer<'_>) -> Result<UnixTime, rustls::Error> {
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding)?;
+    let seconds = u64::try_from(parsed.validity().not_before.timestamp()).map_err(|_| CertificateError::BadEncoding)?;
+    Ok(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+}
+
+impl ServerCertVerifier for OwnAuthority {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
         ocsp_response: &[u8],
-        now: UnixTime,
+        _by_our_clock: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.verifier(intermediates)?.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        let then = beginning_of(end_entity)?;
+        self.verifier(intermediates)?.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, then)
     }
 
     fn verify_tls12_signature(

@@ -85,20 +85,20 @@ async fn converse(
 ) -> (Ending, String) {
     let opened = async {
         let address = (identity.server.host.as_str(), identity.server.agents_port);
-        let channel = open(address, Listener::Agents, tls::mutual(identity)?).await?;
-        anyhow::Ok(FleetClient::new(channel))
+        open(address, Listener::Agents, tls::mutual(identity)?).await
     };
-    let mut client = match opened.await {
-        Ok(client) => client,
+    let (channel, fault) = match opened.await {
+        Ok(opened) => opened,
         Err(error) => return (Ending::Lost, format!("{error:#}")),
     };
+    let mut client = FleetClient::new(channel);
     // The server answers the call only after the Hello, so the stream counts as open from here.
     if events.send(Event::Connected).await.is_err() {
         return (Ending::Lost, String::new());
     }
     let mut incoming = match client.stream(UnboundedReceiverStream::new(messages)).await {
         Ok(answer) => answer.into_inner(),
-        Err(status) => return refused(&status),
+        Err(status) => return refused(&status, &fault),
     };
     loop {
         match incoming.next().await {
@@ -109,14 +109,18 @@ async fn converse(
                     return (Ending::Lost, String::new());
                 }
             }
-            Some(Err(status)) => return refused(&status),
+            Some(Err(status)) => return refused(&status, &fault),
             None => return (Ending::Lost, "the server ended the stream".to_owned()),
         }
     }
 }
 
 /// Only the number of a status decides. At the door for streams, `PermissionDenied` says one thing: revoked.
-fn refused(status: &Status) -> (Ending, String) {
+fn refused(status: &Status, fault: &tls::Fault) -> (Ending, String) {
+    if let Some(fault) = fault.get() {
+        let ending = if tls::says_expired(fault) { Ending::Expired } else { Ending::Lost };
+        return (ending, tls::explain(fault).unwrap_or_default());
+    }
     let ending = match status.code() {
         Code::ResourceExhausted => Ending::Overloaded,
         Code::PermissionDenied => Ending::Revoked,
@@ -140,7 +144,11 @@ pub(crate) fn describe(status: &Status) -> anyhow::Error {
 }
 
 /// A channel over one connection whose handshake has succeeded.
-pub(crate) async fn open(address: (&str, u16), listener: Listener, config: ClientConfig) -> anyhow::Result<Channel> {
+pub(crate) async fn open(
+    address: (&str, u16),
+    listener: Listener,
+    config: ClientConfig,
+) -> anyhow::Result<(Channel, tls::Fault)> {
     let failed = || format!("cannot connect to {}:{}", address.0, address.1);
     let connect = async {
         let connected = tls::connect(address, listener, config).await;
@@ -148,6 +156,7 @@ pub(crate) async fn open(address: (&str, u16), listener: Listener, config: Clien
             Some(text) => anyhow::anyhow!(text),
             None => error.into(),
         })?;
+        let fault = Arc::clone(&stream.fault);
         let stream = Arc::new(Mutex::new(Some(stream)));
         let take = service_fn(move |_| {
             let stream = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -160,7 +169,7 @@ pub(crate) async fn open(address: (&str, u16), listener: Listener, config: Clien
             .keep_alive_while_idle(true)
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW);
-        anyhow::Ok(endpoint.connect_with_connector(take).await?)
+        anyhow::Ok((endpoint.connect_with_connector(take).await?, fault))
     };
     match tokio::time::timeout(CONNECT_WITHIN, connect).await {
         Ok(opened) => opened.with_context(failed),

@@ -17,6 +17,7 @@ use portreeve_server::{
 use rules::facts::Facts;
 use tests::doors::{new_key, request_for};
 use tests::reporting_host::{Host, blocked, mended};
+use tests::server::eventually;
 
 /// Far beyond what any of this takes.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -119,11 +120,34 @@ async fn a_certificate_that_has_ended_is_renewed_and_the_host_stays_itself() -> 
     Ok(())
 }
 
+/// A dead battery on the board begins in 2000; a wrong one may be anywhere.
 #[tokio::test]
-async fn a_clock_that_is_weeks_ahead_costs_one_renewal_and_locks_nobody_out() -> Result<()> {
+async fn a_clock_that_is_wrong_by_decades_locks_nobody_out_and_costs_no_renewal() -> Result<()> {
     let reporter = Reporter::enrolled().await?;
-    let ahead = || portreeve_agent::clock::now() + TimeDelta::days(40);
-    reporter.report(vec![blocked()], AfterLast::Leave, ahead).await?;
+    let in_2000 = || portreeve_agent::clock::now() - TimeDelta::days(26 * 365);
+    let in_2080 = || portreeve_agent::clock::now() + TimeDelta::days(54 * 365);
+    reporter.report(vec![blocked()], AfterLast::Leave, in_2000).await?;
+    assert_eq!(reporter.host.findings().await?.len(), 1);
+    reporter.report(vec![mended()], AfterLast::Leave, in_2080).await?;
+    assert_eq!(reporter.host.timeline().await?, ["opened 1", "resolved 1"]);
+    assert_eq!(reporter.certificates().await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_host_that_believes_to_live_in_2000_renews_when_the_server_says_so() -> Result<()> {
+    let reporter = Reporter::enrolled_before(TimeDelta::days(16)).await?;
+    let before = reporter.identity()?;
+    let in_2000 = || portreeve_agent::clock::now() - TimeDelta::days(26 * 365);
+    let reporting = reporter.report(vec![blocked()], AfterLast::Stay, in_2000);
+    let renewed = eventually("the certificate is renewed and stored", PATIENCE, async || {
+        let is_renewed = reporter.identity()?.certificate() != before.certificate();
+        Ok((is_renewed && !reporter.host.findings().await?.is_empty()).then_some(()))
+    });
+    tokio::select! {
+        ended = reporting => anyhow::bail!("the agent ended: {ended:?}"),
+        renewed = renewed => renewed?,
+    }
     assert_eq!(reporter.certificates().await?, 2);
     Ok(())
 }

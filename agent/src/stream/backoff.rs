@@ -38,6 +38,8 @@ pub enum Ending {
     Lost,
     /// The server has too much to do.
     Overloaded,
+    /// By the server's clock our certificate has ended: a new one is needed first.
+    Expired,
     /// We ended it, to come back with a new certificate.
     Renewed,
     /// The identity was revoked: there is no other connection.

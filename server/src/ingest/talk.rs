@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use prost::Message;
 use proto::fleet::v1::server_message::Kind as Answer;
-use proto::fleet::v1::{Ack, Gap, Heartbeat, Hello, Outcome, Pace, Report, Section, SectionReport, SendFull, Welcome};
+use proto::fleet::v1::{
+    Ack, Gap, Heartbeat, Hello, Outcome, Pace, RenewNow, Report, Section, SectionReport, SendFull, Welcome,
+};
 use proto::wire::{Assembly, Received, from_report_parts};
 use proto::{Digests, SECTIONS};
 use rules::finding::Judgement;
@@ -17,6 +19,7 @@ use uuid::Uuid;
 use crate::db::Scope;
 use crate::db::facts;
 use crate::db::stream::{self, Rejected, Seen, Step};
+use crate::identity::authority::AGENT_LIFETIME;
 use crate::ingest::commit::{Applied, CommitFault, Judged, Refused};
 use crate::ingest::opening::{self, Greeting, Opened};
 use crate::ingest::session::{
@@ -49,6 +52,14 @@ pub(super) struct Talk<'a> {
     /// The beginning of the report under assembly, as received.
     kept: Vec<u8>,
     last_quarantined: Option<u64>,
+    renewal: RenewalWish,
+}
+
+/// Agents trust our clock about their certificates, not theirs: we say when half of the lifetime is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RenewalWish {
+    NotYet,
+    Told,
 }
 
 impl<'a> Talk<'a> {
@@ -73,7 +84,7 @@ impl<'a> Talk<'a> {
             metrics::counter!("portreeve_forks_total").increment(1);
         }
         info!(host.id = host.1, peer = %session.peer.address, seq = stored.seq, send_full = send_full.len(), "Opened a stream");
-        let talk = Self {
+        let mut talk = Self {
             session,
             outgoing,
             cursor,
@@ -85,6 +96,7 @@ impl<'a> Talk<'a> {
             assembly: Assembly::default(),
             kept: Vec::new(),
             last_quarantined: None,
+            renewal: RenewalWish::NotYet,
         };
         let welcome = Welcome {
             epoch: u64::try_from(stored.pending_epoch).unwrap_or_default(),
@@ -97,6 +109,7 @@ impl<'a> Talk<'a> {
             }),
         };
         talk.send(Answer::Welcome(welcome)).await?;
+        talk.ask_for_renewal().await?;
         Ok(talk)
     }
 
@@ -240,6 +253,7 @@ impl<'a> Talk<'a> {
             at: now,
             clock_skew_ms: self.clock.skew_ms(),
         });
+        self.ask_for_renewal().await?;
         // Digests of another moment say nothing: what differs may be under way.
         if heartbeat.seq != self.seq {
             return Ok(());
@@ -257,6 +271,15 @@ impl<'a> Talk<'a> {
         metrics::counter!("portreeve_drifted_sections_total").increment(drifted.len() as u64);
         info!(host.id = self.cursor.host_id, ?drifted, "What is stored differs from what the agent holds");
         self.ask_for(drifted).await
+    }
+
+    async fn ask_for_renewal(&mut self) -> Result<(), Status> {
+        let half_life = self.session.host.expires_at - AGENT_LIFETIME / 2;
+        if self.renewal == RenewalWish::Told || (self.session.clock)() < half_life {
+            return Ok(());
+        }
+        self.renewal = RenewalWish::Told;
+        self.send(Answer::RenewNow(RenewNow {})).await
     }
 
     async fn take_state(&mut self) -> Result<HostState, Status> {
