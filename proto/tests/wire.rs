@@ -288,14 +288,15 @@ fn policy() -> impl Strategy<Value = PortPolicy> {
         )
 }
 
+/// The strategies are boxed: together they are too large for the stack of a test.
 fn facts() -> impl Strategy<Value = Facts> {
     let rows = (
-        section(vec(socket(), 0..40)),
-        section(vec(service(), 0..8)),
-        section(vec(update(), 0..8)),
-        section(vec(event(), 0..8)),
+        section(vec(socket(), 0..40)).boxed(),
+        section(vec(service(), 0..8)).boxed(),
+        section(vec(update(), 0..8)).boxed(),
+        section(vec(event(), 0..8)).boxed(),
     );
-    let documents = (section(host()), section(policy()), section(connections()));
+    let documents = (section(host()).boxed(), section(policy()).boxed(), section(connections()).boxed());
     (rows, documents, of(time())).prop_map(|(rows, documents, collected_at)| {
         let (sockets, services, updates, events) = rows;
         let (host, port_policy, connections) = documents;

@@ -102,7 +102,7 @@ fn settled(pacing: Pacing) -> Stream {
     let hello = said(stream.step(at(1), Input::Connected));
     assert!(matches!(hello.as_slice(), [Said::Hello(hello)] if hello.digests.len() == 7 && hello.epoch == 0));
     let sent = reports(stream.step(at(2), welcome(0, &SECTIONS)));
-    assert_eq!((sent.len(), sent[0].seq, sent[0].sections.len()), (1, 1, 5));
+    assert_eq!((sent.len(), sent[0].seq, sent[0].sections.len()), (1, 1, 7));
     assert!(stream.step(at(3), ack(1)).is_empty());
     assert!(stream.is_settled());
     stream
@@ -153,7 +153,7 @@ fn a_heartbeat_breaks_a_silence_and_only_a_silence() {
     assert_eq!(stream.wakes_at(Duration::from_millis(3)), Some(Duration::from_millis(60_002)));
     assert!(stream.step(at(60_001), Input::Tick).is_empty());
     let said = said(stream.step(at(60_002), Input::Tick));
-    assert!(matches!(said.as_slice(), [Said::Heartbeat(beat)] if beat.seq == 1 && beat.digests.len() == 5));
+    assert!(matches!(said.as_slice(), [Said::Heartbeat(beat)] if beat.seq == 1 && beat.digests.len() == 7));
     stream.step(at(70_000), observed(facts(&[1], ServiceState::Stopped)));
     assert_eq!(stream.wakes_at(at(70_000).elapsed), Some(at(130_000).elapsed));
 }
