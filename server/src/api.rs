@@ -38,6 +38,10 @@ pub mod updates;
 
 pub mod clients;
 
+pub mod captures;
+
+mod capture_form;
+
 pub mod deliveries;
 
 pub mod endpoints;
@@ -63,7 +67,7 @@ use axum::routing::{any, get};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use crate::api::problem::{Code, Problem};
@@ -129,6 +133,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(clients::list))
         .routes(routes!(deliveries::list))
         .routes(routes!(endpoints::list, endpoints::create))
+        .routes(routes!(captures::create).layer(DefaultBodyLimit::max(capture_form::MAX_BODY)))
         .routes(routes!(live::stream))
         .routes(routes!(openapi::get));
     OpenApiRouter::with_openapi(openapi::Description::openapi()).nest(PREFIX, v1)

@@ -9,6 +9,7 @@ use crate::{
     config::Config,
     db::Db,
     identity::{Identity, seal::Sealer},
+    ingest::Store,
     live::Bus,
 };
 
@@ -17,6 +18,8 @@ use crate::{
 pub struct App {
     pub db: Db,
     pub bus: Bus,
+    /// What reports and captures are stored with.
+    pub store: Store,
     pub identity: Identity,
     pub sealer: Sealer,
     /// The one door out, for webhooks.

@@ -33,6 +33,8 @@ pub mod endpoint;
 
 pub mod check;
 
+pub mod import;
+
 pub mod doctor;
 
 #[derive(Debug, Parser)]
@@ -75,6 +77,8 @@ pub enum Command {
     Endpoint(endpoint::Action),
     /// Judges a facts file and prints what was found; ends with 5 when something was.
     Check(check::Arguments),
+    /// Stores what a capture says of a server that cannot run the agent, and tells what was understood.
+    Import(import::Arguments),
     /// Prints the description of the API.
     Openapi,
     /// Examines this installation and says what is wrong with it.
@@ -145,6 +149,7 @@ async fn dispatch(place: Place, command: Command) -> anyhow::Result<ExitCode> {
         Command::Host(action) => host::run(place, action).await.map(success),
         Command::Endpoint(action) => endpoint::run(place, action).await.map(success),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Import(arguments) => import::run(place, arguments).await.map(success),
         Command::Doctor(arguments) => doctor::run(place, arguments).await,
     }
 }

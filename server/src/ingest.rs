@@ -13,6 +13,8 @@ pub mod state;
 mod streams;
 mod talk;
 
+pub use commit::{Changed, Judged, Outcome, Store};
+
 use std::sync::Arc;
 
 use proto::fleet::v1::fleet_server::{Fleet, FleetServer};
@@ -26,7 +28,6 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use crate::app::App;
 use crate::clock;
 use crate::coded;
-use crate::db::facts::Images;
 use crate::db::identity::{CertifiedHost, host_of_certificate};
 use crate::db::stream;
 use crate::ingest::session::Session;
@@ -40,16 +41,12 @@ const OUTGOING: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Ingest {
     app: Arc<App>,
-    /// Where operators reach the dashboard, without a slash at its end; for links in webhooks.
-    public_url: Arc<str>,
-    images: Images,
     streams: Streams,
 }
 
 impl Ingest {
-    pub fn new(app: Arc<App>, public_url: &str) -> Self {
-        let public_url = public_url.trim_end_matches('/').into();
-        Self { app, public_url, images: Images::default(), streams: Streams::default() }
+    pub fn new(app: Arc<App>) -> Self {
+        Self { app, streams: Streams::default() }
     }
 
     /// Says of every host that no stream is open, because a killed server could not. To be done before the listener of

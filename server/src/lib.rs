@@ -19,6 +19,8 @@ pub mod live;
 
 pub mod ingest;
 
+pub mod captures;
+
 pub mod findings;
 
 pub mod alerts;

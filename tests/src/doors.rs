@@ -29,6 +29,7 @@ use portreeve_server::{
         seal::Sealer,
         token::{FreshToken, secret_hash},
     },
+    ingest::Store,
     listeners::{agents, enroll, tls},
     live::Bus,
 };
@@ -48,6 +49,9 @@ use tonic::{
 };
 
 use crate::database::Database;
+
+/// Where links in webhooks lead.
+pub const DASHBOARD: &str = "http://127.0.0.1:8080";
 
 /// Both listeners, until it is dropped.
 #[derive(Debug)]
@@ -91,9 +95,11 @@ impl Doors {
         let enroll_tls = tls::for_enrollment(&identity.authority, now)?;
         let stopping = CancellationToken::new();
         let config = Defaults::try_parse_from(["test"])?.config;
+        let bus = Bus::new();
         let app = Arc::new(App {
+            store: Store::new(database.db.clone(), bus.clone(), DASHBOARD),
             db: database.db.clone(),
-            bus: Bus::new(),
+            bus,
             identity,
             sealer,
             egress: Egress::new(&config.egress_allow)?,

@@ -21,8 +21,6 @@ use rules::facts::{Facts, Section, Socket, SocketState};
 use rules::ports::Protocol;
 use sqlx::{AssertSqlSafe, Row as _};
 
-pub const DASHBOARD: &str = "http://127.0.0.1:8080";
-
 #[derive(Debug)]
 pub struct Host {
     pub doors: Doors,
@@ -86,7 +84,7 @@ impl Host {
     pub async fn new(name: &str) -> Result<Self> {
         static SUBSCRIBER: OnceLock<()> = OnceLock::new();
         SUBSCRIBER.get_or_init(|| drop(rustls::crypto::ring::default_provider().install_default()));
-        let doors = Doors::open_with(|app| Ingest::new(app, DASHBOARD).routes()).await?;
+        let doors = Doors::open_with(|app| Ingest::new(app).routes()).await?;
         let site = doors.site("Contoso").await?;
         let stranger = doors.site("Fabrikam").await?.client_id;
         let token = doors.token(site, 1, chrono::TimeDelta::hours(1)).await?;

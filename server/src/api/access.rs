@@ -26,6 +26,9 @@ use crate::people::{ApiToken, Role, Secret};
 /// What needs neither session nor token.
 const OPEN: &[(Method, &str)] = &[(Method::POST, "/api/v1/session")];
 
+/// What takes forms with files instead of JSON.
+const FORMS: &[&str] = &["/api/v1/captures"];
+
 /// Who asks, and what they may see.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -120,9 +123,17 @@ pub fn proof(headers: &HeaderMap, config: &Config) -> Option<Proof> {
 }
 
 /// A page of another site can make a browser send our cookie, but not with a body of JSON and not with these headers.
+/// It can send a form: then the headers must be there.
 fn refuse_foreign_writes(request: &Request) -> Result<(), Problem> {
     if request.method().is_safe() || request.headers().contains_key(AUTHORIZATION) {
         return Ok(());
+    }
+    if FORMS.contains(&request.uri().path()) {
+        return if says_origin(request.headers()) && is_same_origin(request.headers()) {
+            Ok(())
+        } else {
+            Err(cross_site())
+        };
     }
     if request.method() != Method::DELETE && !is_json(request.headers()) {
         return Err(Problem::new(Code::NotJson, "Send the header `content-type: application/json`."));
@@ -130,7 +141,16 @@ fn refuse_foreign_writes(request: &Request) -> Result<(), Problem> {
     if is_same_origin(request.headers()) {
         return Ok(());
     }
-    Err(Problem::new(Code::CrossSite, "Requests that change something are taken from this server's own pages only."))
+    Err(cross_site())
+}
+
+fn cross_site() -> Problem {
+    Problem::new(Code::CrossSite, "Requests that change something are taken from this server's own pages only.")
+}
+
+/// Whether the request says where it came from, as every browser of today does with a form.
+fn says_origin(headers: &HeaderMap) -> bool {
+    headers.contains_key("sec-fetch-site") || headers.contains_key(ORIGIN)
 }
 
 /// Browsers say where a request came from; a program that says nothing is no browser, and has no one's cookie.

@@ -87,6 +87,16 @@ pub enum Confidence {
     Certain,
 }
 
+impl From<rules::finding::Confidence> for Confidence {
+    fn from(confidence: rules::finding::Confidence) -> Self {
+        match confidence {
+            rules::finding::Confidence::Possible => Self::Possible,
+            rules::finding::Confidence::Likely => Self::Likely,
+            rules::finding::Confidence::Certain => Self::Certain,
+        }
+    }
+}
+
 impl Confidence {
     /// From `finding.confidence`: 1 possible, 2 likely, 3 certain.
     pub fn from_row(number: i16) -> Self {

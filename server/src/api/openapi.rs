@@ -56,7 +56,7 @@ impl Modify for Security {
 }
 
 /// Schemas of bodies that callers send, and the one answer with a member that may be absent.
-const WITH_OPTIONAL_MEMBERS: &[&str] = &["SignInBody", "NewEndpointBody", "Problem"];
+const WITH_OPTIONAL_MEMBERS: &[&str] = &["SignInBody", "NewEndpointBody", "CaptureBody", "Problem"];
 
 /// Answers always hold all of their members, `null` where there is nothing to say; derived schemas leave those that
 /// can be `null` out of `required`.

@@ -17,7 +17,7 @@ use crate::{
     config::{Config, Place},
     demo,
     identity::enrollment::Enrollment,
-    ingest::Ingest,
+    ingest::{Ingest, Store},
     lifecycle::Lifecycle,
     listeners::{Bound, agents, enroll, http, tls},
     live::Bus,
@@ -79,9 +79,11 @@ async fn serve(
     let enroll_tls = tls::for_enrollment(&identity.authority, now)?;
     let url = bound.http.url();
     let (agents_at, enroll_at) = (bound.agents.local_addr()?, bound.enroll.local_addr()?);
+    let bus = Bus::new();
     let app = Arc::new(App {
+        store: Store::new(opened.db.clone(), bus.clone(), config.public_url.as_deref().unwrap_or(&url)),
         db: opened.db.clone(),
-        bus: Bus::new(),
+        bus,
         identity,
         sealer,
         egress: Egress::new(&config.egress_allow)?,
@@ -104,7 +106,7 @@ async fn serve(
         Ok(())
     });
     let revocations = Arc::clone(&app.identity.revocations);
-    let ingest = Ingest::new(Arc::clone(&app), app.config.public_url.as_deref().unwrap_or(&url));
+    let ingest = Ingest::new(Arc::clone(&app));
     ingest.forget_streams().await?;
     lifecycle.spawn("agents", agents::serve(bound.agents, agents_tls, ingest.routes(), revocations, stop()));
     lifecycle.spawn("presence", async move {

@@ -5,6 +5,8 @@ use sqlx::{PgPool, Postgres, Transaction};
 
 pub mod bootstrap;
 
+pub mod captures;
+
 pub mod deliveries;
 
 pub mod facts;

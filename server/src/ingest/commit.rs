@@ -1,11 +1,14 @@
 //! One report, one transaction: the cursor, changed rows, sections, findings and deliveries commit together or not at
-//! all. The acknowledgement and the hints follow the commit.
+//! all. The acknowledgement and the hints follow the commit. [`Store`] is the part that does not care who brought the
+//! report: a stream, or a person with a capture.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use proto::Digests;
 use proto::fleet::v1::Section;
+use rules::facts::Socket;
 use rules::finding::Judgement;
 use rules::text::Text;
 use sqlx::PgConnection;
@@ -13,13 +16,40 @@ use sqlx::error::DatabaseError;
 use uuid::Uuid;
 
 use crate::alerts;
-use crate::db::Scope;
-use crate::db::facts::{self, SectionRow};
+use crate::db::facts::{self, ImageIds, Images, SectionRow};
 use crate::db::stream::{self, Rejected, Session, Step};
+use crate::db::{Db, Scope};
 use crate::findings::{self, FindingChange};
 use crate::ingest::Ingest;
 use crate::ingest::state::{HostState, RowChanges};
-use crate::live::{Hint, HintKind};
+use crate::live::{Bus, Hint, HintKind};
+
+/// What every report needs to be stored. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub db: Db,
+    bus: Bus,
+    images: Images,
+    /// Where operators reach the dashboard, without a slash at its end; for links in webhooks.
+    public_url: Arc<str>,
+}
+
+/// A report as it changes what is known of a host: (client, host), its state after the report, and the rows that differ.
+#[derive(Clone, Copy, Debug)]
+pub struct Changed<'a> {
+    pub host: (i32, i64),
+    pub state: &'a HostState,
+    pub rows: &'a RowChanges,
+    /// Sections that the report says something of, with digests for the next Hello.
+    pub digests: &'a Digests,
+}
+
+/// What a transaction changed beside facts.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub changes: Vec<FindingChange>,
+    deliveries: Vec<Uuid>,
+}
 
 /// Why nothing was committed.
 #[derive(Debug)]
@@ -65,10 +95,10 @@ pub(super) struct Refused<'a> {
 
 /// What is judged of the host now, and whether the findings must be brought in line.
 #[derive(Debug)]
-pub(super) struct Judged<'a> {
-    pub(super) judgement: &'a Judgement,
+pub struct Judged<'a> {
+    pub judgement: &'a Judgement,
     /// What this stream reconciled last; `None`: nothing yet.
-    pub(super) before: Option<&'a Judgement>,
+    pub before: Option<&'a Judgement>,
 }
 
 impl Ingest {
@@ -80,25 +110,17 @@ impl Ingest {
         judged: &Judged<'_>,
         now: DateTime<Utc>,
     ) -> Result<(), CommitFault> {
-        let (client_id, host_id) = (session.client_id, session.host_id);
-        let paths = applied.rows.sockets_new.iter().filter_map(|(_, socket)| socket.image.as_deref());
-        let images = self.images.ids(&self.app.db, paths).await?;
-        let mut transaction = self.app.db.begin(&Scope::of(client_id)).await?;
+        let store = &self.app.store;
+        let images = store.images(applied.rows.sockets_new.iter().map(|(_, socket)| socket)).await?;
+        let mut transaction = self.app.db.begin(&Scope::of(session.client_id)).await?;
         if !stream::advance(&mut transaction, session, &applied.step, now).await? {
             return Err(CommitFault::Fenced);
         }
-        facts::write_rows(&mut transaction, client_id, host_id, applied.rows, &images, now).await?;
-        let sections = section_rows(state, applied.digests);
-        let collected_at = state.facts().collected_at;
-        facts::write_sections(&mut transaction, client_id, host_id, &sections, collected_at, now).await?;
-        if applied.digests.contains_key(&Section::Host)
-            && let Some(host) = state.facts().host.known()
-        {
-            facts::write_host(&mut transaction, client_id, host_id, host).await?;
-        }
-        let outcome = self.reconcile(&mut transaction, session, judged, now).await?;
+        let host = (session.client_id, session.host_id);
+        let changed = Changed { host, state, rows: applied.rows, digests: applied.digests };
+        let outcome = store.write(&mut transaction, &changed, &images, judged, now).await?;
         commit(transaction).await?;
-        self.hint(session, &outcome);
+        store.hint(host, &outcome);
         Ok(())
     }
 
@@ -116,38 +138,70 @@ impl Ingest {
         }
         stream::quarantine(&mut transaction, session, &refused.rejected, now).await?;
         facts::mark_rejected(&mut transaction, client_id, host_id, refused.sections, refused.reason, now).await?;
-        let outcome = self.reconcile(&mut transaction, session, judged, now).await?;
+        let outcome = self.app.store.reconcile(&mut transaction, (client_id, host_id), judged, now).await?;
         commit(transaction).await?;
-        self.hint(session, &outcome);
+        self.app.store.hint((client_id, host_id), &outcome);
         Ok(())
+    }
+}
+
+impl Store {
+    pub fn new(db: Db, bus: Bus, public_url: &str) -> Self {
+        Self { db, bus, images: Images::default(), public_url: public_url.trim_end_matches('/').into() }
+    }
+
+    /// The ids of the images of `sockets`, to be asked for before the transaction of the report begins.
+    pub async fn images(&self, sockets: impl Iterator<Item = &Socket>) -> sqlx::Result<ImageIds> {
+        self.images.ids(&self.db, sockets.filter_map(|socket| socket.image.as_deref())).await
+    }
+
+    /// Everything that a report changes, into a transaction that the caller commits.
+    pub async fn write(
+        &self,
+        connection: &mut PgConnection,
+        changed: &Changed<'_>,
+        images: &ImageIds,
+        judged: &Judged<'_>,
+        now: DateTime<Utc>,
+    ) -> sqlx::Result<Outcome> {
+        let (client_id, host_id) = changed.host;
+        facts::write_rows(connection, client_id, host_id, changed.rows, images, now).await?;
+        let sections = section_rows(changed.state, changed.digests);
+        let facts = changed.state.facts();
+        facts::write_sections(connection, client_id, host_id, &sections, facts.collected_at, now).await?;
+        if changed.digests.contains_key(&Section::Host)
+            && let Some(host) = facts.host.known()
+        {
+            facts::write_host(connection, client_id, host_id, host).await?;
+        }
+        self.reconcile(connection, changed.host, judged, now).await
     }
 
     /// Nothing to do where the rules say what they said last: this stream alone may change the host's findings.
     async fn reconcile(
         &self,
         connection: &mut PgConnection,
-        session: &Session,
+        (client_id, host_id): (i32, i64),
         judged: &Judged<'_>,
         now: DateTime<Utc>,
     ) -> sqlx::Result<Outcome> {
         if judged.before == Some(judged.judgement) {
             return Ok(Outcome::default());
         }
-        let (client_id, host_id) = (session.client_id, session.host_id);
         let changes = findings::reconcile(connection, client_id, host_id, judged.judgement, now).await?;
         let deliveries = alerts::enqueue(connection, client_id, host_id, &changes, &self.public_url, now).await?;
         Ok(Outcome { changes, deliveries })
     }
 
-    fn hint(&self, session: &Session, outcome: &Outcome) {
-        let client_id = session.client_id;
-        let publish = |kind, id| self.app.bus.publish(Hint { client_id, kind, id });
-        publish(HintKind::Host, session.host_id.to_string());
+    /// Tells whoever listens what was committed.
+    pub fn hint(&self, (client_id, host_id): (i32, i64), outcome: &Outcome) {
+        let publish = |kind, id| self.bus.publish(Hint { client_id, kind, id });
+        publish(HintKind::Host, host_id.to_string());
         for change in &outcome.changes {
             let transition = change.transition.as_str();
             metrics::counter!("portreeve_finding_transitions_total", "transition" => transition).increment(1);
             if change.is_news() {
-                tracing::info!(host.id = session.host_id, finding.id = %change.id, rule = change.finding.rule, "A finding {transition}: {}", change.finding.title);
+                tracing::info!(host.id = host_id, finding.id = %change.id, rule = change.finding.rule, "A finding {transition}: {}", change.finding.title);
             }
             publish(HintKind::Finding, change.id.to_string());
         }
@@ -155,13 +209,6 @@ impl Ingest {
             publish(HintKind::Delivery, delivery.to_string());
         }
     }
-}
-
-/// What a transaction changed beside facts.
-#[derive(Debug, Default)]
-struct Outcome {
-    changes: Vec<FindingChange>,
-    deliveries: Vec<Uuid>,
 }
 
 async fn commit(transaction: sqlx::Transaction<'static, sqlx::Postgres>) -> sqlx::Result<()> {

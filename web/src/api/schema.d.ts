@@ -4,6 +4,28 @@
  */
 
 export interface paths {
+    "/api/v1/captures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import a capture, or look at one
+         * @description For operators. Takes the files that the capture script wrote on a server that cannot run the agent, other output of
+         *     the same commands, or one facts file, and stores them as a full report of that host, which is made when the site has
+         *     none of its name. A section that the capture does not hold is unknown from then on. At most 500 files and 32 MiB.
+         */
+        post: operations["post_captures"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/clients": {
         parameters: {
             query?: never;
@@ -348,6 +370,89 @@ export interface components {
             subject: {
                 [key: string]: string;
             };
+        };
+        /** @description As the description of the API has it; [`CaptureForm`] is what is read. */
+        CaptureBody: {
+            /**
+             * Format: date-time
+             * @description When the capture was taken. Left out: as the capture says, and else the time of the import.
+             */
+            captured_at?: string | null;
+            /**
+             * Format: int32
+             * @description Id of the client. A dry run needs none.
+             */
+            client?: number | null;
+            /** @description Only say what would be understood. */
+            dry_run?: boolean | null;
+            files: string[];
+            /** @description What the host is called. Left out: as the capture calls it. */
+            host?: string | null;
+            /**
+             * Format: int64
+             * @description Id of its site. A dry run needs none.
+             */
+            site?: number | null;
+        };
+        /** @description A finding that rests on the capture. */
+        CaptureFinding: {
+            confidence: components["schemas"]["Confidence"];
+            /**
+             * Format: uuid
+             * @description `null`: a dry run, so it is not stored.
+             */
+            id: string | null;
+            rule: string;
+            severity: components["schemas"]["Severity"];
+            title: string;
+            transition: components["schemas"]["Transition"] | null;
+        };
+        /** @description A line that was not understood. */
+        CaptureLine: {
+            file: string;
+            /** @description 1 for the first. */
+            line: number;
+            text: string;
+            why: string;
+        };
+        /** @description A recognised part of a file. */
+        CapturePiece: {
+            file: string;
+            /** @description Lines that it was understood from. */
+            lines: number;
+            /** @description Such as `sockets (netstat)`. */
+            what: string;
+        };
+        /** @description What a capture says, and what came of it. Names and lines come from files: show them as text. */
+        CaptureReport: {
+            /**
+             * Format: date-time
+             * @description When it was taken, as it says or as was given. `null`: nobody says; an import then counts its own time.
+             */
+            captured_at: string | null;
+            /** @description Sentences, each about two statements that cannot both be true of one host at one moment. */
+            contradictions: string[];
+            /** @description Findings that these facts show, the worst first; after an import also those that it resolved. */
+            findings: components["schemas"]["CaptureFinding"][];
+            host: components["schemas"]["ImportedHost"] | null;
+            /** @description What the capture calls its host. `null`: it does not say, so `host` must be given. */
+            name: string | null;
+            /** @description The first lines that were not, in the order of the files; at most 500. */
+            not_understood: components["schemas"]["CaptureLine"][];
+            /** @description How many there are. */
+            not_understood_total: number;
+            sections: components["schemas"]["CaptureSection"][];
+            /** @description What was recognised. Empty: nothing, and it cannot be imported. */
+            understood: components["schemas"]["CapturePiece"][];
+        };
+        /** @description Whether the capture tells of a section of a host's facts. */
+        CaptureSection: {
+            /** @description Why it is unknown. `null`: it is known. */
+            reason: string | null;
+            /** @description Of a known section made of rows. */
+            rows: number | null;
+            section: components["schemas"]["SectionName"];
+            state: components["schemas"]["SectionState"];
         };
         /** @description A customer of the MSP. */
         Client: {
@@ -786,6 +891,14 @@ export interface components {
             items: components["schemas"]["HostUpdate"][];
             /** @description While it is unknown, `items` are what was known last. */
             updates: components["schemas"]["SectionStatus"];
+        };
+        /** @description The host that a capture was imported for. */
+        ImportedHost: {
+            /** Format: int64 */
+            id: number;
+            /** @description Whether this import made it. */
+            is_new: boolean;
+            name: string;
         };
         /**
          * @description A value that was read, or why it was not. Exactly one of the two is not null, except that a value which is known
@@ -1232,7 +1345,7 @@ export interface components {
          * @description Why the request failed. Stable: switch on this, never on text.
          * @enum {string}
          */
-        ProblemCode: "request.bad-json" | "request.bad-query" | "request.bad-path" | "request.bad-text" | "request.bad-cursor" | "request.not-json" | "request.too-large" | "request.no-route" | "request.wrong-method" | "request.cross-site" | "resource.not-found" | "session.required" | "session.wrong-credentials" | "session.too-many-attempts" | "access.role-too-low" | "endpoint.bad-name" | "egress.bad-url" | "egress.refused" | "endpoint.name-taken" | "store.unavailable" | "store.slow" | "server.overloaded" | "server.internal";
+        ProblemCode: "request.bad-json" | "request.bad-query" | "request.bad-path" | "request.bad-text" | "request.bad-cursor" | "request.not-json" | "request.too-large" | "request.no-route" | "request.wrong-method" | "request.cross-site" | "resource.not-found" | "session.required" | "session.wrong-credentials" | "session.too-many-attempts" | "access.role-too-low" | "endpoint.bad-name" | "egress.bad-url" | "egress.refused" | "endpoint.name-taken" | "request.not-form" | "request.bad-form" | "capture.too-large" | "capture.bad-facts" | "capture.nothing-understood" | "capture.no-name" | "capture.in-future" | "capture.unstorable" | "capture.host-has-agent" | "capture.older" | "store.unavailable" | "store.slow" | "server.overloaded" | "server.internal";
         /** @enum {string} */
         Protocol: "tcp" | "udp";
         /** @description A step of a finding's life. */
@@ -1422,7 +1535,7 @@ export interface components {
          * @description Where Windows lists it.
          * @enum {string}
          */
-        UpdateSource: "component_package" | "uninstall_entry" | "installer_patch" | "update_history" | "capture";
+        UpdateSource: "component_package" | "uninstall_entry" | "installer_patch" | "update_history" | "capture" | "framework_version" | "offer";
         /** @enum {string} */
         UpdateState: "installed" | "superseded" | "install_pending" | "uninstall_pending" | "staged" | "failed" | "absent";
         /** @description A KB, over all hosts that list it. */
@@ -1488,6 +1601,40 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    post_captures: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["CaptureBody"];
+            };
+        };
+        responses: {
+            /** @description A dry run: what would be understood */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CaptureReport"];
+                };
+            };
+            /** @description Imported */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CaptureReport"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_clients: {
         parameters: {
             query?: {
