@@ -20,15 +20,15 @@ create table event (
   learned_at timestamptz not null,
   id bigint not null,
   in_window boolean not null,
-  channel text not null,
+  log text not null,
   provider text not null,
   service text,
   data jsonb not null,
-  primary key (client_id, host_id, channel, record_id),
+  primary key (client_id, host_id, log, record_id),
   constraint event_host foreign key (client_id, host_id) references host (client_id, host_id)
 ) with (fillfactor = 90);
 comment on table event is 'Entries of the event logs of a host, as ids and data. They stay when they leave the window that the host reports.';
-comment on column event.record_id is 'Number of the entry in its channel. A log that was cleared starts anew: the later entry then takes the place of the earlier.';
+comment on column event.record_id is 'Number of the entry in its log. A log that was cleared starts anew: the later entry then takes the place of the earlier.';
 comment on column event.at is 'By the host''s clock, corrected by its skew.';
 comment on column event.in_window is 'Whether the host still reports it: what the section holds now.';
 comment on column event.service is 'SCM key name of the service that it tells of; null: of none, or not known.';

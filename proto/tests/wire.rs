@@ -219,15 +219,7 @@ fn event() -> impl Strategy<Value = Event> {
     let datum = (of(text()), text()).prop_map(|(name, value)| EventDatum { name, value });
     let record_id = prop_oneof![0_u64..20, any::<u64>()];
     (text(), record_id, of(time()), text(), any::<u32>(), of(text()), vec(datum, 0..3)).prop_map(
-        |(channel, record_id, at, provider, id, service, data)| Event {
-            channel,
-            record_id,
-            at,
-            provider,
-            id,
-            service,
-            data,
-        },
+        |(log, record_id, at, provider, id, service, data)| Event { log, record_id, at, provider, id, service, data },
     )
 }
 

@@ -75,12 +75,12 @@ impl Row for Update {
     }
 }
 
-/// A record number is given once, until the channel is cleared.
+/// A record number is given once, until the log is cleared.
 impl Row for Event {
     type Key = (Text, u64);
 
     fn key(&self) -> (Text, u64) {
-        (self.channel.clone(), self.record_id)
+        (self.log.clone(), self.record_id)
     }
 }
 

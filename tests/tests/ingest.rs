@@ -190,7 +190,7 @@ async fn what_cannot_be_decoded_is_quarantined_and_does_not_come_between() -> Re
         let greeting = proto::fleet::v1::Hello { digests, pending_from: 2, pending_to: 2, ..hello(1) };
         let mut agent = host.connect(&greeting).await?;
         assert_eq!(agent.welcome.committed_seq, 2);
-        assert_eq!(agent.welcome.send_full.len(), 5);
+        assert_eq!(agent.welcome.send_full.len(), 7);
         agent.report(&full(3, &mended())).await?;
         host.holds(&mended()).await?;
     }
@@ -222,7 +222,7 @@ async fn what_the_database_refuses_does_not_come_again_for_ever() -> Result<()> 
     agent.report(&full(1, &blocked())).await?;
     host.meddle("alter table socket_now add constraint refusal check (pid <> 900)").await?;
     assert_eq!(agent.report(&full(2, &mended())).await?, Outcome::Quarantined);
-    assert_eq!(agent.asked_for().await?.len(), 5);
+    assert_eq!(agent.asked_for().await?.len(), 7);
     assert_eq!(host.quarantined().await?, ["report.unstorable"]);
     host.meddle("alter table socket_now drop constraint refusal").await?;
     agent.report(&full(3, &mended())).await?;

@@ -395,7 +395,7 @@ pub struct Collector {
 pub struct EventKey {
     /// Half of the row's key.
     #[prost(string, tag = "1")]
-    pub channel: ::prost::alloc::string::String,
+    pub log: ::prost::alloc::string::String,
     /// The other half.
     #[prost(uint64, tag = "2")]
     pub record_id: u64,
@@ -405,8 +405,8 @@ pub struct EventKey {
 pub struct Event {
     /// Such as "System".
     #[prost(string, tag = "1")]
-    pub channel: ::prost::alloc::string::String,
-    /// Number of the entry in its channel.
+    pub log: ::prost::alloc::string::String,
+    /// Number of the entry in its log.
     #[prost(uint64, tag = "2")]
     pub record_id: u64,
     /// When it was written; 0: not said.

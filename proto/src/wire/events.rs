@@ -17,7 +17,7 @@ pub(super) fn to_wire(events: &[Event]) -> Vec<v1::Event> {
     events
         .iter()
         .map(|event| v1::Event {
-            channel: event.channel.as_str().to_owned(),
+            log: event.log.as_str().to_owned(),
             record_id: event.record_id,
             at_ms: milliseconds(event.at),
             provider: event.provider.as_str().to_owned(),
@@ -39,12 +39,12 @@ pub(super) fn to_wire(events: &[Event]) -> Vec<v1::Event> {
 pub(super) fn from_wire(events: Vec<v1::Event>, dropped: &mut Dropped) -> Vec<Event> {
     let mut rows = BTreeMap::new();
     for event in events {
-        if event.channel.is_empty() || i64::try_from(event.record_id).is_err() {
+        if event.log.is_empty() || i64::try_from(event.record_id).is_err() {
             dropped.0 += 1;
             continue;
         }
         let row = Event {
-            channel: clip(&event.channel, NAME_CHARACTERS),
+            log: clip(&event.log, NAME_CHARACTERS),
             record_id: event.record_id,
             at: time(event.at_ms),
             provider: clip(&event.provider, NAME_CHARACTERS),
@@ -63,13 +63,11 @@ pub(super) fn from_wire(events: Vec<v1::Event>, dropped: &mut Dropped) -> Vec<Ev
 }
 
 pub(super) fn keys_to_wire(keys: &[(Text, u64)]) -> Vec<v1::EventKey> {
-    keys.iter()
-        .map(|(channel, record_id)| v1::EventKey { channel: channel.as_str().to_owned(), record_id: *record_id })
-        .collect()
+    keys.iter().map(|(log, record_id)| v1::EventKey { log: log.as_str().to_owned(), record_id: *record_id }).collect()
 }
 
 pub(super) fn keys_from_wire(keys: &[v1::EventKey]) -> Vec<(Text, u64)> {
-    let mut keys: Vec<_> = keys.iter().map(|key| (clip(&key.channel, NAME_CHARACTERS), key.record_id)).collect();
+    let mut keys: Vec<_> = keys.iter().map(|key| (clip(&key.log, NAME_CHARACTERS), key.record_id)).collect();
     keys.sort_unstable();
     keys.dedup();
     keys

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::text::Text;
 
-/// An entry of an event log, as ids and data: its text is written by whoever shows it. Key: (channel, record id).
+/// An entry of an event log, as ids and data: its text is written by whoever shows it. Key: (log, record id).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// Such as `System`.
-    pub channel: Text,
-    /// Number of the entry in its channel; starts anew when the log is cleared.
+    pub log: Text,
+    /// Number of the entry in its log; starts anew when the log is cleared.
     pub record_id: u64,
     /// When it was written, by the host's clock. `None`: not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -195,7 +195,7 @@ pub async fn updates(connection: &mut PgConnection, client_id: i32, host_id: i64
 async fn events_in_window(connection: &mut PgConnection, client_id: i32, host_id: i64) -> sqlx::Result<Vec<Event>> {
     let rows = sqlx::query!(
         r#"
-        select channel, record_id, at, provider, id, service, data
+        select log, record_id, at, provider, id, service, data
         from event
         where client_id = $1 and host_id = $2 and in_window
         "#,
@@ -206,7 +206,7 @@ async fn events_in_window(connection: &mut PgConnection, client_id: i32, host_id
     .await?;
     let events = rows.into_iter().filter_map(|row| {
         Some(Event {
-            channel: row.channel.into(),
+            log: row.log.into(),
             record_id: u64::try_from(row.record_id).ok()?,
             at: row.at,
             provider: row.provider.into(),

@@ -262,18 +262,18 @@ async fn leave_window(
     host_id: i64,
     gone: &[(Text, u64)],
 ) -> sqlx::Result<()> {
-    let channels: Vec<String> = gone.iter().map(|(channel, _)| channel.to_string()).collect();
+    let logs: Vec<String> = gone.iter().map(|(log, _)| log.to_string()).collect();
     let record_ids: Vec<i64> = gone.iter().map(|(_, id)| i64::try_from(*id).unwrap_or(i64::MAX)).collect();
     sqlx::query!(
         r#"
         update event
         set in_window = false
         where client_id = $1 and host_id = $2
-          and (channel, record_id) in (select * from unnest($3::text[], $4::int8[]))
+          and (log, record_id) in (select * from unnest($3::text[], $4::int8[]))
         "#,
         client_id,
         host_id,
-        &channels,
+        &logs,
         &record_ids,
     )
     .execute(connection)
@@ -289,7 +289,7 @@ async fn upsert_events(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let column = events.iter();
-    let channels: Vec<String> = column.clone().map(|event| event.channel.to_string()).collect();
+    let logs: Vec<String> = column.clone().map(|event| event.log.to_string()).collect();
     let record_ids: Vec<i64> = column.clone().map(|event| i64::try_from(event.record_id).unwrap_or(i64::MAX)).collect();
     let times: Vec<Option<DateTime<Utc>>> = column.clone().map(|event| event.at).collect();
     let providers: Vec<String> = column.clone().map(|event| event.provider.to_string()).collect();
@@ -299,11 +299,11 @@ async fn upsert_events(
         column.map(|event| serde_json::to_value(&event.data).unwrap_or_default()).collect();
     sqlx::query!(
         r#"
-        insert into event (client_id, host_id, learned_at, in_window, channel, record_id, at, provider, id, service, data)
-        select $1, $2, $3, true, channel, record_id, at, provider, id, service, data
+        insert into event (client_id, host_id, learned_at, in_window, log, record_id, at, provider, id, service, data)
+        select $1, $2, $3, true, log, record_id, at, provider, id, service, data
         from unnest($4::text[], $5::int8[], $6::timestamptz[], $7::text[], $8::int8[], $9::text[], $10::jsonb[])
-          as entry (channel, record_id, at, provider, id, service, data)
-        on conflict (client_id, host_id, channel, record_id) do update
+          as entry (log, record_id, at, provider, id, service, data)
+        on conflict (client_id, host_id, log, record_id) do update
         set learned_at = case when event.at is distinct from excluded.at then excluded.learned_at
             else event.learned_at end,
           in_window = true, at = excluded.at, provider = excluded.provider, id = excluded.id,
@@ -312,7 +312,7 @@ async fn upsert_events(
         client_id,
         host_id,
         now,
-        &channels,
+        &logs,
         &record_ids,
         &times as &[Option<DateTime<Utc>>],
         &providers,

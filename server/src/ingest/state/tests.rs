@@ -215,7 +215,7 @@ fn a_host_that_adds_rows_for_ever_is_stopped() {
 #[test]
 fn events_leave_the_window_and_come_into_it() {
     let event = |record_id| Event {
-        channel: "System".into(),
+        log: "System".into(),
         record_id,
         at: Some(at(60)),
         provider: "Service Control Manager".into(),
