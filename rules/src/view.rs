@@ -155,10 +155,12 @@ fn is_installed(update: &Update) -> bool {
     matches!(update.state, UpdateState::Installed | UpdateState::UninstallPending)
 }
 
-/// The KB that a row names: its own, or those in its identity and title.
+/// The KBs that a row names: its own and its further ones, or else those in its identity and title.
 fn kbs_of(update: &Update) -> BTreeSet<String> {
-    if let Some(kb) = update.kb.as_deref().and_then(normalized_kb) {
-        return BTreeSet::from([kb]);
+    let named: BTreeSet<String> =
+        update.kb.iter().chain(&update.aliases).filter_map(|name| normalized_kb(name)).collect();
+    if !named.is_empty() {
+        return named;
     }
     let words = update.id.split(is_separator).chain(update.title.split(is_separator));
     // A bare number is no KB here: titles hold dates and versions.

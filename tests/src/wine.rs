@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use rules::facts::Facts;
 use tempfile::TempDir;
 
 /// Debian's `wine64` puts nothing into `/usr/bin`.
@@ -71,6 +72,13 @@ impl WinePrefix {
     pub fn run(&self, program: &Path, arguments: &[&str]) -> anyhow::Result<Output> {
         let output = command(WINE, self.folder.path()).arg(program).args(arguments).stdin(Stdio::null()).output();
         output.with_context(|| format!("running {} under {WINE} (Debian package wine64)", program.display()))
+    }
+
+    /// One look of the agent at this Windows.
+    pub fn collect(&self) -> anyhow::Result<Facts> {
+        let output = self.run(&agent_exe()?, &["collect", "--json"])?;
+        ensure!(output.status.success(), "collect failed: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(serde_json::from_slice(&output.stdout)?)
     }
 
     /// Starts a program. Its standard input stays open as long as the [`Program`] lives.

@@ -4,9 +4,9 @@ use std::net::{TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use rules::facts::{Facts, Section, Service, ServiceState, Socket, StartMode, UpdateSource, UpdateState};
+use rules::facts::{Section, Service, ServiceState, Socket, StartMode, UpdateSource, UpdateState};
 use rules::ports::{Port, Protocol};
-use tests::wine::{Program, WinePrefix, agent_exe, example_exe};
+use tests::wine::{Program, WinePrefix, example_exe};
 
 /// The two updates that the first incident was about, as their lists hold them, and an Exchange Server 2007 SP1.
 const PACKAGE: &str = r#"
@@ -53,14 +53,38 @@ const PORT_POLICY: &str = r#"
 
 [HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Services\NTDS\Parameters]
 "TCP/IP Port"=dword:0000c350
-"#;
 
-fn collect(prefix: &WinePrefix) -> anyhow::Result<Facts> {
-    let output = prefix.run(&agent_exe()?, &["collect", "--json"])?;
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "collect failed: {errors}");
-    Ok(serde_json::from_slice(&output.stdout)?)
-}
+[HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Services\Netlogon\Parameters]
+"DCTcpipPort"=dword:0000c351
+
+[HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Services\NtFrs\Parameters]
+"RPC TCP/IP Port Assignment"=dword:0000c352
+
+[HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\Rpc\Internet]
+"Ports"=hex(7):35,00,30,00,30,00,30,00,2d,00,35,00,31,00,30,00,30,00,00,00,00,00
+"PortsInternetAvailable"="Y"
+"UseInternetPorts"="Y"
+
+[HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Services\HTTP\Parameters]
+"ListenOnlyList"=hex(7):31,00,39,00,32,00,2e,00,30,00,2e,00,32,00,2e,00,31,00,00,00,00,00
+
+[HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Services\HTTP\Parameters\UrlAclInfo]
+"http://+:8530/"=hex:01,00,04,80
+
+[HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\Microsoft SQL Server\Instance Names\SQL]
+"MSSQLSERVER"="MSSQL10_50.MSSQLSERVER"
+
+[HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\Microsoft SQL Server\MSSQL10_50.MSSQLSERVER\MSSQLServer\SuperSocketNetLib\Tcp\IPAll]
+"TcpPort"="1433"
+"TcpDynamicPorts"=""
+
+[HKEY_LOCAL_MACHINE\SOFTWARE\WOW6432Node\Microsoft\Microsoft SQL Server\Instance Names\SQL]
+"EXPRESS"="MSSQL10.EXPRESS"
+
+[HKEY_LOCAL_MACHINE\SOFTWARE\WOW6432Node\Microsoft\Microsoft SQL Server\MSSQL10.EXPRESS\MSSQLServer\SuperSocketNetLib\Tcp\IPAll]
+"TcpPort"=""
+"TcpDynamicPorts"="49172"
+"#;
 
 fn known<T: std::fmt::Debug>(section: Section<T>) -> T {
     match section {
@@ -76,7 +100,7 @@ fn reads_sockets_with_their_owner() -> anyhow::Result<()> {
     let holder = prefix.spawn(&example_exe("hold_port")?, &[&udp.to_string(), &tcp.to_string()])?;
     holder.wait_for_line(|line| line == "holding")?;
 
-    let sockets = known(collect(&prefix)?.sockets);
+    let sockets = known(prefix.collect()?.sockets);
     for port in [udp, tcp] {
         let socket = find(&sockets, port);
         assert_eq!(socket.address.to_string(), "127.0.0.1");
@@ -127,7 +151,7 @@ fn sees_who_took_the_port_of_a_service() -> anyhow::Result<()> {
     assert_eq!((victim.state, victim.pid), (ServiceState::Stopped, None));
     assert_eq!((victim.start, victim.service_exit_code), (Some(StartMode::Auto), Some(10048)));
 
-    let facts = collect(&prefix)?;
+    let facts = prefix.collect()?;
     let sockets = known(facts.sockets);
     let socket = find(&sockets, port);
     assert_eq!((socket.pid, socket.process()), (holder.pid, Some("port_service.exe")));
@@ -140,7 +164,7 @@ fn sees_who_took_the_port_of_a_service() -> anyhow::Result<()> {
 fn reads_updates_and_products_from_the_registry() -> anyhow::Result<()> {
     let prefix = WinePrefix::new()?;
     prefix.seed(&[PACKAGE, PART_OF_PACKAGE, UNINSTALL_ENTRIES, EXCHANGE].concat())?;
-    let facts = collect(&prefix)?;
+    let facts = prefix.collect()?;
 
     let updates = known(facts.updates);
     assert_eq!(updates.len(), 2, "one package without its part, one Uninstall entry, no product: {updates:?}");
@@ -171,8 +195,13 @@ fn reads_updates_and_products_from_the_registry() -> anyhow::Result<()> {
 #[test]
 fn reads_the_port_policy() -> anyhow::Result<()> {
     let prefix = WinePrefix::new()?;
+    // What is seeded was written after this Windows started, and no other starts before it is read.
+    let _running = stay_awake(&prefix)?;
     prefix.seed(PORT_POLICY)?;
-    let policy = serde_json::to_value(known(collect(&prefix)?.port_policy))?;
+    let mut policy = serde_json::to_value(known(prefix.collect()?.port_policy))?;
+    // Reserved by Wine itself, or not.
+    let reservations = policy["url_reservations"]["known"].take();
+    assert!(reservations.as_array().is_some_and(|urls| urls.contains(&serde_json::json!({ "url": "http://+:8530/" }))));
     assert_eq!(
         policy,
         serde_json::json!({
@@ -187,6 +216,19 @@ fn reads_the_port_policy() -> anyhow::Result<()> {
             "max_user_port": { "known": 60000 },
             "dns_socket_pool": { "known": { "size": 2500, "excluded": ["1812-1813"] } },
             "ntds_port": { "known": 50000 },
+            "netlogon_port": { "known": 50001 },
+            "frs_port": { "known": 50002 },
+            // There is no DFS Replication here.
+            "dfsr_port": { "known": null },
+            "rpc_ports": { "known": { "ranges": ["5000-5100"], "internet_available": true, "use_internet": true } },
+            "url_reservations": { "known": null },
+            "http_listen_only": { "known": ["192.0.2.1"] },
+            "sql_ports": { "known": [
+                { "instance": "MSSQLSERVER", "fixed": [1433] },
+                { "instance": "EXPRESS", "fixed": [], "dynamic": 49172 },
+            ] },
+            // The pool of DNS counts from a restart of that service.
+            "waiting_for_restart": { "known": ["reserved_ports", "max_user_port", "ntds_port", "rpc_ports"] },
         })
     );
     Ok(())
@@ -204,7 +246,7 @@ fn what_cannot_be_read_is_unknown() -> anyhow::Result<()> {
 "TCP/IP Port"=dword:00010000
 "#,
     )?;
-    let facts = collect(&prefix)?;
+    let facts = prefix.collect()?;
     let reason = facts.updates.unknown().context("this Wine has no component packages")?;
     assert!(reason.ends_with(r"Component Based Servicing\Packages does not exist"), "{reason}");
     let policy = known(facts.port_policy);
@@ -241,7 +283,7 @@ fn stay_awake(prefix: &WinePrefix) -> anyhow::Result<Program> {
 fn wait_until(prefix: &WinePrefix, is_reached: impl Fn(&[Service]) -> bool) -> anyhow::Result<Vec<Service>> {
     let deadline = Instant::now() + Duration::from_mins(1);
     loop {
-        let services = known(collect(prefix)?.services);
+        let services = known(prefix.collect()?.services);
         if is_reached(&services) {
             return Ok(services);
         }

@@ -2,7 +2,7 @@
 //!
 //! Only what a host has on purpose counts: a service that is disabled is no role. No I/O.
 
-use rules::facts::{Service, StartMode};
+use rules::facts::{Product, Service, StartMode};
 use rules::text::Text;
 
 /// Services that only a server of that role has enabled. Print Spooler, Server and Remote Desktop Services run on every
@@ -27,17 +27,57 @@ const ROLE_SERVICES: [(&str, &str); 17] = [
     ("vmms", "hyper-v"),
 ];
 
+/// Features of Server Manager (Server 2012 and later) that have no service of their own.
+const ROLE_FEATURES: [(&str, &str); 7] = [
+    ("FS-DFS-Replication", "dfs-replication"),
+    ("FS-FileServer", "file-server"),
+    ("Print-Server", "print-server"),
+    ("RDS-RD-Server", "rds-session-host"),
+    ("RDS-Virtualization", "rds-virtualization-host"),
+    ("RDS-Web-Access", "rds-web-access"),
+    ("VolumeActivation", "kms-host"),
+];
+
+/// What the registry says about roles.
+#[derive(Clone, Debug, Default)]
+pub struct RoleValues {
+    /// Names of the installed features of Server Manager.
+    pub features: Vec<String>,
+    /// `Terminal Server\TSAppCompat`: 1 on a host of remote sessions, 0 where they only administer.
+    pub application_sessions: Option<u32>,
+    /// `CurrentVersion\InstallationType`: `Server`, `Server Core` or `Client`.
+    pub installation_type: String,
+}
+
 /// Roles in the words of the catalog, sorted, each once.
-pub fn roles(services: &[Service]) -> Vec<Text> {
-    let enabled = services.iter().filter(|service| service.start.is_some_and(|start| start != StartMode::Disabled));
-    let mut roles: Vec<Text> = enabled.filter_map(|service| role_of(&service.name)).map(Text::new).collect();
+pub fn roles(services: &[Service], values: &RoleValues) -> Vec<Text> {
+    let enabled = services.iter().filter(|service| is_enabled(service)).map(|service| &*service.name);
+    let by_service = enabled.filter_map(|service| role_of(&ROLE_SERVICES, service));
+    let by_feature = values.features.iter().filter_map(|feature| role_of(&ROLE_FEATURES, feature));
+    let session_host = (values.application_sessions == Some(1)).then_some("rds-session-host");
+    let core = values.installation_type.eq_ignore_ascii_case("Server Core").then_some("server-core");
+    let mut roles: Vec<Text> = by_service.chain(by_feature).chain(session_host).chain(core).map(Text::new).collect();
     roles.sort();
     roles.dedup();
     roles
 }
 
-fn role_of(service: &str) -> Option<&'static str> {
-    ROLE_SERVICES.iter().find(|(name, _)| name.eq_ignore_ascii_case(service)).map(|(_, role)| *role)
+/// `BlackBerry Router`: the product of the second incident leaves no other sign that is the same in all its versions.
+pub fn product_by_service(services: &[Service]) -> Option<Product> {
+    let router = services.iter().find(|service| service.name.eq_ignore_ascii_case("BlackBerry Router"))?;
+    is_enabled(router).then(|| Product {
+        id: Text::new("blackberry-enterprise-server"),
+        name: Text::new("BlackBerry Enterprise Server"),
+        version: None,
+    })
+}
+
+fn is_enabled(service: &Service) -> bool {
+    service.start.is_some_and(|start| start != StartMode::Disabled)
+}
+
+fn role_of(roles: &[(&str, &'static str)], sign: &str) -> Option<&'static str> {
+    roles.iter().find(|(name, _)| name.eq_ignore_ascii_case(sign)).map(|(_, role)| *role)
 }
 
 /// `8.1.240.6` of the DWORDs that setup writes: product major and minor, build major and minor.
@@ -55,7 +95,7 @@ pub fn file_version(high: u32, low: u32) -> String {
 mod tests {
     use rules::facts::{Service, StartMode};
 
-    use super::{file_version, roles, setup_version};
+    use super::{RoleValues, file_version, product_by_service, roles, setup_version};
 
     fn service(name: &str, start: &str) -> Service {
         serde_json::from_value(serde_json::json!({ "name": name, "state": "stopped", "start": start })).unwrap()
@@ -65,14 +105,27 @@ mod tests {
     fn enabled_services_tell_the_roles() {
         let services =
             [service("ntds", "auto"), service("ADWS", "auto"), service("DNS", "manual"), service("IAS", "auto")];
-        assert_eq!(roles(&services), ["dns-server", "domain-controller", "nps"]);
+        assert_eq!(roles(&services, &RoleValues::default()), ["dns-server", "domain-controller", "nps"]);
     }
 
     #[test]
     fn a_disabled_or_unread_service_is_no_role() {
         let unread = Service { start: None, ..service("DNS", "auto") };
-        assert!(roles(&[service("RemoteAccess", "disabled"), unread]).is_empty());
+        assert!(roles(&[service("RemoteAccess", "disabled"), unread], &RoleValues::default()).is_empty());
+        assert_eq!(product_by_service(&[service("BlackBerry Router", "disabled")]), None);
         assert_eq!(service("x", "auto").start, Some(StartMode::Auto));
+    }
+
+    #[test]
+    fn features_and_values_tell_roles_without_a_service() {
+        let values = RoleValues {
+            features: vec!["Print-Server".to_owned(), "RDS-RD-Server".to_owned(), "Telnet-Client".to_owned()],
+            application_sessions: Some(1),
+            installation_type: "Server Core".to_owned(),
+        };
+        assert_eq!(roles(&[], &values), ["print-server", "rds-session-host", "server-core"]);
+        let product = product_by_service(&[service("Blackberry Router", "auto")]).unwrap();
+        assert_eq!(product.id, "blackberry-enterprise-server");
     }
 
     #[test]

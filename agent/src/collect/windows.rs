@@ -9,7 +9,9 @@
 mod host;
 mod policy;
 mod processes;
+mod products;
 mod registry;
+mod restart;
 mod services;
 mod sockets;
 mod updates;
@@ -39,7 +41,9 @@ pub struct Collector {
     configurations: Configurations,
     memory: ServiceMemory,
     boot: Option<host::Boot>,
+    packages: updates::Packages,
     updates: Kept<Section<Vec<Update>>>,
+    software: Kept<host::Software>,
     policy: Kept<PortPolicy>,
 }
 
@@ -52,7 +56,9 @@ impl Collector {
             configurations: Configurations::default(),
             memory: ServiceMemory::default(),
             boot: None,
+            packages: updates::Packages::default(),
             updates: Kept::default(),
+            software: Kept::default(),
             policy: Kept::default(),
         }
     }
@@ -72,18 +78,20 @@ impl Collector {
 
         if changed.updates {
             self.updates.forget();
+            self.software.forget();
         }
         if changed.policy || excluded == ExcludedPorts::MayHaveMoved {
             self.policy.forget();
         }
         let boot = self.boot.get_or_insert_with(|| host::Boot::read(now));
+        let software = self.software.get(now, host::Software::read);
         Facts {
             schema: SCHEMA.to_owned(),
             collected_at: Some(now),
-            host: section(host::read(boot, &services, now)),
+            host: section(host::read(boot, software, &services, now)),
             sockets: section(sockets::read(&mut Processes::new(known(&services)))),
-            updates: self.updates.get(now, || section(updates::read())),
-            port_policy: Section::Known(self.policy.get(now, policy::read)),
+            updates: self.updates.get(now, || section(updates::read(&mut self.packages))),
+            port_policy: Section::Known(self.policy.get(now, || policy::read(boot.at))),
             services,
             events: Section::Unknown(Text::new("event logs are not read yet")),
             connections: Section::Unknown(Text::new("connections are not counted yet")),

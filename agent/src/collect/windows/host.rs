@@ -1,56 +1,67 @@
-//! What the host is: name, system, boot, roles and products.
+//! What the host is: name, system, boot and roles. Products are read beside it (`products`).
 #![expect(unsafe_code, reason = "system information comes through raw buffers")]
-
-use std::ffi::c_void;
 
 use chrono::{DateTime, Local, Offset as _, TimeDelta, TimeZone as _, Utc};
 use rules::facts::{CollectedBy, Host, Os, Product, Section, Service};
 use rules::text::Text;
 use windows::Wdk::System::SystemInformation::{NtQuerySystemInformation, SYSTEM_INFORMATION_CLASS};
 use windows::Wdk::System::SystemServices::RtlGetVersion;
-use windows::Win32::Storage::FileSystem::{
-    GetFileVersionInfoSizeW, GetFileVersionInfoW, VS_FIXEDFILEINFO, VerQueryValueW,
-};
 use windows::Win32::System::SystemInformation::{
     COMPUTER_NAME_FORMAT, ComputerNameDnsDomain, ComputerNameDnsHostname, GetComputerNameExW, GetTickCount64,
     OSVERSIONINFOW,
 };
-use windows::core::{HSTRING, PWSTR, w};
-use winreg::RegKey;
+use windows::core::PWSTR;
 
-use super::registry;
+use super::{products, registry, restart};
 use crate::collect::reading::{Unreadable, filetime, section};
-use crate::collect::roles::{file_version, roles, setup_version};
+use crate::collect::roles::{RoleValues, product_by_service, roles};
 
 const CURRENT_VERSION: &str = r"SOFTWARE\Microsoft\Windows NT\CurrentVersion";
 const PRODUCT_OPTIONS: &str = r"SYSTEM\CurrentControlSet\Control\ProductOptions";
 const PREFETCH: &str = r"SYSTEM\CurrentControlSet\Control\Session Manager\Memory Management\PrefetchParameters";
-/// Where setup of Exchange 2013 and later, 2010 and 2007 leaves its version.
-const EXCHANGE_SETUP: [&str; 3] = [
-    r"SOFTWARE\Microsoft\ExchangeServer\v15\Setup",
-    r"SOFTWARE\Microsoft\ExchangeServer\v14\Setup",
-    r"SOFTWARE\Microsoft\Exchange\Setup",
-];
-/// The roles of Exchange 2007, each with a version of its own.
-const EXCHANGE_2007_ROLES: &str = r"SOFTWARE\Microsoft\Exchange\v8.0";
+const TERMINAL_SERVER: &str = r"SYSTEM\CurrentControlSet\Control\Terminal Server";
+/// What Server Manager of Server 2012 and later knows of roles and features.
+const FEATURES: &str = r"SOFTWARE\Microsoft\ServerManager\ServicingStorage\ServerComponentCache";
 
-pub(super) fn read(boot: &Boot, services: &Section<Vec<Service>>, now: DateTime<Utc>) -> Result<Host, Unreadable> {
+/// What changes with an installation or a restart only.
+#[derive(Clone, Debug)]
+pub(super) struct Software {
+    os: Result<Os, Unreadable>,
+    products: Result<Vec<Product>, Unreadable>,
+    roles: Result<RoleValues, Unreadable>,
+}
+
+impl Software {
+    pub(super) fn read() -> Self {
+        Self { os: os(), products: products::read(), roles: role_values() }
+    }
+}
+
+pub(super) fn read(
+    boot: &Boot,
+    software: Software,
+    services: &Section<Vec<Service>>,
+    now: DateTime<Utc>,
+) -> Result<Host, Unreadable> {
     Ok(Host {
         name: Text::from(computer_name(ComputerNameDnsHostname)?),
         domain: Some(computer_name(ComputerNameDnsDomain)?).filter(|domain| !domain.is_empty()).map(Text::from),
-        os: os()?,
+        os: software.os?,
         booted_at: boot.at,
         boot_id: Some(boot.id.clone()),
         utc_offset_minutes: Some(Local.offset_from_utc_datetime(&now.naive_utc()).fix().local_minus_utc() / 60),
         collected_by: CollectedBy::Agent,
         domain_controller: registry::value_at::<String>(PRODUCT_OPTIONS, "ProductType")?
             .map(|product_type| product_type.eq_ignore_ascii_case("LanmanNT")),
-        products: section(exchange().map(Vec::from_iter)),
+        products: section(software.products.map(|mut products| {
+            products.extend(services.known().and_then(|services| product_by_service(services)));
+            products
+        })),
         roles: match services {
-            Section::Known(services) => Section::Known(roles(services)),
+            Section::Known(services) => section(software.roles.map(|values| roles(services, &values))),
             Section::Unknown(reason) => Section::Unknown(reason.clone()),
         },
-        pending_restart: Section::default(),
+        pending_restart: section(restart::signs()),
         collectors: Vec::new(),
     })
 }
@@ -58,7 +69,7 @@ pub(super) fn read(boot: &Boot, services: &Section<Vec<Service>>, now: DateTime<
 /// The boot that this process lives in. Read once: the system corrects its boot time with its clock.
 #[derive(Clone, Debug)]
 pub(super) struct Boot {
-    at: Option<DateTime<Utc>>,
+    pub(super) at: Option<DateTime<Utc>>,
     id: Text,
 }
 
@@ -119,8 +130,26 @@ fn os() -> Result<Os, Unreadable> {
         major: version.dwMajorVersion,
         minor: version.dwMinorVersion,
         build: version.dwBuildNumber,
-        revision: registry::value(&key, "UBR")?,
+        revision: registry::value(&key, "UBR")?.or_else(products::kernel_revision),
         service_pack: (!service_pack.is_empty()).then(|| Text::from(service_pack)),
+    })
+}
+
+fn role_values() -> Result<RoleValues, Unreadable> {
+    let mut features = Vec::new();
+    if let Some(cache) = registry::open(FEATURES)? {
+        for entry in registry::subkeys(&cache) {
+            let (name, key) = entry?;
+            if registry::value::<u32>(&key, "InstallState")? == Some(1) {
+                features.push(name);
+            }
+        }
+    }
+    let current_version = registry::open_expected(CURRENT_VERSION)?;
+    Ok(RoleValues {
+        features,
+        application_sessions: registry::value_at(TERMINAL_SERVER, "TSAppCompat")?,
+        installation_type: registry::text(&current_version, "InstallationType")?,
     })
 }
 
@@ -133,65 +162,4 @@ fn computer_name(format: COMPUTER_NAME_FORMAT) -> Result<String, Unreadable> {
         .map_err(|error| Unreadable::new(format!("the computer name cannot be read: {error}")))?;
     let name = usize::try_from(length).ok().and_then(|length| buffer.get(..length)).unwrap_or_default();
     Ok(String::from_utf16_lossy(name))
-}
-
-fn exchange() -> Result<Option<Product>, Unreadable> {
-    let mut version = None;
-    let mut is_present = false;
-    for path in EXCHANGE_SETUP {
-        if let Some(setup) = registry::open(path)? {
-            is_present = true;
-            version = exchange_version(&setup)?;
-            break;
-        }
-    }
-    if version.is_none()
-        && let Some(roles) = registry::open(EXCHANGE_2007_ROLES)?
-    {
-        is_present = true;
-        for role in registry::subkeys(&roles) {
-            version = version.max(registry::value(&role?.1, "ConfiguredVersion")?);
-        }
-    }
-    Ok(is_present.then(|| Product {
-        id: Text::new("exchange-server"),
-        name: Text::new("Microsoft Exchange Server"),
-        version: version.map(Text::from),
-    }))
-}
-
-/// The version of ExSetup.exe, which security updates raise; else the one that setup wrote.
-fn exchange_version(setup: &RegKey) -> Result<Option<String>, Unreadable> {
-    let folder: Option<String> = registry::value(setup, "MsiInstallPath")?;
-    let of_file = folder.and_then(|folder| version_of(&format!(r"{}\bin\ExSetup.exe", folder.trim_end_matches('\\'))));
-    if of_file.is_some() {
-        return Ok(of_file);
-    }
-    let number = |name| registry::value::<u32>(setup, name);
-    Ok(setup_version([
-        number("MsiProductMajor")?,
-        number("MsiProductMinor")?,
-        number("MsiBuildMajor")?,
-        number("MsiBuildMinor")?,
-    ]))
-}
-
-/// `None`: there is no such file, or it has no version.
-fn version_of(path: &str) -> Option<String> {
-    let path = HSTRING::from(path);
-    // SAFETY: the path is a string that ends with U+0000.
-    let size = unsafe { GetFileVersionInfoSizeW(&path, None) };
-    let mut buffer = vec![0_u64; usize::try_from(size).ok()?.div_ceil(size_of::<u64>())];
-    // SAFETY: the buffer is writable for `size` bytes.
-    unsafe { GetFileVersionInfoW(&path, None, size, buffer.as_mut_ptr().cast()) }.ok()?;
-    let mut found: *mut c_void = std::ptr::null_mut();
-    let mut length = 0;
-    // SAFETY: the buffer holds a version resource, and outlives `found`, which points into it.
-    let is_found = unsafe { VerQueryValueW(buffer.as_ptr().cast(), w!(r"\"), &raw mut found, &raw mut length) };
-    if !is_found.as_bool() || found.is_null() || usize::try_from(length).ok()? < size_of::<VS_FIXEDFILEINFO>() {
-        return None;
-    }
-    // SAFETY: `found` points to `length` bytes, as many as the structure has; it need not be aligned.
-    let version = unsafe { found.cast::<VS_FIXEDFILEINFO>().read_unaligned() };
-    Some(file_version(version.dwFileVersionMS, version.dwFileVersionLS))
 }

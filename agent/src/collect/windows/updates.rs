@@ -1,35 +1,92 @@
-//! Updates from the two registry lists: component packages, and Uninstall entries of both views.
+//! Updates from the registry: component packages, patches of Windows Installer, Uninstall entries of both views, and
+//! versions of the .NET Framework.
+//!
+//! Invariant: these four lists together say what is installed, so one that cannot be read makes the whole unknown. What
+//! the Windows Update Agent remembers and offers comes on top (`update_agent`).
+
+use std::collections::HashMap;
 
 use rules::facts::Update;
 
 use super::registry::{self, text};
 use crate::collect::reading::Unreadable;
-use crate::collect::update_entries::{PackageValues, UninstallValues, package, uninstall_entry, without_parts};
+use crate::collect::update_entries::{
+    FrameworkValues, PackageValues, PatchValues, UninstallValues, framework, installer_patch, is_update, package,
+    uninstall_entry, without_parts,
+};
 
 pub(super) const PACKAGES: &str = r"SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\Packages";
 pub(super) const UNINSTALL: &str = r"SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall";
 /// Entries of 32-bit programs on a 64-bit system; not there on others.
 pub(super) const UNINSTALL_32: &str = r"SOFTWARE\WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall";
+/// Products that were installed for the machine, each with its patches.
+pub(super) const INSTALLER_PRODUCTS: &str =
+    r"SOFTWARE\Microsoft\Windows\CurrentVersion\Installer\UserData\S-1-5-18\Products";
+pub(super) const FRAMEWORKS: &str = r"SOFTWARE\Microsoft\NET Framework Setup\NDP";
 
-pub(super) fn read() -> Result<Vec<Update>, Unreadable> {
-    let mut updates = without_parts(packages()?);
+/// Component packages as they were read last. A server has up to 10,000 of them, and an update touches a few.
+#[derive(Debug, Default)]
+pub(super) struct Packages {
+    /// By identity: when the key was written, and its row.
+    rows: HashMap<String, (u64, Update)>,
+}
+
+pub(super) fn read(packages: &mut Packages) -> Result<Vec<Update>, Unreadable> {
+    let mut updates = without_parts(packages.read()?);
+    updates.extend(installer_patches()?);
     updates.extend(uninstall_entries(UNINSTALL, "")?);
     updates.extend(uninstall_entries(UNINSTALL_32, r"WOW6432Node\")?);
+    updates.extend(frameworks()?);
     Ok(updates)
 }
 
-fn packages() -> Result<Vec<Update>, Unreadable> {
-    let packages = registry::open_expected(PACKAGES)?;
+impl Packages {
+    /// Reads the keys that were written since the last time.
+    fn read(&mut self) -> Result<Vec<Update>, Unreadable> {
+        let key = registry::open_expected(PACKAGES)?;
+        let mut rows = HashMap::with_capacity(self.rows.len());
+        for (identity, written) in registry::subkeys_written(&key)?.into_iter().filter(|(name, _)| is_update(name)) {
+            let row = match self.rows.remove(&identity) {
+                Some((read, row)) if read == written => Some(row),
+                _ => read_package(&key, &identity)?,
+            };
+            rows.extend(row.map(|row| (identity, (written, row))));
+        }
+        self.rows = rows;
+        Ok(self.rows.values().map(|(_, row)| row.clone()).collect())
+    }
+}
+
+fn read_package(packages: &winreg::RegKey, identity: &str) -> Result<Option<Update>, Unreadable> {
+    let Some(key) = registry::subkey(packages, identity)? else { return Ok(None) };
+    let values = PackageValues {
+        current_state: registry::value(&key, "CurrentState")?,
+        install_time_high: registry::value(&key, "InstallTimeHigh")?.unwrap_or(0),
+        install_time_low: registry::value(&key, "InstallTimeLow")?.unwrap_or(0),
+        install_location: text(&key, "InstallLocation")?,
+        install_client: text(&key, "InstallClient")?,
+        install_user: text(&key, "InstallUser")?,
+    };
+    Ok(package(identity, &values))
+}
+
+fn installer_patches() -> Result<Vec<Update>, Unreadable> {
+    let Some(products) = registry::open(INSTALLER_PRODUCTS)? else { return Ok(Vec::new()) };
     let mut updates = Vec::new();
-    for entry in registry::subkeys(&packages) {
-        let (identity, key) = entry?;
-        let values = PackageValues {
-            current_state: registry::value(&key, "CurrentState")?,
-            install_time_high: registry::value(&key, "InstallTimeHigh")?.unwrap_or(0),
-            install_time_low: registry::value(&key, "InstallTimeLow")?.unwrap_or(0),
-            install_location: text(&key, "InstallLocation")?,
-        };
-        updates.extend(package(&identity, &values));
+    for entry in registry::subkeys(&products) {
+        let (product, key) = entry?;
+        let Some(patches) = registry::subkey(&key, "Patches")? else { continue };
+        for entry in registry::subkeys(&patches) {
+            let (patch, key) = entry?;
+            let values = PatchValues {
+                display_name: text(&key, "DisplayName")?,
+                state: registry::value(&key, "State")?,
+                uninstallable: registry::value(&key, "Uninstallable")?,
+                installed: text(&key, "Installed")?,
+                more_info_url: text(&key, "MoreInfoURL")?,
+            };
+            updates.push(installer_patch(&product, &patch, &values));
+        }
     }
     Ok(updates)
 }
@@ -51,4 +108,32 @@ fn uninstall_entries(path: &str, prefix: &str) -> Result<Vec<Update>, Unreadable
         updates.extend(uninstall_entry(&format!("{prefix}{name}"), &values));
     }
     Ok(updates)
+}
+
+/// Below `v2.0.50727` and its like lie the values themselves, below `v4` the profiles `Full` and `Client`.
+fn frameworks() -> Result<Vec<Update>, Unreadable> {
+    let Some(versions) = registry::open(FRAMEWORKS)? else { return Ok(Vec::new()) };
+    let mut updates = Vec::new();
+    for entry in registry::subkeys(&versions) {
+        let (version, key) = entry?;
+        if !version.starts_with(['v', 'V']) {
+            continue;
+        }
+        updates.extend(framework(&version, &framework_values(&key)?));
+        for profile in ["Full", "Client"] {
+            if let Some(key) = registry::subkey(&key, profile)? {
+                updates.extend(framework(&format!(r"{version}\{profile}"), &framework_values(&key)?));
+            }
+        }
+    }
+    Ok(updates)
+}
+
+fn framework_values(key: &winreg::RegKey) -> Result<FrameworkValues, Unreadable> {
+    Ok(FrameworkValues {
+        install: registry::value(key, "Install")?,
+        version: text(key, "Version")?,
+        service_pack: registry::value(key, "SP")?,
+        release: registry::value(key, "Release")?,
+    })
 }

@@ -76,13 +76,20 @@ enum Reach {
 }
 
 /// The noisiest comes last: of several keys that changed, the first is told.
-const WATCHED: [(Topic, &str, Reach); 8] = [
+const WATCHED: [(Topic, &str, Reach); 15] = [
     (Topic::Updates, updates::PACKAGES, Reach::Subtree),
     (Topic::Updates, updates::UNINSTALL, Reach::Subtree),
     (Topic::Updates, updates::UNINSTALL_32, Reach::Subtree),
+    (Topic::Updates, updates::INSTALLER_PRODUCTS, Reach::Subtree),
+    (Topic::Updates, updates::FRAMEWORKS, Reach::Subtree),
     (Topic::Policy, policy::TCPIP_PARAMETERS, Reach::Key),
     (Topic::Policy, policy::DNS_PARAMETERS, Reach::Key),
     (Topic::Policy, policy::NTDS_PARAMETERS, Reach::Key),
+    (Topic::Policy, policy::NETLOGON_PARAMETERS, Reach::Key),
+    (Topic::Policy, policy::FRS_PARAMETERS, Reach::Key),
+    (Topic::Policy, policy::RPC, Reach::Key),
+    (Topic::Policy, policy::HTTP_PARAMETERS, Reach::Subtree),
+    (Topic::Policy, policy::SQL_SERVER, Reach::Subtree),
     (Topic::Policy, policy::NETWORK_STORE, Reach::Subtree),
     (Topic::Services, services::SERVICES, Reach::Subtree),
 ];
