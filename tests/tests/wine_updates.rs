@@ -125,8 +125,7 @@ fn versions_of_the_framework_are_listed() -> anyhow::Result<()> {
     let prefix = WinePrefix::new()?;
     prefix.seed(&[PACKAGES, FRAMEWORKS].concat())?;
     let updates = known(prefix.collect()?.updates);
-    let frameworks: Vec<_> =
-        updates.iter().filter(|update| update.source == UpdateSource::FrameworkVersion).collect();
+    let frameworks: Vec<_> = updates.iter().filter(|update| update.source == UpdateSource::FrameworkVersion).collect();
     let [framework] = frameworks[..] else { panic!("one is installed: {frameworks:?}") };
     assert_eq!((&*framework.id, framework.version.as_deref()), ("ndp/v2.0.50727", Some("2.0.50727.3053")));
     assert_eq!((&*framework.title, &framework.kb), (".NET Framework 2.0.50727 SP2", &None));

@@ -168,10 +168,7 @@ mod tests {
         assert_eq!((ports.internet_available, ports.use_internet), (Some(true), Some(false)));
         assert_eq!(rpc_ports(&RpcValues::default()), Ok(None));
         let maybe = RpcValues { use_internet: "maybe".to_owned(), ..RpcValues::default() };
-        assert_eq!(
-            rpc_ports(&maybe).unwrap_err().to_string(),
-            "UseInternetPorts is “maybe”, which is neither Y nor N"
-        );
+        assert_eq!(rpc_ports(&maybe).unwrap_err().to_string(), "UseInternetPorts is “maybe”, which is neither Y nor N");
     }
 
     #[test]
@@ -186,11 +183,8 @@ mod tests {
     #[test]
     fn what_was_written_after_the_boot_waits() {
         let boot = DateTime::UNIX_EPOCH;
-        let setting = |member, set, seconds| BootSetting {
-            member,
-            set,
-            key_written: Some(boot + TimeDelta::seconds(seconds)),
-        };
+        let setting =
+            |member, set, seconds| BootSetting { member, set, key_written: Some(boot + TimeDelta::seconds(seconds)) };
         let settings = [
             setting("reserved_ports", Set::Yes, 60),
             setting("max_user_port", Set::No, 60),

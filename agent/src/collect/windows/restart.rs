@@ -22,7 +22,10 @@ pub(super) fn signs() -> Result<Vec<Text>, Unreadable> {
         (has_key(SERVICING, "RebootInProgress")?, "component servicing is in the middle of a restart"),
         (has_key(SERVICING, "PackagesPending")?, "component packages wait for a restart"),
         (has_key(WINDOWS_UPDATE, r"Auto Update\RebootRequired")?, "Windows Update waits for a restart"),
-        (has_subkeys(&format!(r"{WINDOWS_UPDATE}\Services\Pending"))?, "a service of Windows Update waits for a restart"),
+        (
+            has_subkeys(&format!(r"{WINDOWS_UPDATE}\Services\Pending"))?,
+            "a service of Windows Update waits for a restart",
+        ),
         (has_lines("PendingFileRenameOperations")?, "files are moved or deleted at the restart"),
         (has_lines("PendingFileRenameOperations2")?, "more files are moved or deleted at the restart"),
         (is_set(r"SOFTWARE\Microsoft\Updates", "UpdateExeVolatile")?, "an update package waits for a restart"),
