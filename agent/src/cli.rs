@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 fine, 1 failed, 2 usage (clap), 3 not enrolled, 4 not allowed, 65 bad input.
 
+use std::fmt;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -10,17 +11,17 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use tracing::{Level, info};
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::clock;
 use crate::collect::{live, replay};
 use crate::enroll::{self, EnrollFault};
 use crate::identity::{Identity, Server};
+use crate::logging::{self, Sink};
 use crate::run::{Agent, Source, Stopped, run};
+#[cfg(windows)]
+use crate::service;
 use crate::stream::Pacing;
 use crate::token::{BadToken, Token};
+use crate::{clock, place};
 
 /// Longest token file: a token has about 120 characters.
 const LONGEST_TOKEN: u64 = 4096;
@@ -41,6 +42,15 @@ enum Command {
     Enroll(Enroll),
     /// Report this host until stopped.
     Run(State),
+    /// Install the Windows service, or bring its settings up to date, and start it.
+    Install(Install),
+    /// Remove the Windows service, this host's identity and everything else that the agent kept.
+    Uninstall(State),
+    /// What the service control manager starts; nobody else can.
+    Service(State),
+    /// What the MSI package runs: installs the service, and keeps what its properties say until the service starts.
+    #[command(hide = true)]
+    Configure(Configure),
     /// Print this host's facts.
     Collect {
         /// As a facts document.
@@ -54,7 +64,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct State {
     /// Where the identity is kept.
-    #[arg(long, env = "PORTREEVE_STATE_DIR", default_value_os_t = default_state_dir())]
+    #[arg(long, env = "PORTREEVE_STATE_DIR", default_value_os_t = place::state_dir())]
     state_dir: PathBuf,
 }
 
@@ -63,17 +73,50 @@ struct Enroll {
     #[command(flatten)]
     state: State,
     /// The server, as HOST or HOST:PORT of its enrollment listener (8444).
-    #[arg(long, value_parser = parse_server)]
+    #[arg(long, value_parser = Server::parse_address)]
     server: (String, u16),
     /// Port of the server's listener for agents.
-    #[arg(long, default_value_t = 8443)]
+    #[arg(long, default_value_t = Server::AGENTS_PORT)]
     agents_port: u16,
     /// Read the token from this file instead of standard input. A token is never an argument: those are visible.
     #[arg(long)]
     token_file: Option<PathBuf>,
     /// What the server calls this host until its first report.
-    #[arg(long, default_value_t = host_name())]
+    #[arg(long, default_value_t = place::host_name())]
     host_name: String,
+}
+
+#[derive(Debug, Args)]
+struct Install {
+    #[command(flatten)]
+    state: State,
+    /// Enroll first, at HOST or HOST:PORT, with a token from standard input or a file.
+    #[arg(long, value_parser = Server::parse_address)]
+    server: Option<(String, u16)>,
+    /// Port of the server's listener for agents.
+    #[arg(long, default_value_t = Server::AGENTS_PORT)]
+    agents_port: u16,
+    /// Read the token from this file instead of standard input.
+    #[arg(long)]
+    token_file: Option<PathBuf>,
+}
+
+/// Text as somebody gave it to the package, empty where they did not: what is wrong with it must not make the
+/// installation fail. The token is an argument of msiexec before it is one of ours.
+#[derive(Args)]
+struct Configure {
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
+    server: String,
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
+    agents_port: String,
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
+    token: String,
+}
+
+impl fmt::Debug for Configure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Configure({}, {}, ***)", self.server, self.agents_port)
+    }
 }
 
 #[derive(Debug, Args)]
@@ -119,16 +162,11 @@ impl Failure {
 /// Runs the program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    // Libraries speak of every frame: of them only warnings are for people.
-    let levels = Targets::new().with_target("portreeve_agent", cli.log).with_default(cli.log.min(Level::WARN));
-    tracing_subscriber::fmt()
-        .with_max_level(cli.log)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .finish()
-        .with(levels)
-        .init();
-    match answer(cli.command) {
+    // A service has no standard error: it says elsewhere what it does.
+    if !matches!(cli.command, Command::Service(_)) {
+        logging::start(cli.log, Sink::standard_error());
+    }
+    match answer(cli.command, cli.log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Standard error may be closed; the exit code still tells.
@@ -138,13 +176,17 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn answer(command: Command) -> anyhow::Result<()> {
+fn answer(command: Command, level: Level) -> anyhow::Result<()> {
     match command {
         Command::Enroll(arguments) => block_on(enroll(arguments)),
         Command::Run(state) => block_on(async move {
             let source = live::watch(clock::now).context("cannot start the collecting thread")?;
             report(state, source).await
         }),
+        Command::Install(arguments) => block_on(install(arguments)),
+        Command::Uninstall(state) => block_on(uninstall(state)),
+        Command::Configure(arguments) => configure(arguments),
+        Command::Service(state) => serve(&state, level),
         Command::Collect { .. } => {
             let mut out = std::io::stdout().lock();
             serde_json::to_writer(&mut out, &live::snapshot(clock::now()))?;
@@ -174,6 +216,57 @@ async fn enroll(arguments: Enroll) -> anyhow::Result<()> {
     identity.save(&arguments.state.state_dir)?;
     info!("Enrolled at {}; the certificate holds until {}", identity.server.host, identity.valid().until);
     Ok(())
+}
+
+#[cfg(windows)]
+async fn install(arguments: Install) -> anyhow::Result<()> {
+    let Install { state, server, agents_port, token_file } = arguments;
+    let folder = state.state_dir.clone();
+    if let Some(server) = server {
+        enroll(Enroll { state, server, agents_port, token_file, host_name: place::host_name() }).await?;
+    }
+    service::install(Some(folder.as_path()).filter(|folder| *folder != place::state_dir()))?;
+    service::start()
+}
+
+#[cfg(windows)]
+fn configure(arguments: Configure) -> anyhow::Result<()> {
+    let Configure { server, agents_port, token } = arguments;
+    service::install(None)?;
+    service::Order { server, agents_port, token }.keep()
+}
+
+#[cfg(windows)]
+async fn uninstall(state: State) -> anyhow::Result<()> {
+    service::uninstall(&state.state_dir).await
+}
+
+#[cfg(windows)]
+fn serve(state: &State, level: Level) -> anyhow::Result<()> {
+    service::dispatch(&state.state_dir, level)
+}
+
+#[cfg(not(windows))]
+const FOR_WINDOWS: &str = "the service is one of Windows; here, `portreeve-agent run` reports this host";
+
+#[cfg(not(windows))]
+async fn install(_: Install) -> anyhow::Result<()> {
+    anyhow::bail!(FOR_WINDOWS)
+}
+
+#[cfg(not(windows))]
+fn configure(_: Configure) -> anyhow::Result<()> {
+    anyhow::bail!(FOR_WINDOWS)
+}
+
+#[cfg(not(windows))]
+async fn uninstall(_: State) -> anyhow::Result<()> {
+    anyhow::bail!(FOR_WINDOWS)
+}
+
+#[cfg(not(windows))]
+fn serve(_: &State, _: Level) -> anyhow::Result<()> {
+    anyhow::bail!(FOR_WINDOWS)
 }
 
 async fn report(state: State, source: Source) -> anyhow::Result<()> {
@@ -211,59 +304,7 @@ fn read_recordings(files: &[PathBuf]) -> anyhow::Result<Vec<replay::Frame>> {
     Ok(frames)
 }
 
-/// `HOST`, `HOST:PORT` or `[IPV6]:PORT`.
-fn parse_server(text: &str) -> Result<(String, u16), String> {
-    const PORT: u16 = 8444;
-    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, "")) => (host, None),
-        Some((host, rest)) => (host, Some(rest.strip_prefix(':').ok_or("write [ADDRESS]:PORT")?)),
-        // A bare IPv6 address has several colons and no port.
-        None if text.matches(':').count() > 1 => (text, None),
-        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
-    };
-    if host.is_empty() || host.contains('/') {
-        return Err("write HOST or HOST:PORT, without https://".to_owned());
-    }
-    let port = port.map_or(Ok(PORT), |port| port.parse().map_err(|_| format!("`{port}` is not a port")))?;
-    Ok((host.to_owned(), port))
-}
-
 fn parse_speed(text: &str) -> Result<f64, String> {
     let speed: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if speed.is_finite() && speed > 0.0 { Ok(speed) } else { Err("a speed is above 0".to_owned()) }
-}
-
-/// The folder that Windows has for data of programs, of all users; elsewhere beside where one works.
-fn default_state_dir() -> PathBuf {
-    match std::env::var_os("ProgramData") {
-        Some(folder) => Path::new(&folder).join("Portreeve"),
-        None => PathBuf::from("agent-state"),
-    }
-}
-
-fn host_name() -> String {
-    let name = match std::env::var_os("COMPUTERNAME") {
-        Some(name) => name.to_string_lossy().into_owned(),
-        None => fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default(),
-    };
-    let name = name.trim();
-    if name.is_empty() { "unnamed".to_owned() } else { name.to_owned() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parse_server;
-
-    #[test]
-    fn reads_servers() {
-        let server = |host: &str, port| Ok((host.to_owned(), port));
-        assert_eq!(parse_server("ports.example.net"), server("ports.example.net", 8444));
-        assert_eq!(parse_server("10.0.0.5:9000"), server("10.0.0.5", 9000));
-        assert_eq!(parse_server("[2001:db8::1]:9000"), server("2001:db8::1", 9000));
-        assert_eq!(parse_server("[2001:db8::1]"), server("2001:db8::1", 8444));
-        assert_eq!(parse_server("2001:db8::1"), server("2001:db8::1", 8444));
-        for wrong in ["", "https://ports.example.net", "host:port", ":8444", "[::1]8444", "host:70000"] {
-            assert!(parse_server(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -23,10 +23,13 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
 #[cfg(windows)]
-use self::windows::{create_file, secure_folder};
+use self::windows::create_file;
+#[cfg(windows)]
+pub(crate) use self::windows::secure_folder;
 use crate::token::Pin;
 
-const FILE: &str = "identity.json";
+/// In the state folder.
+pub(crate) const FILE: &str = "identity.json";
 
 /// Where the server listens. The names in its certificates are fixed, whatever address is dialled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +37,34 @@ pub struct Server {
     pub host: String,
     pub enroll_port: u16,
     pub agents_port: u16,
+}
+
+impl Server {
+    /// Unless told otherwise.
+    pub const AGENTS_PORT: u16 = 8443;
+    const ENROLL_PORT: u16 = 8444;
+
+    /// `HOST`, `HOST:PORT` or `[IPV6]:PORT`, where the port is that of enrollment. It may look like an address of the web.
+    pub fn parse_address(text: &str) -> Result<(String, u16), String> {
+        let text = text.trim();
+        let text = text.strip_prefix("https://").unwrap_or(text);
+        let text = text.strip_suffix('/').unwrap_or(text);
+        let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((host, "")) => (host, None),
+            Some((host, rest)) => (host, Some(rest.strip_prefix(':').ok_or("write [ADDRESS]:PORT")?)),
+            // A bare IPv6 address has several colons and no port.
+            None if text.matches(':').count() > 1 => (text, None),
+            None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+        };
+        if host.is_empty() || host.contains('/') {
+            return Err("write HOST or HOST:PORT".to_owned());
+        }
+        let port = match port {
+            Some(port) => port.parse().map_err(|_| format!("`{port}` is not a port"))?,
+            None => Self::ENROLL_PORT,
+        };
+        Ok((host.to_owned(), port))
+    }
 }
 
 /// An enrolled agent.
@@ -181,4 +212,25 @@ fn secure_folder(folder: &Path) -> std::io::Result<()> {
 fn create_file(path: &Path) -> std::io::Result<fs::File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Server;
+
+    #[test]
+    fn reads_servers() {
+        let server = |host: &str, port| Ok((host.to_owned(), port));
+        assert_eq!(Server::parse_address("ports.example.net"), server("ports.example.net", 8444));
+        assert_eq!(Server::parse_address(" https://ports.example.net/ "), server("ports.example.net", 8444));
+        assert_eq!(Server::parse_address("10.0.0.5:9000"), server("10.0.0.5", 9000));
+        assert_eq!(Server::parse_address("[2001:db8::1]:9000"), server("2001:db8::1", 9000));
+        assert_eq!(Server::parse_address("[2001:db8::1]"), server("2001:db8::1", 8444));
+        assert_eq!(Server::parse_address("2001:db8::1"), server("2001:db8::1", 8444));
+        for wrong in
+            ["", "https://", "http://ports.example.net", "host:port", ":8444", "[::1]8444", "host:70000", "a/b"]
+        {
+            assert!(Server::parse_address(wrong).is_err(), "{wrong}");
+        }
+    }
 }

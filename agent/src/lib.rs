@@ -21,6 +21,15 @@ pub mod identity;
 
 pub mod token;
 
+#[cfg(windows)]
+mod descriptor;
+
+pub(crate) mod service;
+
+mod logging;
+
+mod place;
+
 pub mod cli;
 
 pub mod clock;
