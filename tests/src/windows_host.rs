@@ -4,7 +4,7 @@
 use std::net::UdpSocket;
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::server::Server;
 use crate::wine::{Program, WinePrefix, agent_exe, example_exe, windows_path};
@@ -38,7 +38,7 @@ impl WindowsHost {
     pub fn start(server: &Server, token: &str) -> Result<Self> {
         let prefix = WinePrefix::new()?;
         // The update is one of Server 2008, which Wine can claim to be although the agent's real floor is 2008 R2.
-        succeed(&prefix, Path::new("winecfg"), &["-v", "win2008"])?;
+        prefix.succeed(Path::new("winecfg"), &["-v", "win2008"])?;
         prefix.seed(SEED)?;
         let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
         let holder = prefix.spawn(&example_exe("hold_port")?, &[&format!("udp/{port}")])?;
@@ -50,7 +50,7 @@ impl WindowsHost {
         let (enroll, agents) = (server.enroll().to_string(), server.agents().port().to_string());
         let token_file = windows_path(&token_file);
         let arguments = ["enroll", "--server", &enroll, "--agents-port", &agents, "--token-file", &token_file];
-        succeed(&prefix, &exe, &arguments)?;
+        prefix.succeed(&exe, &arguments)?;
         let agent = prefix.spawn(&exe, &["run"])?;
         Ok(Self { port, _programs: [holder, agent], prefix })
     }
@@ -59,10 +59,4 @@ impl WindowsHost {
     pub fn remove_the_update(&self) -> Result<()> {
         self.prefix.seed(WITHOUT_THE_UPDATE)
     }
-}
-
-fn succeed(prefix: &WinePrefix, program: &Path, arguments: &[&str]) -> Result<()> {
-    let output = prefix.run(program, arguments)?;
-    ensure!(output.status.success(), "{}: {}", program.display(), String::from_utf8_lossy(&output.stderr));
-    Ok(())
 }

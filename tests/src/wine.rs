@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use rules::facts::Facts;
+use rules::facts::{Facts, Service};
 use tempfile::TempDir;
 
 /// Debian's `wine64` puts nothing into `/usr/bin`.
@@ -76,9 +76,7 @@ impl WinePrefix {
 
     /// One look of the agent at this Windows.
     pub fn collect(&self) -> anyhow::Result<Facts> {
-        let output = self.run(&agent_exe()?, &["collect", "--json"])?;
-        ensure!(output.status.success(), "collect failed: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(serde_json::from_slice(&output.stdout)?)
+        Ok(serde_json::from_str(&self.succeed(&agent_exe()?, &["collect", "--json"])?)?)
     }
 
     /// Starts a program. Its standard input stays open as long as the [`Program`] lives.
@@ -89,6 +87,46 @@ impl WinePrefix {
             .spawn()
             .with_context(|| format!("starting {} under {WINE} (Debian package wine64)", program.display()))?;
         Program::new(child)
+    }
+
+    /// A program that only waits: without one, the prefix goes down when the last program ends.
+    pub fn stay_awake(&self) -> anyhow::Result<Program> {
+        let program = self.spawn(&example_exe("hold_port")?, &[])?;
+        program.wait_for_line(|line| line == "holding")?;
+        Ok(program)
+    }
+
+    /// Runs a program to its end, which must be a good one; what it printed.
+    pub fn succeed(&self, program: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = self.run(program, arguments)?;
+        let (out, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "{} {}: {}\n{out}{errors}",
+            program.display(),
+            arguments.join(" "),
+            output.status
+        );
+        Ok(out.into_owned())
+    }
+
+    /// A service of it, or `None`, once it is as a Windows is some seconds after its start.
+    pub fn wait_for_service(&self, name: &str, is_reached: impl Fn(Option<&Service>) -> bool) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let facts = self.collect()?;
+            let services = facts.services.known().context("the services are known")?;
+            let service = services.iter().find(|service| service.name == name);
+            if is_reached(service) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "not reached in time: {service:?}");
+        }
+    }
+
+    /// Whether the registry has this key.
+    pub fn has_key(&self, key: &str) -> anyhow::Result<bool> {
+        Ok(self.run(Path::new("reg"), &["query", key])?.status.success())
     }
 
     /// `C:\`

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use rules::facts::{Section, Service, ServiceState, Socket, StartMode, UpdateSource, UpdateState};
 use rules::ports::{Port, Protocol};
-use tests::wine::{Program, WinePrefix, example_exe};
+use tests::wine::{WinePrefix, example_exe};
 
 /// The two updates that the first incident was about, as their lists hold them, and an Exchange Server 2007 SP1.
 const PACKAGE: &str = r#"
@@ -116,7 +116,7 @@ fn reads_sockets_with_their_owner() -> anyhow::Result<()> {
 #[test]
 fn reads_services_with_state_and_configuration() -> anyhow::Result<()> {
     let prefix = WinePrefix::new()?;
-    let _running = stay_awake(&prefix)?;
+    let _running = prefix.stay_awake()?;
     let services = wait_until(&prefix, |services| service(services, "Eventlog").state == ServiceState::Running)?;
     let running = service(&services, "Eventlog");
     assert!(running.pid.is_some());
@@ -144,7 +144,7 @@ fn sees_who_took_the_port_of_a_service() -> anyhow::Result<()> {
     }
     prefix.kill();
 
-    let _running = stay_awake(&prefix)?;
+    let _running = prefix.stay_awake()?;
     let services = wait_until(&prefix, |services| service(services, "IAS").exit_code == Some(1066))?;
     let (holder, victim) = (service(&services, "DNS"), service(&services, "IAS"));
     assert_eq!(holder.state, ServiceState::Running);
@@ -196,7 +196,7 @@ fn reads_updates_and_products_from_the_registry() -> anyhow::Result<()> {
 fn reads_the_port_policy() -> anyhow::Result<()> {
     let prefix = WinePrefix::new()?;
     // What is seeded was written after this Windows started, and no other starts before it is read.
-    let _running = stay_awake(&prefix)?;
+    let _running = prefix.stay_awake()?;
     prefix.seed(PORT_POLICY)?;
     let mut policy = serde_json::to_value(known(prefix.collect()?.port_policy))?;
     // Reserved by Wine itself, or not.
@@ -270,13 +270,6 @@ fn sees_updates_come_and_go() -> anyhow::Result<()> {
     prefix.seed(&PACKAGE.replacen("[HKEY", "[-HKEY", 1))?;
     follower.wait_for_line(|line| line == "known []")?;
     Ok(())
-}
-
-/// A program that only waits: without one, the prefix would go down after each look.
-fn stay_awake(prefix: &WinePrefix) -> anyhow::Result<Program> {
-    let program = prefix.spawn(&example_exe("hold_port")?, &[])?;
-    program.wait_for_line(|line| line == "holding")?;
-    Ok(program)
 }
 
 /// The services, once they are as a Windows is some seconds after its start.
