@@ -22,3 +22,5 @@ pub mod truth;
 pub mod wine;
 
 pub mod windows_host;
+
+pub mod msi;

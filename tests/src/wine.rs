@@ -223,7 +223,7 @@ pub fn windows_path(path: &Path) -> String {
 }
 
 /// Where Cargo builds this test: it lies in `TARGET/debug/deps`.
-fn target_folder() -> anyhow::Result<PathBuf> {
+pub(crate) fn target_folder() -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;
     Ok(test.ancestors().nth(3).context("a test lies three folders below the target folder")?.to_owned())
 }

@@ -4,7 +4,7 @@
 
 #![expect(unsafe_code, reason = "some settings of a service are raw memory of Windows")]
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -20,11 +20,10 @@ use windows::Win32::System::Services::{
     ChangeServiceConfig2W, ChangeServiceConfigW, ENUM_SERVICE_TYPE, SC_HANDLE, SERVICE_CONFIG_REQUIRED_PRIVILEGES_INFO,
     SERVICE_ERROR, SERVICE_NO_CHANGE, SERVICE_REQUIRED_PRIVILEGES_INFOW, SERVICE_START_TYPE,
 };
-use windows::core::{HSTRING, PWSTR};
+use windows::core::{HSTRING, PCWSTR, PWSTR};
 use windows_service::service::{
-    Service, ServiceAccess, ServiceAction, ServiceActionType, ServiceDependency, ServiceErrorControl,
-    ServiceFailureActions, ServiceFailureResetPeriod, ServiceInfo, ServiceSidType, ServiceStartType, ServiceState,
-    ServiceType,
+    Service, ServiceAccess, ServiceAction, ServiceActionType, ServiceErrorControl, ServiceFailureActions,
+    ServiceFailureResetPeriod, ServiceInfo, ServiceSidType, ServiceStartType, ServiceState, ServiceType,
 };
 use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 
@@ -58,11 +57,11 @@ pub(crate) fn install(state_dir: Option<&Path>) -> anyhow::Result<()> {
         error_control: ServiceErrorControl::Normal,
         executable_path: exe.clone(),
         launch_arguments: vec!["service".into()],
-        dependencies: dependencies(&manager),
+        dependencies: Vec::new(),
         account_name: None,
         account_password: None,
     };
-    // START: restarting is a recovery action.
+    // A service whose recovery is to restart must be one that its owner may start.
     let access = ServiceAccess::QUERY_CONFIG | ServiceAccess::CHANGE_CONFIG | ServiceAccess::START;
     let service = match manager.open_service(NAME, access) {
         Err(error) if is(&error, ERROR_SERVICE_DOES_NOT_EXIST) => manager.create_service(&info, access),
@@ -70,7 +69,9 @@ pub(crate) fn install(state_dir: Option<&Path>) -> anyhow::Result<()> {
         Err(error) => Err(error),
     };
     let service = service.map_err(plain).context("cannot create the service; run this as an administrator")?;
-    set_command_line(&service, &command_line::of(&exe, state_dir)).context("cannot set the service's command line")?;
+    let after = HSTRING::from(dependencies(&manager));
+    set_command_line(&service, &command_line::of(&exe, state_dir), Some(&after))
+        .context("cannot set the service's command line")?;
 
     setting("description", service.set_description(DESCRIPTION));
     setting("start without delay", service.set_delayed_auto_start(false));
@@ -140,7 +141,7 @@ fn try_to_mend_command_line() -> anyhow::Result<()> {
     let service = manager(ServiceManagerAccess::CONNECT)?.open_service(NAME, access).map_err(plain)?;
     let found = service.query_config().map_err(plain)?.executable_path;
     if let Some(mended) = command_line::mended(&found.to_string_lossy(), &std::env::current_exe()?) {
-        set_command_line(&service, &mended)?;
+        set_command_line(&service, &mended, None)?;
         info!("Put the path of this service into quotes");
     }
     Ok(())
@@ -167,9 +168,10 @@ fn manager(access: ServiceManagerAccess) -> anyhow::Result<ServiceManager> {
         .context("cannot reach the service control manager; run this as an administrator")
 }
 
-fn dependencies(manager: &ServiceManager) -> Vec<ServiceDependency> {
+/// Those that exist, each with a zero after it; the text's own makes the two that end the list.
+fn dependencies(manager: &ServiceManager) -> String {
     let exists = |name: &&str| manager.open_service(name, ServiceAccess::QUERY_STATUS).is_ok();
-    AFTER.into_iter().filter(exists).map(|name| ServiceDependency::Service(OsString::from(name))).collect()
+    AFTER.into_iter().filter(exists).map(|name| format!("{name}\0")).collect()
 }
 
 fn recovery() -> ServiceFailureActions {
@@ -182,11 +184,13 @@ fn recovery() -> ServiceFailureActions {
     }
 }
 
-fn set_command_line(service: &Service, line: &str) -> windows::core::Result<()> {
+/// `after`: the services to wait for. `None` leaves them, but not under Wine: so both are set at once.
+fn set_command_line(service: &Service, line: &str, after: Option<&HSTRING>) -> windows::core::Result<()> {
     let (same, line) = (SERVICE_NO_CHANGE, HSTRING::from(line));
-    let kind = (ENUM_SERVICE_TYPE(same), SERVICE_START_TYPE(same), SERVICE_ERROR(same));
-    // SAFETY: the handle lives as long as the service, the text ends with a zero and outlives the call.
-    unsafe { ChangeServiceConfigW(handle(service), kind.0, kind.1, kind.2, &line, None, None, None, None, None, None) }
+    let (kind, start, error) = (ENUM_SERVICE_TYPE(same), SERVICE_START_TYPE(same), SERVICE_ERROR(same));
+    let after = after.map_or(PCWSTR::null(), |after| PCWSTR(after.as_ptr()));
+    // SAFETY: the handle lives as long as the service; the texts end with as many zeros as they must, and outlive the call.
+    unsafe { ChangeServiceConfigW(handle(service), kind, start, error, &line, None, None, after, None, None, None) }
 }
 
 fn trim_privileges(service: &Service) -> windows::core::Result<()> {
