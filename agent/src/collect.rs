@@ -2,6 +2,7 @@
 
 #[cfg(not(windows))]
 mod elsewhere;
+pub mod event_log;
 pub mod live;
 pub mod netsh;
 pub mod port_values;
