@@ -7,13 +7,22 @@
 //! Invariant: [`read`] never fails but for size, never panics, and takes time and memory in proportion to its input.
 //! No I/O, no clock.
 
+pub mod script;
+
 mod encoding;
 mod gathered;
+mod hotfixes;
 mod join;
 mod netstat;
 mod page;
+mod port_ranges;
+mod prompt;
+mod registry;
 mod service_control;
+mod started;
+mod system_information;
 mod tasklist;
+mod tcpvcon;
 
 use std::collections::BTreeMap;
 

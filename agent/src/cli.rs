@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use tracing::{Level, info};
 
+use crate::capture::script::SCRIPT;
 use crate::collect::{live, replay};
 use crate::enroll::{self, EnrollFault};
 use crate::identity::{Identity, Server};
@@ -59,6 +60,11 @@ enum Command {
     },
     /// Report a recorded host instead of this one.
     Replay(Replay),
+    /// Print the script that collects the facts of a server that cannot run this program.
+    ///
+    /// Windows 2000, Server 2003 and Server 2008: redirect it to a file that ends with .cmd, run that file there as an
+    /// administrator, and give the folder that it writes to `portreeve-server import`.
+    Capture,
 }
 
 #[derive(Debug, Args)]
@@ -192,6 +198,7 @@ fn answer(command: Command, level: Level) -> anyhow::Result<()> {
             serde_json::to_writer(&mut out, &live::snapshot(clock::now()))?;
             Ok(writeln!(out)?)
         }
+        Command::Capture => Ok(std::io::stdout().lock().write_all(SCRIPT.as_bytes())?),
         Command::Replay(arguments) => block_on(async move {
             let frames = read_recordings(&arguments.files)?;
             let after_last = if arguments.stay { replay::AfterLast::Stay } else { replay::AfterLast::Leave };

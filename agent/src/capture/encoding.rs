@@ -198,8 +198,10 @@ fn worth(before: char, character: char) -> i64 {
     let Some(script) = Script::of(character) else {
         return match character {
             char::REPLACEMENT_CHARACTER | '\u{80}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' => -100,
-            // What Windows and its products have in their names.
-            '®' | '™' | '«' | '»' | '’' | '“' | '”' | '„' | '–' | '\u{a0}' | '：' | '，' | '。' | '（' | '）' => {
+            // Behind a word stand the marks of Windows and its products; quotation marks there stand at its end.
+            '®' | '™' if before.is_alphanumeric() => 5,
+            '«' | '©' if before.is_alphanumeric() => -30,
+            '®' | '™' | '©' | '«' | '»' | '’' | '“' | '”' | '„' | '–' | '\u{a0}' | '：' | '，' | '。' | '（' | '）' => {
                 0
             }
             _ => -30,

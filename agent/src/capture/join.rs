@@ -1,33 +1,65 @@
 //! From what was gathered to facts: sources are joined by PID and by key name, and where they contradict each other, that
 //! is said and nothing is assumed. No I/O.
 
+mod host;
+mod policy;
+mod updates;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use rules::facts::{Facts, Section, Service, ServiceState, Socket, SocketState};
+use rules::facts::{Facts, Section, Service, ServiceState, Socket, SocketState, StartMode};
 use rules::text::Text;
 
 use super::gathered::Gathered;
 use super::netstat::SocketRow;
-use super::service_control::ServiceBlock;
+use super::registry::{Found, Registry};
+use super::service_control::{Configuration, ServiceBlock};
 use super::tasklist;
+use crate::collect::reading::section;
 
 /// Facts, and in which points the files contradict each other.
 pub(super) fn join(gathered: &Gathered) -> (Facts, Vec<Text>) {
     let mut contradictions = Vec::new();
+    if let Some(mixed) = host::mixed(gathered) {
+        return (unknown(&mixed), vec![mixed]);
+    }
     let services = services(gathered, &mut contradictions);
-    let processes = Processes::of(gathered, &services, &mut contradictions);
+    let processes = Processes::of(gathered, services.as_deref().unwrap_or_default(), &mut contradictions);
+    let times = host::Times::of(gathered, &mut contradictions);
+    let host = host::host(gathered, services.as_deref(), &times, &mut contradictions);
+    let generation = host.as_ref().ok().map(|host| host.os.generation());
     let facts = Facts {
+        collected_at: times.collected_at,
         sockets: sockets(gathered, &processes),
         services: match services {
             Some(services) => Section::Known(services),
-            None => missing("list of services (sc queryex)"),
+            None => missing("list of services with their states (sc queryex)"),
         },
+        host: section(host),
+        updates: updates::updates(gathered),
+        port_policy: policy::policy(gathered, generation),
+        events: missing("events"),
+        connections: missing("counts of connections"),
         ..Facts::default()
     };
     (facts, contradictions)
 }
 
-pub(super) fn missing<T>(what: &str) -> Section<T> {
+/// Nothing can be said of one host where files of two were given.
+fn unknown(reason: &Text) -> Facts {
+    Facts {
+        host: Section::Unknown(reason.clone()),
+        sockets: Section::Unknown(reason.clone()),
+        services: Section::Unknown(reason.clone()),
+        updates: Section::Unknown(reason.clone()),
+        port_policy: Section::Unknown(reason.clone()),
+        events: Section::Unknown(reason.clone()),
+        connections: Section::Unknown(reason.clone()),
+        ..Facts::default()
+    }
+}
+
+fn missing<T>(what: &str) -> Section<T> {
     Section::Unknown(Text::new(&format!("the capture holds no {what}")))
 }
 
@@ -43,8 +75,31 @@ fn services(gathered: &Gathered, contradictions: &mut Vec<Text>) -> Option<Vec<S
             Some(known) => merge(known, block, contradictions),
         }
     }
-    let services: Vec<Service> = blocks.into_values().filter_map(service).collect();
+    start_named(gathered, &mut blocks, contradictions);
+    let services: Vec<Service> = blocks.into_values().filter_map(|block| service(block, &gathered.registry)).collect();
     (!services.is_empty()).then_some(services)
+}
+
+/// `net start` knows display names only. Where exactly one service has the name, that service runs.
+fn start_named(gathered: &Gathered, blocks: &mut BTreeMap<String, ServiceBlock>, contradictions: &mut Vec<Text>) {
+    let mut keys: BTreeMap<Text, Vec<String>> = BTreeMap::new();
+    for (key, block) in blocks.iter() {
+        if let Some(display) = &block.display_name {
+            keys.entry(display.clone()).or_default().push(key.clone());
+        }
+    }
+    for name in &gathered.started {
+        let Some([key]) = keys.get(name).map(Vec::as_slice) else { continue };
+        let Some(block) = blocks.get_mut(key) else { continue };
+        match block.state {
+            None => block.state = Some(ServiceState::Running),
+            Some(ServiceState::Stopped) => contradictions.push(Text::new(&format!(
+                "{} is stopped in one list and started in another: the files are not of one moment",
+                block.name
+            ))),
+            Some(_) => {}
+        }
+    }
 }
 
 fn merge(known: &mut ServiceBlock, block: &ServiceBlock, contradictions: &mut Vec<Text>) {
@@ -62,9 +117,9 @@ fn merge(known: &mut ServiceBlock, block: &ServiceBlock, contradictions: &mut Ve
     known.configuration = block.configuration.clone().or_else(|| known.configuration.take());
 }
 
-fn service(block: ServiceBlock) -> Option<Service> {
+fn service(block: ServiceBlock, registry: &Registry) -> Option<Service> {
     let state = block.state?;
-    let configuration = block.configuration;
+    let configuration = block.configuration.or_else(|| configured(&block.name, registry));
     Some(Service {
         name: block.name,
         display_name: block.display_name.unwrap_or_default(),
@@ -83,6 +138,30 @@ fn service(block: ServiceBlock) -> Option<Service> {
     })
 }
 
+/// The key of the service in the registry, where it was queried with its values.
+fn configured(name: &str, registry: &Registry) -> Option<Configuration> {
+    let key = registry.key(&format!(r"SYSTEM\CurrentControlSet\Services\{name}"))?;
+    let start = match key.number("Start")? {
+        0 => StartMode::Boot,
+        1 => StartMode::System,
+        2 => StartMode::Auto,
+        3 => StartMode::Manual,
+        4 => StartMode::Disabled,
+        _ => return None,
+    };
+    let lines = |name| match key.find_lines(name) {
+        Found::Set(lines) => lines,
+        _ => Vec::new(),
+    };
+    Some(Configuration {
+        start,
+        delayed: key.number("DelayedAutostart").is_some_and(|delayed| delayed != 0),
+        image_path: key.text("ImagePath").map(Text::new),
+        account: key.text("ObjectName").map(Text::new),
+        depends_on: lines("DependOnService").into_iter().map(Text::from).collect(),
+    })
+}
+
 #[derive(Debug, Default)]
 struct Process {
     image: Option<Text>,
@@ -93,11 +172,10 @@ struct Process {
 struct Processes(BTreeMap<u32, Process>);
 
 impl Processes {
-    fn of(gathered: &Gathered, services: &Option<Vec<Service>>, contradictions: &mut Vec<Text>) -> Self {
+    fn of(gathered: &Gathered, services: &[Service], contradictions: &mut Vec<Text>) -> Self {
         let mut images: BTreeMap<u32, Vec<Text>> = BTreeMap::new();
         let mut processes: BTreeMap<u32, Process> = BTreeMap::new();
-        let rows = gathered.sockets.iter().flat_map(|(_, rows)| rows);
-        let of_sockets = rows.filter_map(|row| Some((row.pid?, row.image.as_ref()?)));
+        let of_sockets = gathered.sockets.iter().filter_map(|row| Some((row.pid?, row.image.as_ref()?)));
         let of_processes = gathered.processes.iter().map(|row| (row.pid, &row.image));
         for (pid, image) in of_processes.chain(of_sockets) {
             let known = images.entry(pid).or_default();
@@ -116,7 +194,7 @@ impl Processes {
                 processes.entry(pid).or_default().image = images.pop();
             }
         }
-        for service in services.iter().flatten() {
+        for service in services.iter() {
             if let Some(pid) = service.pid {
                 processes.entry(pid).or_default().services.insert(service.name.clone());
             }
@@ -125,10 +203,23 @@ impl Processes {
         for row in &gathered.processes {
             let names = row.services.iter().flat_map(|cell| &cell.names).filter(|name| Some(*name) != nothing.as_ref());
             for name in names.filter(|name| nothing.is_some() || is_key_name(name)) {
-                let known = services.iter().flatten().find(|service| service.name.eq_ignore_ascii_case(name));
+                let known = services.iter().find(|service| service.name.eq_ignore_ascii_case(name));
                 let name = known.map_or(name, |service| &service.name).clone();
                 processes.entry(row.pid).or_default().services.insert(name);
             }
+        }
+        let listed: BTreeSet<u32> = gathered.processes.iter().map(|row| row.pid).collect();
+        let owners = gathered.sockets.iter().filter_map(|row| row.pid);
+        let unknown: BTreeSet<u32> =
+            owners.filter(|pid| *pid != 0 && !listed.is_empty() && !listed.contains(pid)).collect();
+        if let Some(pid) = unknown.first() {
+            contradictions.push(Text::new(&format!(
+                "sockets belong to PID {pid}{}, which no list of processes has",
+                match unknown.len() {
+                    1 => String::new(),
+                    more => format!(" and {} others", more - 1),
+                }
+            )));
         }
         Self(processes)
     }
@@ -152,7 +243,7 @@ fn sockets(gathered: &Gathered, processes: &Processes) -> Section<Vec<Socket>> {
         return missing("list of sockets (netstat -ano)");
     }
     let mut sockets = BTreeSet::new();
-    let rows: Vec<&SocketRow> = gathered.sockets.iter().flat_map(|(_, rows)| rows).collect();
+    let rows = &gathered.sockets;
     let listening: BTreeSet<_> =
         rows.iter().filter(|row| row.state == SocketState::Listen).map(|row| (row.port, row.pid)).collect();
     for row in rows {

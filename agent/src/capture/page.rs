@@ -89,7 +89,13 @@ impl Page {
                 }
             }
         }
-        Self { file, lines }
+        if !text.is_empty() && !text.ends_with('\n') {
+            // Half a number is another number.
+            if let Some(last) = lines.last_mut() {
+                last.refused = Some("the file ends within this line: a part of it may be missing");
+            }
+        }
+        Self { file, lines: without_doubled_blanks(lines) }
     }
 
     pub(super) fn take(&mut self, index: usize, what: What) {
@@ -127,6 +133,24 @@ impl Page {
             self.take(at, What::Heading);
         }
     }
+}
+
+/// Some ways of copying put a blank line behind each line; blank lines mean something, so the additional ones go.
+fn without_doubled_blanks(lines: Vec<Line>) -> Vec<Line> {
+    /// Fewer lines may be so by chance.
+    const LEAST: usize = 8;
+    let is_doubled = lines.len() >= LEAST && lines.windows(2).all(|pair| pair[0].is_blank() || pair[1].is_blank());
+    if !is_doubled {
+        return lines;
+    }
+    let mut may_drop = false;
+    let keep = |line: &Line| {
+        let drops = may_drop && line.is_blank();
+        may_drop = !drops;
+        !drops
+    };
+    let mut keep = keep;
+    lines.into_iter().filter(|line| keep(line)).collect()
 }
 
 /// Without the marks of a quotation, and with spaces that are spaces.
