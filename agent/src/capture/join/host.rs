@@ -8,9 +8,8 @@ use super::missing;
 use crate::capture::gathered::Gathered;
 use crate::capture::hotfixes::wmi_time;
 use crate::capture::prompt::dotted;
-use crate::capture::registry::Found;
 use crate::collect::reading::Unreadable;
-use crate::collect::roles::{roles, setup_version};
+use crate::collect::roles::{RoleValues, product_by_service, roles, setup_version};
 
 const CURRENT_VERSION: &str = r"SOFTWARE\Microsoft\Windows NT\CurrentVersion";
 const TCPIP_PARAMETERS: &str = r"SYSTEM\CurrentControlSet\Services\Tcpip\Parameters";
@@ -116,9 +115,11 @@ pub(super) fn host(
         utc_offset_minutes: times.utc_offset_minutes,
         collected_by: CollectedBy::Capture,
         domain_controller: domain_controller(gathered),
-        products: products(gathered),
+        products: products(gathered, services.unwrap_or_default()),
         roles: match services {
-            Some(services) if services.iter().any(|service| service.start.is_some()) => Section::Known(roles(services)),
+            Some(services) if services.iter().any(|service| service.start.is_some()) => {
+                Section::Known(roles(services, &role_values(gathered)))
+            }
             _ => missing("start modes of services (sc qc)"),
         },
         pending_restart: missing("signs of a pending restart"),
@@ -194,21 +195,34 @@ fn domain_controller(gathered: &Gathered) -> Option<bool> {
     properties(gathered, "ProductType").find_map(|kind| kind.parse::<u32>().ok()).map(|kind| kind == 2)
 }
 
-/// Exchange, by what its setup leaves in the registry. Known to be absent only where the list of keys shows it.
-fn products(gathered: &Gathered) -> Section<Vec<Product>> {
+fn role_values(gathered: &Gathered) -> RoleValues {
+    let number = |path, name| gathered.registry.key(path).and_then(|key| key.number(name));
+    let of_system = gathered.registry.key(CURRENT_VERSION).and_then(|key| key.text("InstallationType"));
+    RoleValues {
+        features: Vec::new(),
+        application_sessions: number(r"SYSTEM\CurrentControlSet\Control\Terminal Server", "TSAppCompat"),
+        installation_type: of_system.unwrap_or_default().to_owned(),
+    }
+}
+
+/// Exchange, by what its setup leaves in the registry, and what services tell. That Exchange is absent is known only where
+/// the list of keys shows it.
+fn products(gathered: &Gathered, services: &[Service]) -> Section<Vec<Product>> {
+    let registry = &gathered.registry;
+    let lacks = |key| registry.lacks(r"SOFTWARE\Microsoft", key);
+    let exchange = exchange(gathered);
+    if exchange.is_none() && !(lacks("Exchange") && lacks("ExchangeServer")) {
+        return missing("keys of products (reg query HKLM\\SOFTWARE\\Microsoft)");
+    }
+    Section::Known(exchange.into_iter().chain(product_by_service(services)).collect())
+}
+
+fn exchange(gathered: &Gathered) -> Option<Product> {
     let registry = &gathered.registry;
     let setup = EXCHANGE_SETUP.iter().find_map(|path| registry.key(path));
     let of_setup = setup.and_then(|key| {
-        let number = |name| match key.find_number(name) {
-            Found::Set(number) => Some(number),
-            _ => None,
-        };
-        setup_version([
-            number("MsiProductMajor"),
-            number("MsiProductMinor"),
-            number("MsiBuildMajor"),
-            number("MsiBuildMinor"),
-        ])
+        let names = ["MsiProductMajor", "MsiProductMinor", "MsiBuildMajor", "MsiBuildMinor"];
+        setup_version(names.map(|name| key.number(name)))
     });
     let of_roles = registry
         .below(EXCHANGE_2007_ROLES)
@@ -216,16 +230,9 @@ fn products(gathered: &Gathered) -> Section<Vec<Product>> {
         .filter(|version| version.split('.').all(|number| number.parse::<u32>().is_ok()))
         .max_by_key(|version| version.split('.').map(|number| number.parse().unwrap_or(0)).collect::<Vec<u32>>());
     let version = of_setup.or_else(|| of_roles.map(str::to_owned));
-    if setup.is_some() || version.is_some() {
-        return Section::Known(vec![Product {
-            id: Text::new("exchange-server"),
-            name: Text::new("Microsoft Exchange Server"),
-            version: version.map(Text::from),
-        }]);
-    }
-    let lacks = |key| registry.lacks(r"SOFTWARE\Microsoft", key);
-    if lacks("Exchange") && lacks("ExchangeServer") {
-        return Section::Known(Vec::new());
-    }
-    missing("keys of products (reg query HKLM\\SOFTWARE\\Microsoft)")
+    (setup.is_some() || version.is_some()).then(|| Product {
+        id: Text::new("exchange-server"),
+        name: Text::new("Microsoft Exchange Server"),
+        version: version.map(Text::from),
+    })
 }

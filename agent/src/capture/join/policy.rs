@@ -8,7 +8,7 @@ use rules::text::Text;
 use super::missing;
 use crate::capture::gathered::Gathered;
 use crate::capture::registry::{Found, Registry};
-use crate::collect::port_values;
+use crate::collect::port_values::{self, RpcValues};
 use crate::collect::reading::{Unreadable, section};
 
 const SERVICES: &str = r"SYSTEM\CurrentControlSet\Services";
@@ -145,17 +145,17 @@ fn rpc_ports(registry: &Registry) -> Result<Option<RpcPorts>, Unreadable> {
             }
         };
     };
-    let flag = |name| key.text(name).map(|text| text.eq_ignore_ascii_case("Y"));
-    let ranges = match key.find_lines("Ports") {
-        Found::Set(lines) => ranges_of("Ports", lines)?,
+    let text = |name| key.text(name).unwrap_or_default().to_owned();
+    let ports = match key.find_lines("Ports") {
+        Found::Set(lines) => lines,
         Found::Odd(what) => return Err(Unreadable::new(what)),
         Found::NotSet | Found::NotCaptured => Vec::new(),
     };
-    Ok(Some(RpcPorts {
-        ranges,
-        internet_available: flag("PortsInternetAvailable"),
-        use_internet: flag("UseInternetPorts"),
-    }))
+    port_values::rpc_ports(&RpcValues {
+        ports,
+        internet_available: text("PortsInternetAvailable"),
+        use_internet: text("UseInternetPorts"),
+    })
 }
 
 fn sql_ports(registry: &Registry) -> Result<Vec<SqlPort>, Unreadable> {
@@ -172,15 +172,9 @@ fn sql_ports(registry: &Registry) -> Result<Vec<SqlPort>, Unreadable> {
         let id = instances.text(instance).unwrap_or_default();
         let path = format!(r"{SQL_SERVER}\{id}\MSSQLServer\SuperSocketNetLib\Tcp\IPAll");
         let Some(all) = registry.key(&path) else { continue };
-        let numbers = |name| {
-            let text = all.text(name).unwrap_or_default();
-            text.split(',').filter_map(|port| port.trim().parse().ok()).filter(|port| *port != 0).collect::<Vec<u16>>()
-        };
-        ports.push(SqlPort {
-            instance: Text::new(&instance.to_uppercase()),
-            fixed: numbers("TcpPort"),
-            dynamic: numbers("TcpDynamicPorts").first().copied(),
-        });
+        let text = |name| all.text(name).unwrap_or_default();
+        let instance = instance.to_uppercase();
+        ports.push(port_values::sql_port(&instance, text("TcpPort"), text("TcpDynamicPorts"))?);
     }
     Ok(ports)
 }

@@ -7,12 +7,15 @@ use rules::text::Text;
 
 use super::missing;
 use crate::capture::gathered::Gathered;
-use crate::capture::registry::Key;
-use crate::collect::update_entries::{PackageValues, UninstallValues, package, uninstall_entry, without_parts};
+use crate::capture::registry::{Key, Registry};
+use crate::collect::update_entries::{
+    FrameworkValues, PackageValues, UninstallValues, framework, knowledge_base, package, uninstall_entry, without_parts,
+};
 
 const PACKAGES: &str = r"SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\Packages";
 const UNINSTALL: &str = r"SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall";
 const UNINSTALL_32: &str = r"SOFTWARE\WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall";
+const FRAMEWORKS: &str = r"SOFTWARE\Microsoft\NET Framework Setup\NDP";
 /// Hotfixes of Windows 2000 to Server 2003.
 const HOTFIXES: &str = r"SOFTWARE\Microsoft\Windows NT\CurrentVersion\HotFix";
 
@@ -25,6 +28,8 @@ pub(super) fn updates(gathered: &Gathered) -> Section<Vec<Update>> {
             install_time_high: key.number("InstallTimeHigh").unwrap_or(0),
             install_time_low: key.number("InstallTimeLow").unwrap_or(0),
             install_location: key.text("InstallLocation").unwrap_or_default().to_owned(),
+            install_client: key.text("InstallClient").unwrap_or_default().to_owned(),
+            install_user: key.text("InstallUser").unwrap_or_default().to_owned(),
         };
         // Without a state it is only known to be there.
         values.current_state.and_then(|_| package(&key.name, &values))
@@ -40,7 +45,31 @@ pub(super) fn updates(gathered: &Gathered) -> Section<Vec<Update>> {
         return missing("list of updates (wmic qfe, systeminfo, reg query)");
     }
     updates.extend(listed);
+    updates.extend(frameworks(registry));
     Section::Known(updates)
+}
+
+/// Below `v2.0.50727` and its like lie the values themselves, below `v4` the profiles.
+fn frameworks(registry: &Registry) -> Vec<Update> {
+    let mut updates = Vec::new();
+    for version in registry.below(FRAMEWORKS).filter(|key| key.name.starts_with(['v', 'V'])) {
+        updates.extend(framework(&version.name, &framework_values(version)));
+        for profile in registry.below(&format!(r"{FRAMEWORKS}\{}", version.name)) {
+            if ["Full", "Client"].iter().any(|name| name.eq_ignore_ascii_case(&profile.name)) {
+                updates.extend(framework(&format!(r"{}\{}", version.name, profile.name), &framework_values(profile)));
+            }
+        }
+    }
+    updates
+}
+
+fn framework_values(key: &Key) -> FrameworkValues {
+    FrameworkValues {
+        install: key.number("Install"),
+        version: key.text("Version").unwrap_or_default().to_owned(),
+        service_pack: key.number("SP"),
+        release: key.number("Release"),
+    }
 }
 
 fn uninstall_entries<'a>(keys: impl Iterator<Item = &'a Key>, prefix: &str) -> Vec<Update> {
@@ -104,8 +133,6 @@ fn entry(id: &str, title: Text) -> Update {
 
 /// `KB925398` of `KB925398_WM64`; `Q147222` is the older way of writing the same number.
 fn article(id: &str) -> Option<Text> {
-    let rest = id.get(..2).filter(|prefix| prefix.eq_ignore_ascii_case("KB")).and_then(|_| id.get(2..));
-    let digits = rest.or_else(|| id.strip_prefix('Q'))?;
-    let digits: String = digits.chars().take_while(char::is_ascii_digit).collect();
-    (5..=8).contains(&digits.len()).then(|| Text::from(format!("KB{digits}")))
+    let of_old = id.strip_prefix('Q').and_then(|number| knowledge_base(&format!("KB{number}")));
+    knowledge_base(id).or(of_old).map(Text::from)
 }
