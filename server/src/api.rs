@@ -24,6 +24,14 @@ pub mod findings;
 
 pub mod hosts;
 
+pub mod boot_story;
+
+pub mod host_boots;
+
+pub mod host_connections;
+
+pub mod host_events;
+
 pub mod host_facts;
 
 pub mod host_services;
@@ -128,6 +136,11 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(host_services::list))
         .routes(routes!(host_ports::list))
         .routes(routes!(host_updates::list))
+        .routes(routes!(host_boots::list))
+        .routes(routes!(host_boots::holders))
+        .routes(routes!(host_boots::one))
+        .routes(routes!(host_events::list))
+        .routes(routes!(host_connections::ask))
         .routes(routes!(updates::list))
         .routes(routes!(updates::one))
         .routes(routes!(clients::list))

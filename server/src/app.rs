@@ -11,6 +11,7 @@ use crate::{
     identity::{Identity, seal::Sealer},
     ingest::Store,
     live::Bus,
+    questions::Questions,
 };
 
 /// Built once by `run` (and by tests), then shared as `Arc<App>`.
@@ -18,6 +19,8 @@ use crate::{
 pub struct App {
     pub db: Db,
     pub bus: Bus,
+    /// To agents that are connected to this process.
+    pub questions: Questions,
     /// What reports and captures are stored with.
     pub store: Store,
     pub identity: Identity,

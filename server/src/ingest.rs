@@ -6,6 +6,7 @@
 //! that cannot be applied never blocks the ones behind it, and what is stored stays.
 
 mod commit;
+pub mod ledger;
 mod opening;
 mod session;
 pub mod skew;

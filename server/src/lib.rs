@@ -17,9 +17,13 @@ pub mod identity;
 
 pub mod live;
 
+pub mod questions;
+
 pub mod ingest;
 
 pub mod captures;
+
+pub mod events;
 
 pub mod findings;
 

@@ -25,9 +25,22 @@ select
   ) end,
   now(),
   now()
-from host, unnest(array['host', 'sockets', 'services', 'updates', 'port_policy']) as section;
+from host, unnest(array['host', 'sockets', 'services', 'updates', 'port_policy', 'events', 'connections']) as section;
+insert into event (client_id, host_id, log, record_id, at, learned_at, provider, id, service, in_window, data)
+select client_id, host_id, 'System', 1, now(), now(), 'Service Control Manager', 7023, 'IAS', true,
+  jsonb_build_array(jsonb_build_object('value', 'IAS of ' || name), jsonb_build_object('value', '%%10048'))
+from host;
 insert into image (image_id, path) overriding system value values
   (1, 'C:\Windows\System32\dns.exe'), (2, 'C:\zebra\zebra.exe');
+insert into boot (client_id, host_id, number, boot_id, booted_at, first_seen_at, last_seen_at, sockets_seen, services_seen, kept)
+select client_id, host_id, 1, 'boot of ' || name, now(), now(), now(), true, true, 2
+from host;
+insert into boot_entry (client_id, host_id, number, key, kind, basis, at, learned_at, protocol, address, port, last_port, port_count, pid, image_id, services, exit_code, log, record_id)
+select client_id, host_id, 1, 1, 1, 1, now(), now(), 17, '0.0.0.0', 1812, 1812, 1, 1420, client_id, array[name], null, null, null
+from host
+union all
+select client_id, host_id, 1, 2, 5, 2, now(), now(), null, null, null, null, null, null, null, array['IAS'], 10048, 'System', 1
+from host;
 insert into socket_now (key, client_id, host_id, learned_at, bound_at, pid, image_id, port, scope, protocol, state, address, services)
 select 1, host.client_id, host.host_id, now(), now(), 1420, host.client_id, 1812, 0, 17, 2, '0.0.0.0', array['DNS']
 from host;

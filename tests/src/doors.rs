@@ -32,6 +32,7 @@ use portreeve_server::{
     ingest::Store,
     listeners::{agents, enroll, tls},
     live::Bus,
+    questions::Questions,
 };
 use proto::fleet::v1::{EnrollRequest, enroll_client::EnrollClient, fleet_client::FleetClient};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
@@ -100,6 +101,7 @@ impl Doors {
             store: Store::new(database.db.clone(), bus.clone(), DASHBOARD),
             db: database.db.clone(),
             bus,
+            questions: Questions::default(),
             identity,
             sealer,
             egress: Egress::new(&config.egress_allow)?,

@@ -30,6 +30,8 @@ pub struct RawMessage {
     pub report: Option<Vec<u8>>,
     #[prost(bytes = "vec", optional, tag = "3")]
     pub heartbeat: Option<Vec<u8>>,
+    #[prost(bytes = "vec", optional, tag = "4")]
+    pub connection_list: Option<Vec<u8>>,
     /// Of no agent that there is yet.
     #[prost(bytes = "vec", optional, tag = "99")]
     pub unknown: Option<Vec<u8>>,

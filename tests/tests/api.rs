@@ -44,7 +44,8 @@ fn readable_paths(host: &str, finding: &str, kb: &str) -> Vec<String> {
     assert!(paths.len() > 10, "the document names the paths");
     let fill = |path: &str| {
         let id = if path.contains("/findings/") { finding } else { host };
-        path.replace("{id}", id).replace("{kb}", kb)
+        let port = if path.ends_with("/holders") { "?port=udp/1812" } else { "" };
+        path.replace("{id}", id).replace("{kb}", kb).replace("{boot}", "1") + port
     };
     paths.iter().filter(|(_, item)| item.get("get").is_some()).map(|(path, _)| fill(path)).collect()
 }
@@ -273,6 +274,17 @@ async fn bad_input_is_refused_and_never_a_failure() -> Result<()> {
         ("GET", "/api/v1/hosts/0/services", "resource.not-found"),
         ("GET", "/api/v1/hosts/0/ports", "resource.not-found"),
         ("GET", "/api/v1/hosts/0/updates", "resource.not-found"),
+        ("GET", "/api/v1/hosts/0/boots", "resource.not-found"),
+        ("GET", "/api/v1/hosts/11/boots/9", "resource.not-found"),
+        ("GET", "/api/v1/hosts/11/boots/99999999999", "request.bad-path"),
+        ("GET", "/api/v1/hosts/11/boots/holders", "request.bad-query"),
+        ("GET", "/api/v1/hosts/11/boots/holders?port=1812", "request.bad-query"),
+        ("GET", "/api/v1/hosts/11/boots/holders?port=udp/65536", "request.bad-query"),
+        ("GET", "/api/v1/hosts/0/events", "resource.not-found"),
+        ("GET", "/api/v1/hosts/11/events?before=yesterday", "request.bad-query"),
+        ("GET", "/api/v1/hosts/11/events?cursor=x", "request.bad-cursor"),
+        ("POST", "/api/v1/hosts/0/connections", "resource.not-found"),
+        ("POST", "/api/v1/hosts/11/connections", "host.not-connected"),
         ("GET", "/api/v1/updates/nope", "resource.not-found"),
         ("GET", "/api/v1/updates/KB00000", "resource.not-found"),
         ("GET", "/api/v1/updates/%ff%fe", "request.bad-path"),

@@ -81,10 +81,12 @@ const host = createRoute({
   getParentRoute: () => signedIn,
   path: "/hosts/$id",
   params: { parse: ({ id }) => ({ id: Number(id) }), stringify: ({ id }) => ({ id: String(id) }) },
-  validateSearch: (search): { tab?: HostTab; q?: string; sort?: string } => ({
+  validateSearch: (search): { tab?: HostTab; q?: string; sort?: string; boot?: number; port?: string } => ({
     tab: one(hostTabs, search.tab),
     q: word(search.q),
     sort: word(search.sort),
+    boot: number(search.boot),
+    port: word(search.port),
   }),
   component: lazyRouteComponent(() => import("./pages/Host"), "HostPage"),
 });

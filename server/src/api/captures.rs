@@ -233,6 +233,8 @@ fn sections(facts: &Facts) -> Vec<CaptureSection> {
         SectionName::Sockets => rows(section, &facts.sockets),
         SectionName::Services => rows(section, &facts.services),
         SectionName::Updates => rows(section, &facts.updates),
+        SectionName::Events => rows(section, &facts.events),
+        SectionName::Connections => document(section, &facts.connections),
     };
     SectionName::ALL.into_iter().map(of).collect()
 }

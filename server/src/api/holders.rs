@@ -47,6 +47,9 @@ fn row(ports: &ServicePorts<'_>, findings: &[FindingRow]) -> HostService {
         exit_code: service.exit_code,
         service_exit_code: service.service_exit_code,
         image_path: service.image_path.clone().map(Text::into_string),
+        account: service.account.clone().map(Text::into_string),
+        depends_on: service.depends_on.iter().map(ToString::to_string).collect(),
+        recovery: service.recovery.clone().map(Into::into),
         state_since: service.state_since,
         needs: ports
             .needs

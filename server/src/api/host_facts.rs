@@ -24,6 +24,30 @@ pub struct HostFacts {
     pub products: Known<Vec<Product>>,
     /// Such as `dns-server`, `nps`.
     pub roles: Known<Vec<String>>,
+    /// Why the system wants a restart, one entry a sign. An empty list: it does not.
+    pub pending_restart: Known<Vec<String>>,
+    /// What could be read on this host and what could not. Empty: its agent does not say.
+    pub collectors: Vec<Collector>,
+}
+
+/// A source of facts on a host.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Collector {
+    /// Such as `sockets`, `event-log`.
+    pub name: String,
+    pub state: CollectorState,
+    /// Why it is not `ok`.
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CollectorState {
+    Ok,
+    /// Part of what it should tell is missing.
+    Degraded,
+    /// It tells nothing on this host.
+    Unavailable,
 }
 
 /// A server product on a host.
@@ -52,6 +76,42 @@ pub struct PortPolicy {
     pub dns_socket_pool: Known<DnsSocketPool>,
     /// `TCP/IP Port` of NTDS; `null` without a reason: not set, LSASS takes a dynamic port.
     pub ntds_port: Known<u16>,
+    /// `DCTcpipPort` of Netlogon; `null` without a reason: not set, like the next ones.
+    pub netlogon_port: Known<u16>,
+    /// `RPC TCP/IP Port Assignment` of the File Replication Service.
+    pub frs_port: Known<u16>,
+    /// Fixed RPC port of DFS Replication.
+    pub dfsr_port: Known<u16>,
+    /// From which ports RPC draws; not set: from the dynamic range.
+    pub rpc_ports: Known<RpcPorts>,
+    /// URLs that are reserved at HTTP.sys.
+    pub url_reservations: Known<Vec<String>>,
+    /// Addresses that HTTP.sys listens on. An empty list: all of them.
+    pub http_listen_only: Known<Vec<String>>,
+    pub sql_ports: Known<Vec<SqlPort>>,
+    /// Members of this policy that were written after the boot and count only from the next one.
+    pub waiting_for_restart: Known<Vec<String>>,
+}
+
+/// `HKLM\SOFTWARE\Microsoft\Rpc\Internet`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RpcPorts {
+    /// `Ports`.
+    pub ranges: Vec<String>,
+    /// `PortsInternetAvailable`. `null`: not set.
+    pub internet_available: Option<bool>,
+    /// `UseInternetPorts`. `null`: not set.
+    pub use_internet: Option<bool>,
+}
+
+/// Ports of an instance of SQL Server, as configured.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SqlPort {
+    /// Such as `MSSQLSERVER`.
+    pub instance: String,
+    pub fixed: Vec<u16>,
+    /// The port that was drawn last. `null`: its ports are fixed.
+    pub dynamic: Option<u16>,
 }
 
 /// Where the system draws ports from, by protocol and address family.
@@ -132,6 +192,8 @@ impl From<facts::Host> for HostFacts {
                 version: product.version.map(rules::text::Text::into_string),
             }),
             roles: Known::list(host.roles, rules::text::Text::into_string),
+            pending_restart: Known::list(host.pending_restart, rules::text::Text::into_string),
+            collectors: host.collectors.into_iter().map(Collector::from).collect(),
         }
     }
 }
@@ -155,6 +217,14 @@ impl From<facts::PortPolicy> for PortPolicy {
                 })
             }),
             ntds_port: Known::from_section(policy.ntds_port, |port| port),
+            netlogon_port: Known::from_section(policy.netlogon_port, |port| port),
+            frs_port: Known::from_section(policy.frs_port, |port| port),
+            dfsr_port: Known::from_section(policy.dfsr_port, |port| port),
+            rpc_ports: Known::from_section(policy.rpc_ports, |ports| ports.map(RpcPorts::from)),
+            url_reservations: Known::list(policy.url_reservations, |reservation| reservation.url.into_string()),
+            http_listen_only: Known::list(policy.http_listen_only, rules::text::Text::into_string),
+            sql_ports: Known::list(policy.sql_ports, SqlPort::from),
+            waiting_for_restart: Known::list(policy.waiting_for_restart, rules::text::Text::into_string),
         }
     }
 }
@@ -167,5 +237,35 @@ impl From<facts::Exclusion> for Exclusion {
             range: exclusion.range.to_string(),
             administered: exclusion.administered,
         }
+    }
+}
+
+impl From<facts::Collector> for Collector {
+    fn from(collector: facts::Collector) -> Self {
+        Self {
+            name: collector.name.into_string(),
+            state: match collector.state {
+                facts::CollectorState::Ok => CollectorState::Ok,
+                facts::CollectorState::Degraded => CollectorState::Degraded,
+                facts::CollectorState::Unavailable => CollectorState::Unavailable,
+            },
+            reason: collector.reason.map(rules::text::Text::into_string),
+        }
+    }
+}
+
+impl From<facts::RpcPorts> for RpcPorts {
+    fn from(ports: facts::RpcPorts) -> Self {
+        Self {
+            ranges: ports.ranges.iter().map(ToString::to_string).collect(),
+            internet_available: ports.internet_available,
+            use_internet: ports.use_internet,
+        }
+    }
+}
+
+impl From<facts::SqlPort> for SqlPort {
+    fn from(port: facts::SqlPort) -> Self {
+        Self { instance: port.instance.into_string(), fixed: port.fixed, dynamic: port.dynamic }
     }
 }

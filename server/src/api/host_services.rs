@@ -48,6 +48,11 @@ pub struct HostService {
     pub exit_code: Option<u32>,
     pub service_exit_code: Option<u32>,
     pub image_path: Option<String>,
+    pub account: Option<String>,
+    /// SCM key names of the services that it starts after.
+    pub depends_on: Vec<String>,
+    /// What happens when it fails. `null`: not read.
+    pub recovery: Option<Recovery>,
     /// When it entered this state, by the host's clock corrected by its skew. `null`: that was not seen.
     pub state_since: Option<DateTime<Utc>>,
     /// Ports that it needs, as far as the catalog knows.
@@ -56,6 +61,32 @@ pub struct HostService {
     pub holds: Vec<PortGroup>,
     /// The worst open finding about it.
     pub finding_id: Option<Uuid>,
+}
+
+/// What the service control manager does when a service fails.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Recovery {
+    /// After how many seconds without a failure the count starts anew. `null`: never.
+    pub reset_after_seconds: Option<u32>,
+    /// For the first failure, the second and so on; the last one repeats. Empty: nothing is done.
+    pub actions: Vec<RecoveryAction>,
+    /// Whether stopping with an error counts as a failure, not only a crash. `null`: not read.
+    pub on_error_stop: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct RecoveryAction {
+    pub kind: RecoveryKind,
+    pub delay_ms: u32,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RecoveryKind {
+    None,
+    Restart,
+    RestartComputer,
+    RunCommand,
 }
 
 /// A port that a service needs.
@@ -167,6 +198,26 @@ impl From<rules::facts::StartMode> for StartMode {
             Fact::Auto => Self::Auto,
             Fact::Manual => Self::Manual,
             Fact::Disabled => Self::Disabled,
+        }
+    }
+}
+
+impl From<rules::facts::Recovery> for Recovery {
+    fn from(recovery: rules::facts::Recovery) -> Self {
+        use rules::facts::RecoveryKind as Fact;
+        let action = |action: rules::facts::RecoveryAction| RecoveryAction {
+            kind: match action.kind {
+                Fact::None => RecoveryKind::None,
+                Fact::Restart => RecoveryKind::Restart,
+                Fact::RestartComputer => RecoveryKind::RestartComputer,
+                Fact::RunCommand => RecoveryKind::RunCommand,
+            },
+            delay_ms: action.delay_ms,
+        };
+        Self {
+            reset_after_seconds: recovery.reset_after_seconds,
+            actions: recovery.actions.into_iter().map(action).collect(),
+            on_error_stop: recovery.on_error_stop,
         }
     }
 }

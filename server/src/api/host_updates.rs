@@ -46,6 +46,10 @@ pub struct HostUpdate {
     /// `null`: not known.
     pub removable: Option<bool>,
     pub version: Option<String>,
+    /// Other names under which the list knows it.
+    pub aliases: Vec<String>,
+    /// Account or program, as the list names it. `null`: not said.
+    pub installed_by: Option<String>,
     /// `null`: nothing is known against it on this host.
     pub verdict: Option<Verdict>,
     /// The open finding that says so.
@@ -148,6 +152,8 @@ pub async fn list(
                 installed_at: update.installed_at,
                 removable: update.removable,
                 version: update.version.map(Text::into_string),
+                aliases: update.aliases.into_iter().map(Text::into_string).collect(),
+                installed_by: update.installed_by.map(Text::into_string),
             }
         })
         .collect();

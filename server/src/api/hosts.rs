@@ -13,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::api::access::Caller;
 use crate::api::extract::{Path, Query};
 use crate::api::findings::FindingSummary;
+use crate::api::host_connections::Connections;
 use crate::api::host_facts::{HostFacts, PortPolicy};
 use crate::api::model::{
     ClientRef, CollectedBy, Freshness, OpenCounts, SectionName, SectionState, SectionStatus, SiteRef,
@@ -55,7 +56,7 @@ pub struct HostDetail {
     pub enrolled_at: DateTime<Utc>,
     /// `null`: not said yet.
     pub agent_version: Option<String>,
-    /// All five, always.
+    /// All seven, always.
     pub sections: Vec<SectionStatus>,
     pub facts: Facts,
     /// `null`: no agent has ever connected.
@@ -71,6 +72,7 @@ pub struct HostDetail {
 pub struct Facts {
     pub host: Option<HostFacts>,
     pub port_policy: Option<PortPolicy>,
+    pub connections: Option<Connections>,
 }
 
 /// The agent's stream to the server.
@@ -177,6 +179,8 @@ pub async fn one(
             host: document::<facts::Host>(&detail.sections, SectionName::Host)?.map(HostFacts::from),
             port_policy: document::<facts::PortPolicy>(&detail.sections, SectionName::PortPolicy)?
                 .map(PortPolicy::from),
+            connections: document::<facts::Connections>(&detail.sections, SectionName::Connections)?
+                .map(Connections::from),
         },
         sections: SectionName::ALL.into_iter().map(|name| section_status(&detail.sections, name)).collect(),
         stream: detail.stream.map(|stream| Stream {

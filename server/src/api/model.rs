@@ -133,10 +133,13 @@ pub enum SectionName {
     Services,
     Updates,
     PortPolicy,
+    Events,
+    Connections,
 }
 
 impl SectionName {
-    pub const ALL: [Self; 5] = [Self::Host, Self::Sockets, Self::Services, Self::Updates, Self::PortPolicy];
+    pub const ALL: [Self; 7] =
+        [Self::Host, Self::Sockets, Self::Services, Self::Updates, Self::PortPolicy, Self::Events, Self::Connections];
 
     /// As in `host_section.section`.
     pub fn as_str(self) -> &'static str {
@@ -146,6 +149,8 @@ impl SectionName {
             Self::Services => "services",
             Self::Updates => "updates",
             Self::PortPolicy => "port_policy",
+            Self::Events => "events",
+            Self::Connections => "connections",
         }
     }
 }

@@ -71,6 +71,8 @@ codes! {
     CaptureUnstorable "capture.unstorable" UNPROCESSABLE_ENTITY "What the capture holds cannot be stored"
     CaptureHostHasAgent "capture.host-has-agent" CONFLICT "A host with an agent is not overwritten by a capture"
     CaptureOlder "capture.older" CONFLICT "A newer capture of this host was imported"
+    HostNotConnected "host.not-connected" CONFLICT "The agent of the host is not connected"
+    HostNoAnswer "host.no-answer" GATEWAY_TIMEOUT "The agent of the host did not answer"
     StoreUnavailable "store.unavailable" SERVICE_UNAVAILABLE "The database cannot be reached"
     StoreSlow "store.slow" SERVICE_UNAVAILABLE "The database took too long"
     Overloaded "server.overloaded" SERVICE_UNAVAILABLE "The server took too long"

@@ -113,7 +113,8 @@ pub async fn import(
     let name = host_name(place, &reading.facts).ok_or(ImportFault::NoName)?;
     let captured_at = captured_at(place, &reading.facts, now)?;
     let facts = wire::canonical(&as_capture(&reading.facts, &name));
-    let images = store.images(facts.sockets.known().into_iter().flatten()).await?;
+    let sockets = facts.sockets.known().into_iter().flatten();
+    let images = store.images(sockets.filter_map(|socket| socket.image.as_deref())).await?;
 
     let site = (place.client_id, place.site_id);
     let mut transaction = store.db.begin(&Scope::of(place.client_id)).await?;

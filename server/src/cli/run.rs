@@ -22,6 +22,7 @@ use crate::{
     listeners::{Bound, agents, enroll, http, tls},
     live::Bus,
     postgres::Cluster,
+    questions::Questions,
 };
 
 #[derive(Debug, Args)]
@@ -84,6 +85,7 @@ async fn serve(
         store: Store::new(opened.db.clone(), bus.clone(), config.public_url.as_deref().unwrap_or(&url)),
         db: opened.db.clone(),
         bus,
+        questions: Questions::default(),
         identity,
         sealer,
         egress: Egress::new(&config.egress_allow)?,

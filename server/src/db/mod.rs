@@ -3,6 +3,8 @@
 
 use sqlx::{PgPool, Postgres, Transaction};
 
+pub mod boots;
+
 pub mod bootstrap;
 
 pub mod captures;
@@ -22,6 +24,8 @@ pub mod operator;
 pub mod session;
 
 pub mod read;
+
+pub mod read_boots;
 
 pub mod read_clients;
 

@@ -46,8 +46,17 @@ pub async fn updates(scope: &Scope, db: &Db, host_id: i64) -> sqlx::Result<Optio
     Ok(Some(Rows { sections, items }))
 }
 
+/// The client of a host. `None`: no such host in `scope`.
+pub async fn client_of(scope: &Scope, db: &Db, host_id: i64) -> sqlx::Result<Option<i32>> {
+    Ok(begin(scope, db, host_id).await?.map(|(_, client_id)| client_id))
+}
+
 /// A transaction, and the client of the host.
-async fn begin(scope: &Scope, db: &Db, host_id: i64) -> sqlx::Result<Option<(Transaction<'static, Postgres>, i32)>> {
+pub(super) async fn begin(
+    scope: &Scope,
+    db: &Db,
+    host_id: i64,
+) -> sqlx::Result<Option<(Transaction<'static, Postgres>, i32)>> {
     let mut transaction = read::begin(scope, db).await?;
     let client_id = sqlx::query_scalar!(
         "

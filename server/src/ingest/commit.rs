@@ -8,7 +8,6 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 use proto::Digests;
 use proto::fleet::v1::Section;
-use rules::facts::Socket;
 use rules::finding::Judgement;
 use rules::text::Text;
 use sqlx::PgConnection;
@@ -16,11 +15,13 @@ use sqlx::error::DatabaseError;
 use uuid::Uuid;
 
 use crate::alerts;
+use crate::db::boots;
 use crate::db::facts::{self, ImageIds, Images, SectionRow};
 use crate::db::stream::{self, Rejected, Session, Step};
 use crate::db::{Db, Scope};
 use crate::findings::{self, FindingChange};
 use crate::ingest::Ingest;
+use crate::ingest::ledger::LedgerChange;
 use crate::ingest::state::{HostState, RowChanges};
 use crate::live::{Bus, Hint, HintKind};
 
@@ -80,8 +81,18 @@ impl From<sqlx::Error> for CommitFault {
 pub(super) struct Applied<'a> {
     pub(super) step: Step,
     pub(super) rows: &'a RowChanges,
+    /// `None`: the boot of the host is not known.
+    pub(super) ledger: Option<&'a LedgerChange>,
     /// Sections that the report says something of, with the agent's digests.
     pub(super) digests: &'a Digests,
+    pub(super) events: Events,
+}
+
+/// What becomes of events beyond those that are kept of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Events {
+    Keep,
+    Prune,
 }
 
 /// A report that is kept for people instead.
@@ -111,7 +122,9 @@ impl Ingest {
         now: DateTime<Utc>,
     ) -> Result<(), CommitFault> {
         let store = &self.app.store;
-        let images = store.images(applied.rows.sockets_new.iter().map(|(_, socket)| socket)).await?;
+        let sockets = applied.rows.sockets_new.iter().filter_map(|(_, socket)| socket.image.as_deref());
+        let entries = applied.ledger.into_iter().flat_map(|ledger| &ledger.entries);
+        let images = store.images(sockets.chain(entries.filter_map(|entry| entry.image.as_deref()))).await?;
         let mut transaction = self.app.db.begin(&Scope::of(session.client_id)).await?;
         if !stream::advance(&mut transaction, session, &applied.step, now).await? {
             return Err(CommitFault::Fenced);
@@ -119,6 +132,12 @@ impl Ingest {
         let host = (session.client_id, session.host_id);
         let changed = Changed { host, state, rows: applied.rows, digests: applied.digests };
         let outcome = store.write(&mut transaction, &changed, &images, judged, now).await?;
+        if let Some(ledger) = applied.ledger {
+            boots::write(&mut transaction, host, ledger, &images, now).await?;
+        }
+        if applied.events == Events::Prune {
+            boots::prune_events(&mut transaction, session.client_id, session.host_id).await?;
+        }
         commit(transaction).await?;
         store.hint(host, &outcome);
         Ok(())
@@ -150,9 +169,9 @@ impl Store {
         Self { db, bus, images: Images::default(), public_url: public_url.trim_end_matches('/').into() }
     }
 
-    /// The ids of the images of `sockets`, to be asked for before the transaction of the report begins.
-    pub async fn images(&self, sockets: impl Iterator<Item = &Socket>) -> sqlx::Result<ImageIds> {
-        self.images.ids(&self.db, sockets.filter_map(|socket| socket.image.as_deref())).await
+    /// The ids of images by their paths, to be asked for before the transaction of the report begins.
+    pub async fn images<'a>(&self, paths: impl Iterator<Item = &'a str>) -> sqlx::Result<ImageIds> {
+        self.images.ids(&self.db, paths).await
     }
 
     /// Everything that a report changes, into a transaction that the caller commits.

@@ -6,6 +6,7 @@ use proto::fleet::v1::{Hello, Section};
 use rules::text::Text;
 use uuid::Uuid;
 
+use crate::db::boots;
 use crate::db::facts;
 use crate::db::stream::{self, Cursor, Opening};
 use crate::db::{Db, Scope};
@@ -83,6 +84,7 @@ pub(super) async fn open(
         agent_version: greeting.agent_version.as_deref(),
         fork_seen_at: is_fork.then_some(now),
     };
+    boots::note_last_seen(&mut transaction, client_id, host_id).await?;
     stream::open(&mut transaction, &opening, now).await?;
     let held = facts::digests(&mut transaction, client_id, host_id).await?;
     transaction.commit().await?;

@@ -10,6 +10,7 @@ use proto::fleet::v1::agent_message::Kind as Said;
 use proto::fleet::v1::server_message::Kind as Answer;
 use proto::fleet::v1::{AgentMessage, Revoked, ServerMessage};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tonic::{Code, Status, Streaming};
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -112,18 +113,27 @@ impl Session {
             return Err(refused(Code::InvalidArgument, "stream.hello-missing", "a stream begins with a Hello"));
         };
         let mut talk = Talk::open(self, hello, session_id, outgoing).await?;
+        let mut questions = self.ingest.app.questions.listen((self.host.client_id, self.host.host_id));
+        let mut silent_at = Instant::now() + SILENCE;
         loop {
-            let said = match tokio::time::timeout(SILENCE, incoming.message()).await {
-                Ok(Ok(Some(said))) => said.kind,
-                Ok(Ok(None)) => return Ok(()),
-                Ok(Err(error)) => return talk.broken(error).await,
-                Err(_) => return Err(silent()),
+            let said = tokio::select! {
+                biased;
+                said = tokio::time::timeout_at(silent_at, incoming.message()) => match said {
+                    Ok(Ok(Some(said))) => said.kind,
+                    Ok(Ok(None)) => return Ok(()),
+                    Ok(Err(error)) => return talk.broken(error).await,
+                    Err(_) => return Err(silent()),
+                },
+                Some(question) = questions.recv() => {
+                    talk.ask(question).await?;
+                    continue;
+                }
             };
+            silent_at = Instant::now() + SILENCE;
             match said {
                 Some(Said::Report(report)) => talk.report(report).await?,
                 Some(Said::Heartbeat(heartbeat)) => talk.heartbeat(heartbeat).await?,
-                // Nobody asked.
-                Some(Said::ConnectionList(_)) => {}
+                Some(Said::ConnectionList(list)) => talk.answered(list),
                 Some(Said::Hello(_)) => {
                     return Err(refused(Code::InvalidArgument, "stream.hello-repeated", "a stream has one Hello"));
                 }

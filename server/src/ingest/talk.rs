@@ -1,17 +1,20 @@
 //! A stream after its Hello: reports are applied and acknowledged one after the other, heartbeats compared. Holds what
 //! is known of the host while it is connected: loaded when the first report needs it, dropped when the stream ends.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use prost::Message;
 use proto::fleet::v1::server_message::Kind as Answer;
 use proto::fleet::v1::{
-    Ack, Gap, Heartbeat, Hello, Outcome, Pace, RenewNow, Report, Section, SectionReport, SendFull, Welcome,
+    Ack, ConnectionList, Gap, Heartbeat, Hello, ListConnections, Outcome, Pace, RenewNow, Report, Section,
+    SectionReport, SendFull, Welcome,
 };
 use proto::wire::{Assembly, Received, from_report_parts};
 use proto::{Digests, SECTIONS};
 use rules::finding::Judgement;
 use rules::text::Text;
+use tokio::sync::oneshot;
 use tonic::{Code, Status};
 use tracing::{debug, info, warn};
 use uuid::Uuid;
@@ -20,13 +23,15 @@ use crate::db::Scope;
 use crate::db::facts;
 use crate::db::stream::{self, Rejected, Seen, Step};
 use crate::identity::authority::AGENT_LIFETIME;
-use crate::ingest::commit::{Applied, CommitFault, Judged, Refused};
+use crate::ingest::commit::{Applied, CommitFault, Events, Judged, Refused};
+use crate::ingest::ledger::{self, Extent};
 use crate::ingest::opening::{self, Greeting, Opened};
 use crate::ingest::session::{
     HEARTBEAT, Outgoing, SILENCE, Session, fenced, message, refused, silent, store_unavailable, undecodable,
 };
 use crate::ingest::skew::HostClock;
 use crate::ingest::state::HostState;
+use crate::questions::Question;
 
 /// Between two reads of the socket tables by the agent.
 const COLLECT: Duration = Duration::from_secs(5);
@@ -34,6 +39,8 @@ const COLLECT: Duration = Duration::from_secs(5);
 const KEPT_BYTES: usize = 64 * 1024;
 /// Keeps sums of counters far from the end of their columns.
 const MAX_COUNTED: i64 = 1 << 40;
+/// Old events of a host are cleared away with the first new ones of a stream, and then after so many.
+const PRUNE_EVENTS_AFTER: usize = 10_000;
 
 /// A session after its Hello.
 pub(super) struct Talk<'a> {
@@ -48,10 +55,17 @@ pub(super) struct Talk<'a> {
     state: Option<HostState>,
     /// What was reconciled last by this stream.
     judgement: Option<Judgement>,
+    /// The boot whose ledger holds all that `state` says.
+    ledger_of: Option<Text>,
+    /// Events since old ones were cleared away.
+    events: usize,
     assembly: Assembly,
     /// The beginning of the report under assembly, as received.
     kept: Vec<u8>,
     last_quarantined: Option<u64>,
+    /// Questions by their number, until they are answered or nobody waits any more.
+    asked: BTreeMap<u32, oneshot::Sender<ConnectionList>>,
+    last_question: u32,
     renewal: RenewalWish,
 }
 
@@ -93,9 +107,13 @@ impl<'a> Talk<'a> {
             held,
             state: None,
             judgement: None,
+            ledger_of: None,
+            events: PRUNE_EVENTS_AFTER,
             assembly: Assembly::default(),
             kept: Vec::new(),
             last_quarantined: None,
+            asked: BTreeMap::new(),
+            last_question: 0,
             renewal: RenewalWish::NotYet,
         };
         let welcome = Welcome {
@@ -161,14 +179,20 @@ impl<'a> Talk<'a> {
                 return self.quarantine(seq, fault.code(), &fault.to_string(), &sections).await;
             }
         };
-        let judgement = rules::judge(state.facts(), &self.session.ingest.app.catalog.load());
+        let catalog = self.session.ingest.app.catalog.load_full();
+        let judgement = rules::judge(state.facts(), &catalog);
+        let boot = ledger::boot_of(state.facts()).cloned();
+        let extent = if boot == self.ledger_of { Extent::Changed } else { Extent::Whole };
+        let ledger = ledger::change(extent, &state, &rows, &catalog, now);
         let gaps = report.gap.map_or(0, |gap| lost(gap, self.seq));
         let step = Step {
             gaps: i64::try_from(gaps).unwrap_or(i64::MAX).min(MAX_COUNTED),
             dropped_rows: i64::try_from(dropped_rows).unwrap_or(MAX_COUNTED),
             ..self.step(seq)
         };
-        let applied = Applied { step, rows: &rows, digests: &report.digests };
+        let prune = !rows.events_set.is_empty() && self.events >= PRUNE_EVENTS_AFTER;
+        let events = if prune { Events::Prune } else { Events::Keep };
+        let applied = Applied { step, rows: &rows, ledger: ledger.as_ref(), digests: &report.digests, events };
         let judged = Judged { judgement: &judgement, before: self.judgement.as_ref() };
         match self.session.ingest.store(&self.cursor, &state, &applied, &judged, now).await {
             Ok(()) => {}
@@ -180,6 +204,8 @@ impl<'a> Talk<'a> {
         }
         self.state = Some(state);
         self.judgement = Some(judgement);
+        self.ledger_of = boot;
+        self.events = if prune { 0 } else { self.events + rows.events_set.len() };
         self.seq = seq;
         self.held.extend(report.digests);
         let changed = rows.sockets_new.len() + rows.sockets_gone.len();
@@ -280,6 +306,21 @@ impl<'a> Talk<'a> {
         }
         self.renewal = RenewalWish::Told;
         self.send(Answer::RenewNow(RenewNow {})).await
+    }
+
+    pub(super) async fn ask(&mut self, question: Question) -> Result<(), Status> {
+        self.asked.retain(|_, answer| !answer.is_closed());
+        self.last_question = self.last_question.wrapping_add(1);
+        let request_id = self.last_question;
+        self.asked.insert(request_id, question.answer);
+        self.send(Answer::ListConnections(ListConnections { request_id, limit: question.limit })).await
+    }
+
+    /// What nobody asked for, or nobody waits for any more, is dropped.
+    pub(super) fn answered(&mut self, list: ConnectionList) {
+        if let Some(answer) = self.asked.remove(&list.request_id) {
+            drop(answer.send(list));
+        }
     }
 
     async fn take_state(&mut self) -> Result<HostState, Status> {

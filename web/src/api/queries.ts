@@ -109,6 +109,47 @@ export const hostUpdatesQuery = (id: number) =>
       take(api.GET("/api/v1/hosts/{id}/updates", { params: { path: { id } }, signal })),
   });
 
+export const hostBootsQuery = (id: number) =>
+  queryOptions({
+    queryKey: ["host", id, "boots"],
+    queryFn: ({ signal }) => take(api.GET("/api/v1/hosts/{id}/boots", { params: { path: { id } }, signal })),
+  });
+
+export const hostBootQuery = (id: number, boot: number) =>
+  queryOptions({
+    queryKey: ["host", id, "boots", boot],
+    queryFn: ({ signal }) =>
+      take(api.GET("/api/v1/hosts/{id}/boots/{boot}", { params: { path: { id, boot } }, signal })),
+  });
+
+export const portHoldersQuery = (id: number, port: string) =>
+  queryOptions({
+    queryKey: ["host", id, "holders", port],
+    queryFn: ({ signal }) =>
+      take(
+        api.GET("/api/v1/hosts/{id}/boots/holders", { params: { path: { id }, query: { port } }, signal }),
+      ),
+  });
+
+/** `q` is the id of an event, or the key name of a service. */
+export const hostEventsQuery = (id: number, q: string | undefined) =>
+  infiniteQueryOptions({
+    queryKey: ["host", id, "events", q ?? ""],
+    queryFn: ({ pageParam, signal }) => {
+      const isId = q !== undefined && /^\d{1,5}$/.test(q);
+      const filter = isId ? { id: Number(q) } : { service: q };
+      return take(
+        api.GET("/api/v1/hosts/{id}/events", {
+          params: { path: { id }, query: { ...filter, cursor: pageParam, limit: PAGE } },
+          signal,
+        }),
+      );
+    },
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+    placeholderData: keepPreviousData,
+  });
+
 export const updatesQuery = (q: string | undefined) =>
   infiniteQueryOptions({
     queryKey: ["updates", q ?? ""],

@@ -152,6 +152,94 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/hosts/{id}/boots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Boots of a host */
+        get: operations["get_hosts_id_boots"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hosts/{id}/boots/{boot}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One boot of a host */
+        get: operations["get_hosts_id_boots_boot"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hosts/{id}/boots/holders": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who held a port, boot by boot */
+        get: operations["get_hosts_id_boots_holders"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hosts/{id}/connections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask for the connections of a host
+         * @description For operators. The agent is asked over its open stream and answers within 10 s; nothing is stored.
+         */
+        post: operations["post_hosts_id_connections"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hosts/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Events of a host, the newest first */
+        get: operations["get_hosts_id_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/hosts/{id}/ports": {
         parameters: {
             query?: never;
@@ -362,6 +450,120 @@ export interface components {
             finding_id: string;
             host: components["schemas"]["HostRef"];
         };
+        /** @enum {string} */
+        Basis: "bind_time" | "event" | "watched" | "seen";
+        /** @description A boot with all that is kept of it. */
+        Boot: components["schemas"]["BootSummary"] & {
+            /** @description In the order of time. */
+            entries: components["schemas"]["BootEntry"][];
+        };
+        /** @description One thing that happened in a boot. */
+        BootEntry: {
+            /** @description `0.0.0.0` and `::` stand for all of the host's addresses. */
+            addresses: string[];
+            /**
+             * Format: date-time
+             * @description By the host's clock corrected by its skew.
+             */
+            at: string;
+            /** @description What `at` is the time of. */
+            basis: components["schemas"]["Basis"];
+            /** Format: int32 */
+            exit_code: number | null;
+            /**
+             * Format: date-time
+             * @description When the port was first not seen any more. `null`: not so, or it is about no port.
+             */
+            gone_at: string | null;
+            /** @description Of a failed service: who held ports then that the catalog knows it to need. Facts, not a verdict. */
+            holders: components["schemas"]["PortHolder"][];
+            image: string | null;
+            kind: components["schemas"]["EntryKind"];
+            /**
+             * Format: date-time
+             * @description By the server's clock.
+             */
+            learned_at: string;
+            /** Format: int32 */
+            pid: number | null;
+            /** @description Such as `udp/1812`; of a pool `udp/49152-65535`. `null`: it is about no port. */
+            port: string | null;
+            /**
+             * Format: int32
+             * @description How many ports; 1 but for a pool. `null`: it is about no port.
+             */
+            port_count: number | null;
+            /** @description Image name, such as `dns.exe`. `null`: not known, like the next two. */
+            process: string | null;
+            /**
+             * Format: int32
+             * @description What stands behind an `exit_code` of 1066.
+             */
+            service_exit_code: number | null;
+            /** @description Services that own the socket, or the one that it is about. */
+            services: string[];
+            /** @description What happened, in a sentence. Names in it are hostile text: show it as text. */
+            text: string;
+        };
+        /** @description Who held a port first in a boot. */
+        BootHolder: {
+            /**
+             * Format: date-time
+             * @description `null`: not known.
+             */
+            booted_at: string | null;
+            /** Format: date-time */
+            first_seen_at: string;
+            holder: components["schemas"]["PortHolder"] | null;
+            /** Format: int32 */
+            number: number;
+            /** @description Why it is unknown. `null`: it is known. */
+            reason: string | null;
+            state: components["schemas"]["Held"];
+        };
+        /** @description A boot in a line. */
+        BootSummary: {
+            /**
+             * Format: date-time
+             * @description By the host's clock corrected by its skew. `null`: not known.
+             */
+            booted_at: string | null;
+            /** @description The first of them by name, at most 20. */
+            failed_services: string[];
+            /** @description Services that failed. */
+            failures: number;
+            /**
+             * Format: date-time
+             * @description When the server first heard of it: the agent may have come to it late.
+             */
+            first_seen_at: string;
+            /** Format: date-time */
+            last_seen_at: string;
+            /**
+             * Format: int32
+             * @description Counts the boots that were seen of this host.
+             */
+            number: number;
+            /**
+             * Format: int32
+             * @description Entries that were not kept, because there were too many.
+             */
+            omitted: number;
+            /**
+             * Format: int64
+             * @description Fixed ports that were bound.
+             */
+            ports: number;
+            services_seen: boolean;
+            shutdown: components["schemas"]["Shutdown"] | null;
+            /**
+             * Format: date-time
+             * @description `null`: not known.
+             */
+            shutdown_at: string | null;
+            /** @description Whether the sockets were known at any time: without, nobody can say who held a port. */
+            sockets_seen: boolean;
+        };
         /** @description A rule that could not be decided, because a fact it needs is unknown. */
         CannotTell: {
             reason: string;
@@ -498,11 +700,68 @@ export interface components {
          * @enum {string}
          */
         CollectedBy: "agent" | "capture";
+        /** @description A source of facts on a host. */
+        Collector: {
+            /** @description Such as `sockets`, `event-log`. */
+            name: string;
+            /** @description Why it is not `ok`. */
+            reason: string | null;
+            state: components["schemas"]["CollectorState"];
+        };
+        /** @enum {string} */
+        CollectorState: "ok" | "degraded" | "unavailable";
         /**
          * @description How sure the rule is.
          * @enum {string}
          */
         Confidence: "possible" | "likely" | "certain";
+        /** @description A TCP connection. */
+        Connection: {
+            local_address: string;
+            /** Format: int32 */
+            local_port: number;
+            /**
+             * Format: int32
+             * @description `null`: not known, like the next.
+             */
+            pid: number | null;
+            /** @description Image name. */
+            process: string | null;
+            remote_address: string;
+            /** Format: int32 */
+            remote_port: number;
+            state: components["schemas"]["TcpState"] | null;
+        };
+        /** @description A process and how many connections it has. */
+        ConnectionOwner: {
+            /** Format: int32 */
+            count: number;
+            /** Format: int32 */
+            pid: number;
+            /** @description Image name. `null`: not known. */
+            process: string | null;
+        };
+        /** @description The connections of a host at the moment that its agent was asked. */
+        ConnectionRows: {
+            /** @description Those of the processes with most connections first. */
+            items: components["schemas"]["Connection"][];
+            /**
+             * Format: int32
+             * @description How many there were beside these.
+             */
+            omitted: number;
+            /** @description Why they could not be read. `null`: they could. */
+            unknown: string | null;
+        };
+        /** @description Connections and the use of dynamic ports, as counts. */
+        Connections: {
+            /** @description Empty: the dynamic ranges are not known. */
+            dynamic_ports: components["schemas"]["DynamicPortUse"][];
+            /** @description The processes with most connections, at most ten. */
+            owners: components["schemas"]["ConnectionOwner"][];
+            /** @description A state without any is not named. */
+            states: components["schemas"]["StateCount"][];
+        };
         /** @description A new endpoint and, this once, its secret. */
         CreatedEndpoint: {
             /** Format: uuid */
@@ -551,6 +810,18 @@ export interface components {
         };
         /** @enum {string} */
         DeliveryState: "pending" | "delivered" | "dead";
+        /** @description Distinct local ports in use within a dynamic range. */
+        DynamicPortUse: {
+            family: components["schemas"]["Family"];
+            /** Format: int32 */
+            in_use: number;
+            protocol: components["schemas"]["Protocol"];
+            /**
+             * Format: int32
+             * @description Ports in the range.
+             */
+            size: number;
+        };
         /** @description Where webhooks go. */
         Endpoint: {
             client: components["schemas"]["ClientRef"] | null;
@@ -575,6 +846,14 @@ export interface components {
             id: string;
             name: string;
         };
+        /** @enum {string} */
+        EntryKind: "bound" | "pool" | "running" | "stopped" | "failed" | "event";
+        /** @description A datum of an event. */
+        EventDatum: {
+            /** @description `null`: the entry numbers its data only. */
+            name: string | null;
+            value: string;
+        };
         /** @description One observed fact that speaks for a finding. */
         Evidence: {
             /**
@@ -588,6 +867,7 @@ export interface components {
         };
         /** @description The sections that are one document each. `null`: never learned, see `sections`. */
         Facts: {
+            connections: components["schemas"]["Connections"] | null;
             host: components["schemas"]["HostFacts"] | null;
             port_policy: components["schemas"]["PortPolicy"] | null;
         };
@@ -717,6 +997,8 @@ export interface components {
          * @enum {string}
          */
         Freshness: "reporting" | "stale" | "silent" | "capture";
+        /** @enum {string} */
+        Held: "held" | "nobody" | "unknown";
         /** @description Who has a port. */
         Holder: {
             /**
@@ -734,6 +1016,11 @@ export interface components {
         };
         /** @enum {string} */
         HolderKind: "self" | "other" | "free" | "unknown";
+        /** @description The boots of a host that are kept. */
+        HostBoots: {
+            /** @description The newest first, at most 60. Empty: its agent named no boot, or it has none. */
+            items: components["schemas"]["BootSummary"][];
+        };
         /** @description A host with the state of what is known of it. */
         HostDetail: components["schemas"]["HostSummary"] & {
             /** @description `null`: not said yet. */
@@ -745,9 +1032,39 @@ export interface components {
             facts: components["schemas"]["Facts"];
             /** @description Open findings, the worst first, at most 500. */
             findings: components["schemas"]["FindingSummary"][];
-            /** @description All five, always. */
+            /** @description All seven, always. */
             sections: components["schemas"]["SectionStatus"][];
             stream: components["schemas"]["Stream"] | null;
+        };
+        /** @description An entry of an event log. */
+        HostEvent: {
+            /**
+             * Format: date-time
+             * @description By the host's clock corrected by its skew. `null`: not said.
+             */
+            at: string | null;
+            /** @description As the entry holds them. */
+            data: components["schemas"]["EventDatum"][];
+            /** Format: int64 */
+            event_id: number;
+            /** Format: date-time */
+            learned_at: string;
+            /** @description Such as `System`. */
+            log: string;
+            /** @description Such as `Service Control Manager`. */
+            provider: string;
+            /**
+             * Format: int64
+             * @description Number of the entry in its log.
+             */
+            record_id: number;
+            /**
+             * @description What it says, in English, whatever the language of the host. Hostile text: show it as text. `null`: there is no
+             *     sentence for this id; show provider, id and data.
+             */
+            sentence: string | null;
+            /** @description SCM key name of the service that it tells of. `null`: of none, or not known. */
+            service: string | null;
         };
         /** @description What the host says of itself. */
         HostFacts: {
@@ -756,12 +1073,16 @@ export interface components {
              * @description By the host's own clock. `null`: not known.
              */
             booted_at: string | null;
+            /** @description What could be read on this host and what could not. Empty: its agent does not say. */
+            collectors: components["schemas"]["Collector"][];
             /** @description DNS domain. `null`: a workgroup, or not said. */
             domain: string | null;
             /** @description `null`: not known. */
             domain_controller: boolean | null;
             name: string;
             os_name: string;
+            /** @description Why the system wants a restart, one entry a sign. An empty list: it does not. */
+            pending_restart: components["schemas"]["Known_Vec_String"];
             products: components["schemas"]["Known_Vec_Product"];
             /** @description Such as `dns-server`, `nps`. */
             roles: components["schemas"]["Known_Vec_String"];
@@ -788,7 +1109,10 @@ export interface components {
         };
         /** @description A Windows service. */
         HostService: {
+            account: string | null;
             delayed: boolean | null;
+            /** @description SCM key names of the services that it starts after. */
+            depends_on: string[];
             display_name: string;
             /**
              * Format: int32
@@ -812,6 +1136,7 @@ export interface components {
              * @description `null`: it has no process.
              */
             pid: number | null;
+            recovery: components["schemas"]["Recovery"] | null;
             /** Format: int32 */
             service_exit_code: number | null;
             start: components["schemas"]["StartMode"] | null;
@@ -862,6 +1187,8 @@ export interface components {
         };
         /** @description One entry of one of the lists of updates that Windows keeps. A KB may stand in several. */
         HostUpdate: {
+            /** @description Other names under which the list knows it. */
+            aliases: string[];
             /**
              * Format: uuid
              * @description The open finding that says so.
@@ -874,6 +1201,8 @@ export interface components {
              * @description `null`: not known.
              */
             installed_at: string | null;
+            /** @description Account or program, as the list names it. `null`: not said. */
+            installed_by: string | null;
             /** @description Such as `KB948609`. `null`: the entry names none. */
             kb: string | null;
             /** @description `null`: not known. */
@@ -916,6 +1245,23 @@ export interface components {
                  * @description `null`: not set, the default applies.
                  */
                 size: number | null;
+            };
+        };
+        /**
+         * @description A value that was read, or why it was not. Exactly one of the two is not null, except that a value which is known
+         *     to be unset has neither.
+         */
+        Known_RpcPorts: {
+            /** @description Why it could not be read. */
+            unknown: string | null;
+            /** @description `HKLM\SOFTWARE\Microsoft\Rpc\Internet`. */
+            value: {
+                /** @description `PortsInternetAvailable`. `null`: not set. */
+                internet_available: boolean | null;
+                /** @description `Ports`. */
+                ranges: string[];
+                /** @description `UseInternetPorts`. `null`: not set. */
+                use_internet: boolean | null;
             };
         };
         /**
@@ -981,6 +1327,24 @@ export interface components {
                 name: string;
                 /** @description `null`: present, version not read. */
                 version: string | null;
+            }[];
+        };
+        /**
+         * @description A value that was read, or why it was not. Exactly one of the two is not null, except that a value which is known
+         *     to be unset has neither.
+         */
+        Known_Vec_SqlPort: {
+            /** @description Why it could not be read. */
+            unknown: string | null;
+            value: {
+                /**
+                 * Format: int32
+                 * @description The port that was drawn last. `null`: its ports are fixed.
+                 */
+                dynamic: number | null;
+                fixed: number[];
+                /** @description Such as `MSSQLSERVER`. */
+                instance: string;
             }[];
         };
         /**
@@ -1193,6 +1557,40 @@ export interface components {
             next_cursor: string | null;
         };
         /** @description One page of a list. */
+        Page_HostEvent: {
+            items: {
+                /**
+                 * Format: date-time
+                 * @description By the host's clock corrected by its skew. `null`: not said.
+                 */
+                at: string | null;
+                /** @description As the entry holds them. */
+                data: components["schemas"]["EventDatum"][];
+                /** Format: int64 */
+                event_id: number;
+                /** Format: date-time */
+                learned_at: string;
+                /** @description Such as `System`. */
+                log: string;
+                /** @description Such as `Service Control Manager`. */
+                provider: string;
+                /**
+                 * Format: int64
+                 * @description Number of the entry in its log.
+                 */
+                record_id: number;
+                /**
+                 * @description What it says, in English, whatever the language of the host. Hostile text: show it as text. `null`: there is no
+                 *     sentence for this id; show provider, id and data.
+                 */
+                sentence: string | null;
+                /** @description SCM key name of the service that it tells of. `null`: of none, or not known. */
+                service: string | null;
+            }[];
+            /** @description Pass as `cursor` for the next page. `null`: this is the last one. */
+            next_cursor: string | null;
+        };
+        /** @description One page of a list. */
         Page_HostSummary: {
             items: {
                 /**
@@ -1308,21 +1706,62 @@ export interface components {
             services: string[];
             state: components["schemas"]["SocketState"];
         };
+        /** @description Who held a port. */
+        PortHolder: {
+            /** @description What `since` is the time of. */
+            basis: components["schemas"]["Basis"];
+            /** Format: int32 */
+            pid: number | null;
+            /** @description Such as `udp/1812`. */
+            port: string;
+            /** @description Image name, such as `dns.exe`. `null`: not known. */
+            process: string | null;
+            services: string[];
+            /** Format: date-time */
+            since: string;
+            /**
+             * Format: date-time
+             * @description When it was first not seen any more. `null`: not so.
+             */
+            until: string | null;
+        };
+        /** @description Who held a port first in each boot of a host. */
+        PortHolders: {
+            /** @description The newest boot first. */
+            boots: components["schemas"]["BootHolder"][];
+            /** @description Such as `udp/1812`. */
+            port: string;
+        };
         /** @description What decides which ports may be taken. Each value is known or unknown on its own. */
         PortPolicy: {
+            /** @description Fixed RPC port of DFS Replication. */
+            dfsr_port: components["schemas"]["Known_u16"];
             dns_socket_pool: components["schemas"]["Known_DnsSocketPool"];
             /** @description Where the system draws ports from. */
             dynamic_ranges: components["schemas"]["Known_Vec_DynamicRange"];
             /** @description Excluded ports in force. */
             exclusions: components["schemas"]["Known_Vec_Exclusion"];
+            /** @description `RPC TCP/IP Port Assignment` of the File Replication Service. */
+            frs_port: components["schemas"]["Known_u16"];
+            /** @description Addresses that HTTP.sys listens on. An empty list: all of them. */
+            http_listen_only: components["schemas"]["Known_Vec_String"];
             /** @description `MaxUserPort`; `null` without a reason: not set. */
             max_user_port: components["schemas"]["Known_u32"];
+            /** @description `DCTcpipPort` of Netlogon; `null` without a reason: not set, like the next ones. */
+            netlogon_port: components["schemas"]["Known_u16"];
             /** @description `TCP/IP Port` of NTDS; `null` without a reason: not set, LSASS takes a dynamic port. */
             ntds_port: components["schemas"]["Known_u16"];
             /** @description Administered exclusions that survive a restart. */
             persistent_exclusions: components["schemas"]["Known_Vec_Exclusion"];
             /** @description `ReservedPorts`, honoured by Windows 2000 and 2003 only. */
             reserved_ports: components["schemas"]["Known_Vec_String"];
+            /** @description From which ports RPC draws; not set: from the dynamic range. */
+            rpc_ports: components["schemas"]["Known_RpcPorts"];
+            sql_ports: components["schemas"]["Known_Vec_SqlPort"];
+            /** @description URLs that are reserved at HTTP.sys. */
+            url_reservations: components["schemas"]["Known_Vec_String"];
+            /** @description Members of this policy that were written after the boot and count only from the next one. */
+            waiting_for_restart: components["schemas"]["Known_Vec_String"];
         };
         /** @description An error, as RFC 9457 has it. */
         Problem: {
@@ -1345,7 +1784,7 @@ export interface components {
          * @description Why the request failed. Stable: switch on this, never on text.
          * @enum {string}
          */
-        ProblemCode: "request.bad-json" | "request.bad-query" | "request.bad-path" | "request.bad-text" | "request.bad-cursor" | "request.not-json" | "request.too-large" | "request.no-route" | "request.wrong-method" | "request.cross-site" | "resource.not-found" | "session.required" | "session.wrong-credentials" | "session.too-many-attempts" | "access.role-too-low" | "endpoint.bad-name" | "egress.bad-url" | "egress.refused" | "endpoint.name-taken" | "request.not-form" | "request.bad-form" | "capture.too-large" | "capture.bad-facts" | "capture.nothing-understood" | "capture.no-name" | "capture.in-future" | "capture.unstorable" | "capture.host-has-agent" | "capture.older" | "store.unavailable" | "store.slow" | "server.overloaded" | "server.internal";
+        ProblemCode: "request.bad-json" | "request.bad-query" | "request.bad-path" | "request.bad-text" | "request.bad-cursor" | "request.not-json" | "request.too-large" | "request.no-route" | "request.wrong-method" | "request.cross-site" | "resource.not-found" | "session.required" | "session.wrong-credentials" | "session.too-many-attempts" | "access.role-too-low" | "endpoint.bad-name" | "egress.bad-url" | "egress.refused" | "endpoint.name-taken" | "request.not-form" | "request.bad-form" | "capture.too-large" | "capture.bad-facts" | "capture.nothing-understood" | "capture.no-name" | "capture.in-future" | "capture.unstorable" | "capture.host-has-agent" | "capture.older" | "host.not-connected" | "host.no-answer" | "store.unavailable" | "store.slow" | "server.overloaded" | "server.internal";
         /** @enum {string} */
         Protocol: "tcp" | "udp";
         /** @description A step of a finding's life. */
@@ -1375,6 +1814,25 @@ export interface components {
             title: string;
             verdict: components["schemas"]["Verdict"] | null;
         };
+        /** @description What the service control manager does when a service fails. */
+        Recovery: {
+            /** @description For the first failure, the second and so on; the last one repeats. Empty: nothing is done. */
+            actions: components["schemas"]["RecoveryAction"][];
+            /** @description Whether stopping with an error counts as a failure, not only a crash. `null`: not read. */
+            on_error_stop: boolean | null;
+            /**
+             * Format: int32
+             * @description After how many seconds without a failure the count starts anew. `null`: never.
+             */
+            reset_after_seconds: number | null;
+        };
+        RecoveryAction: {
+            /** Format: int32 */
+            delay_ms: number;
+            kind: components["schemas"]["RecoveryKind"];
+        };
+        /** @enum {string} */
+        RecoveryKind: "none" | "restart" | "restart_computer" | "run_command";
         /** @description How to mend it on this host's generation of Windows. To be read and run by people; nothing runs it. */
         Remedy: {
             /** @description The generation that the steps are for, such as `Server 2008 R2`. */
@@ -1402,7 +1860,7 @@ export interface components {
          * @description Sections of a host's facts.
          * @enum {string}
          */
-        SectionName: "host" | "sockets" | "services" | "updates" | "port_policy";
+        SectionName: "host" | "sockets" | "services" | "updates" | "port_policy" | "events" | "connections";
         /** @enum {string} */
         SectionState: "known" | "unknown";
         /** @description Whether a section of a host's facts could be read, and how old it is. */
@@ -1441,6 +1899,8 @@ export interface components {
          * @enum {string}
          */
         Severity: "info" | "warning" | "critical";
+        /** @enum {string} */
+        Shutdown: "asked" | "clean" | "unexpected";
         /** @description Name and password. */
         SignInBody: {
             name: string;
@@ -1464,6 +1924,13 @@ export interface components {
         SocketState: "listen" | "bound" | "connected";
         /** @enum {string} */
         StartMode: "boot" | "system" | "auto" | "manual" | "disabled";
+        /** @description Connections in one state. */
+        StateCount: {
+            /** Format: int32 */
+            count: number;
+            family: components["schemas"]["Family"];
+            state: components["schemas"]["TcpState"];
+        };
         /** @description One step of a remedy. */
         Step: {
             /** @description For an elevated command prompt, as it stands. `null`: the step is done by hand. */
@@ -1508,6 +1975,8 @@ export interface components {
              */
             seq: number;
         };
+        /** @enum {string} */
+        TcpState: "syn_sent" | "syn_received" | "established" | "fin_wait1" | "fin_wait2" | "close_wait" | "closing" | "last_ack" | "time_wait";
         /** @enum {string} */
         Transition: "opened" | "resolved" | "reopened" | "changed";
         UpdateCount: {
@@ -1852,6 +2321,142 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HostDetail"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_hosts_id_boots: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the host */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its boots */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HostBoots"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_hosts_id_boots_boot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the boot */
+                boot: number;
+                /** @description Id of the host */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The boot */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Boot"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_hosts_id_boots_holders: {
+        parameters: {
+            query: {
+                /** @description Such as `udp/1812`. */
+                port: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id of the host */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its holders */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PortHolders"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_hosts_id_connections: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the host */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its connections */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConnectionRows"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_hosts_id_events: {
+        parameters: {
+            query?: {
+                /** @description Only entries from before this moment. */
+                before?: string;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Such as `7023`. */
+                id?: number;
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description SCM key name, in any case, at most 200 characters. */
+                service?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id of the host */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of events */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_HostEvent"];
                 };
             };
             default: components["responses"]["Problem"];

@@ -34,6 +34,12 @@ export function hostTime(at: string, offsetMinutes: number | null | undefined): 
   return new Date(Date.parse(at) + offsetMinutes * MINUTE).toISOString().slice(0, 19).replace("T", " ");
 }
 
+/** `+28 s`: how long after the boot. */
+export function afterBoot(at: string, bootedAt: string): string {
+  const elapsed = Date.parse(at) - Date.parse(bootedAt);
+  return `${elapsed < 0 ? "−" : "+"}${duration(Math.abs(elapsed))}`;
+}
+
 /** `2008-10-14` */
 export function day(at: string): string {
   return new Date(at).toISOString().slice(0, 10);

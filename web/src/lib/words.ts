@@ -1,7 +1,8 @@
 // Sentences that the pages say. Pure, so that tests can read them.
 
 import type { LinkProps } from "@tanstack/react-router";
-import type { Freshness, Overview, Transition } from "../api/types";
+import type { Freshness, HostService, Overview, Transition } from "../api/types";
+import { duration } from "./time";
 
 /** `1 host`, `3 hosts`, `2,500 ports` */
 export function count(number: number, one: string, many = `${one}s`): string {
@@ -119,4 +120,22 @@ export function plain(word: string): string {
 /** `udp/1812`, `udp/49152-65535` */
 export function portText(protocol: string, ports: string): string {
   return `${protocol}/${ports}`;
+}
+
+const RECOVERY = {
+  none: "nothing",
+  restart: "restart",
+  restart_computer: "restart of the computer",
+  run_command: "a command",
+} as const;
+
+/** `when it fails: restart after 5 s, then nothing`; nothing where it was not read. */
+export function recoveryWords(recovery: HostService["recovery"]): string | null {
+  if (!recovery) return null;
+  if (recovery.actions.every((action) => action.kind === "none")) return "when it fails: nothing is done";
+  const actions = recovery.actions.map(({ kind, delay_ms }) =>
+    kind === "none" ? RECOVERY[kind] : `${RECOVERY[kind]} after ${duration(delay_ms)}`,
+  );
+  const stops = recovery.on_error_stop ? ", also when it stops with an error" : "";
+  return `when it fails: ${actions.join(", then ")}${stops}`;
 }

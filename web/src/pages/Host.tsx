@@ -11,10 +11,13 @@ import { Chip } from "../components/Severity";
 import { HostMoment, When } from "../components/When";
 import classes from "./Host.module.css";
 import { CannotTell } from "./host/CannotTell";
+import { HostBoots } from "./host/HostBoots";
+import { HostEvents } from "./host/HostEvents";
 import { HostFacts } from "./host/HostFacts";
 import { HostPorts } from "./host/HostPorts";
 import { HostServices } from "./host/HostServices";
 import { HostUpdates } from "./host/HostUpdates";
+import { sectionOf } from "./host/sections";
 import { type HostTab, hostTabs } from "./host/tabs";
 
 const route = getRouteApi("/signed-in/hosts/$id");
@@ -22,7 +25,9 @@ const route = getRouteApi("/signed-in/hosts/$id");
 const TAB_NAMES: Record<HostTab, string> = {
   services: "Services",
   ports: "Ports",
+  boots: "Boots",
   updates: "Updates",
+  events: "Events",
   findings: "Findings",
   facts: "Facts",
 };
@@ -73,8 +78,8 @@ function Standing({ host }: { host: HostDetail }) {
         </span>
       ) : null}
       <span className={classes.chips}>
-        {host.sections.map((section) => (
-          <SectionChip key={section.section} section={section} />
+        {host.sections.map(({ section }) => (
+          <SectionChip key={section} section={sectionOf(host, section)} />
         ))}
       </span>
     </>
@@ -87,6 +92,8 @@ const SECTION_NAMES: Record<HostDetail["sections"][number]["section"], string> =
   services: "services",
   updates: "updates",
   port_policy: "port policy",
+  events: "events",
+  connections: "connections",
 };
 
 function SectionChip({ section }: { section: HostDetail["sections"][number] }) {
@@ -126,6 +133,12 @@ function Body({ host }: { host: HostDetail }) {
         </Tabs.Panel>
         <Tabs.Panel value="ports">
           <HostPorts id={host.id} offset={offset} />
+        </Tabs.Panel>
+        <Tabs.Panel value="boots">
+          <HostBoots id={host.id} offset={offset} />
+        </Tabs.Panel>
+        <Tabs.Panel value="events">
+          <HostEvents host={host} offset={offset} />
         </Tabs.Panel>
         <Tabs.Panel value="updates">
           <HostUpdates id={host.id} />

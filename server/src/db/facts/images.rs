@@ -11,7 +11,14 @@ const MAX_CACHED: usize = 100_000;
 
 /// The id of each path that was asked for.
 #[derive(Debug, Default)]
-pub struct ImageIds(pub(super) HashMap<String, i32>);
+pub struct ImageIds(HashMap<String, i32>);
+
+impl ImageIds {
+    /// `None`: the image is not known, or was not asked for.
+    pub fn of(&self, image: Option<&str>) -> Option<i32> {
+        self.0.get(image?).copied()
+    }
+}
 
 /// Known ids, shared by all streams.
 #[derive(Clone, Debug, Default)]

@@ -95,8 +95,7 @@ async fn insert_sockets(
     let bound: Vec<Option<DateTime<Utc>>> = column.clone().map(|socket| socket.bound_at).collect();
     let started: Vec<Option<DateTime<Utc>>> = column.clone().map(|socket| socket.process_started_at).collect();
     let pids: Vec<Option<i64>> = column.clone().map(|socket| socket.pid.map(i64::from)).collect();
-    let image = |socket: &Socket| socket.image.as_deref().and_then(|image| images.0.get(image).copied());
-    let image_ids: Vec<Option<i32>> = column.clone().map(image).collect();
+    let image_ids: Vec<Option<i32>> = column.clone().map(|socket| images.of(socket.image.as_deref())).collect();
     let ports: Vec<i32> = column.clone().map(|socket| i32::from(socket.port)).collect();
     let scopes: Vec<i64> = column.clone().map(|socket| i64::from(socket.scope)).collect();
     let protocols: Vec<i16> = column.clone().map(|socket| i16::from(protocol_number(socket.protocol))).collect();

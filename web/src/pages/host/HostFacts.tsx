@@ -4,16 +4,22 @@ import { Fact, Facts } from "../../components/Facts";
 import { Card, Section } from "../../components/Page";
 import { Chip } from "../../components/Severity";
 import { HostMoment, When } from "../../components/When";
+import { HostConnections } from "./HostConnections";
 import classes from "./HostFacts.module.css";
+import { sectionOf } from "./sections";
 
 export function HostFacts({ host }: { host: HostDetail }) {
   return (
     <div className={classes.columns}>
       <div>
         <About host={host} />
+        <Collectors host={host} />
         <Collection host={host} />
       </div>
-      <Policy policy={host.facts.port_policy} />
+      <div>
+        <Policy policy={host.facts.port_policy} />
+        <HostConnections host={host} />
+      </div>
     </div>
   );
 }
@@ -57,11 +63,46 @@ function About({ host }: { host: HostDetail }) {
               }
             </Known>
           </Fact>
+          <Fact name="Wants a restart">
+            <Known of={facts.pending_restart}>
+              {(reasons) =>
+                reasons.length === 0 ? "no" : reasons.map((reason) => <div key={reason}>{reason}</div>)
+              }
+            </Known>
+          </Fact>
           <Fact name="Roles">
             <Known of={facts.roles}>{(roles) => (roles.length === 0 ? "none" : roles.join(", "))}</Known>
           </Fact>
         </Facts>
       </Card>
+    </Section>
+  );
+}
+
+const COLLECTOR_TONES = { ok: "good", degraded: "warning", unavailable: "unknown" } as const;
+
+function Collectors({ host }: { host: HostDetail }) {
+  const collectors = host.facts.host?.collectors ?? [];
+  return (
+    <Section title="What can be read on this host">
+      {collectors.length === 0 ? (
+        <p className={classes.quiet}>
+          {host.collected_by === "capture"
+            ? "A capture holds what its commands printed."
+            : "Not reported by this agent version."}
+        </p>
+      ) : (
+        <Card>
+          <Facts>
+            {collectors.map((collector) => (
+              <Fact key={collector.name} name={collector.name.replaceAll("-", " ")}>
+                <Chip tone={COLLECTOR_TONES[collector.state]}>{collector.state}</Chip>{" "}
+                <span className="dimmed">{collector.reason}</span>
+              </Fact>
+            ))}
+          </Facts>
+        </Card>
+      )}
     </Section>
   );
 }
@@ -79,17 +120,19 @@ function Collection({ host }: { host: HostDetail }) {
           <Fact name="Enrolled">
             <When at={host.enrolled_at} />
           </Fact>
-          {host.sections.map((section) => (
-            <Fact key={section.section} name={section.section.replace("_", " ")}>
-              {section.state === "known" ? (
-                <>
-                  learned <When at={section.learned_at} />
-                </>
-              ) : (
-                <Unknown reason={section.reason} />
-              )}
-            </Fact>
-          ))}
+          {host.sections
+            .map(({ section }) => sectionOf(host, section))
+            .map((section) => (
+              <Fact key={section.section} name={section.section.replace("_", " ")}>
+                {section.state === "known" ? (
+                  <>
+                    learned <When at={section.learned_at} />
+                  </>
+                ) : (
+                  <Unknown reason={section.reason} />
+                )}
+              </Fact>
+            ))}
         </Facts>
         {host.stream ? <StreamFacts stream={host.stream} /> : null}
       </Card>
@@ -180,7 +223,75 @@ function Policy({ policy }: { policy: PortPolicy | null | undefined }) {
             </Known>
           </Fact>
           <Fact name="NTDS TCP/IP Port">
-            <Known of={policy.ntds_port}>{(port) => <span className="mono">tcp/{port}</span>}</Known>
+            <Known of={policy.ntds_port}>{tcp}</Known>
+          </Fact>
+          <Fact name="Netlogon DCTcpipPort">
+            <Known of={policy.netlogon_port}>{tcp}</Known>
+          </Fact>
+          <Fact name="File replication (FRS)">
+            <Known of={policy.frs_port}>{tcp}</Known>
+          </Fact>
+          <Fact name="DFS replication">
+            <Known of={policy.dfsr_port}>{tcp}</Known>
+          </Fact>
+          <Fact name="RPC ports">
+            <Known of={policy.rpc_ports}>
+              {(rpc) => (
+                <>
+                  {ranges(rpc.ranges)}
+                  {rpc.internet_available === false ? <div>these are left out</div> : null}
+                  {rpc.use_internet === false ? <div>not used by default</div> : null}
+                </>
+              )}
+            </Known>
+          </Fact>
+          <Fact name="SQL Server">
+            <Known of={policy.sql_ports}>
+              {(instances) =>
+                instances.length === 0
+                  ? "no instance"
+                  : instances.map(({ instance, fixed, dynamic }) => (
+                      <div key={instance}>
+                        {instance}:{" "}
+                        <span className="mono">
+                          {fixed.length > 0 ? fixed.map((port) => `tcp/${port}`).join(", ") : null}
+                          {dynamic ? `tcp/${dynamic}` : null}
+                        </span>{" "}
+                        {dynamic ? "drawn last, not fixed" : null}
+                      </div>
+                    ))
+              }
+            </Known>
+          </Fact>
+          <Fact name="HTTP.sys listens on">
+            <Known of={policy.http_listen_only}>
+              {(addresses) => (addresses.length === 0 ? "all addresses" : ranges(addresses))}
+            </Known>
+          </Fact>
+          <Fact name="Reserved URLs">
+            <Known of={policy.url_reservations}>
+              {(urls) =>
+                urls.length === 0 ? (
+                  "none"
+                ) : (
+                  <details>
+                    <summary>{urls.length}</summary>
+                    {urls.map((url) => (
+                      <div key={url} className="mono">
+                        {url}
+                      </div>
+                    ))}
+                  </details>
+                )
+              }
+            </Known>
+          </Fact>
+          <Fact name="Set, but not active until a restart">
+            <Known of={policy.waiting_for_restart}>
+              {(members) =>
+                members.length === 0 ? "none" : members.map((name) => name.replaceAll("_", " ")).join(", ")
+              }
+            </Known>
           </Fact>
         </Facts>
       </Card>
@@ -222,6 +333,10 @@ function exclusions(all: NonNullable<PortPolicy["exclusions"]["value"]>) {
       {exclusion.administered ? "administered" : "taken at run time"}
     </div>
   ));
+}
+
+function tcp(port: number) {
+  return <span className="mono">tcp/{port}</span>;
 }
 
 function ranges(all: string[]) {

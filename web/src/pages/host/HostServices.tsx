@@ -9,7 +9,7 @@ import { FilterBar } from "../../components/Filters";
 import { SearchBox } from "../../components/SearchBox";
 import { SectionNote } from "../../components/SectionNote";
 import { HostMoment } from "../../components/When";
-import { exitCodeMeaning, plain } from "../../lib/words";
+import { exitCodeMeaning, plain, recoveryWords } from "../../lib/words";
 import { PortNeed } from "./PortNeed";
 import classes from "./tables.module.css";
 import { holds, useTableSearch } from "./useTableSearch";
@@ -140,6 +140,7 @@ function columnsFor(offset: number | null | undefined): Column<HostService>[] {
             </span>
           ) : null}
           {service.pid === null ? null : <div className={classes.small}>PID {service.pid}</div>}
+          <More service={service} />
         </>
       ),
     },
@@ -152,6 +153,20 @@ function columnsFor(offset: number | null | undefined): Column<HostService>[] {
       cell: lastExit,
     },
   ];
+}
+
+/** What is rarely asked: account, dependencies, and what happens when it fails. */
+function More({ service }: { service: HostService }) {
+  const recovery = recoveryWords(service.recovery);
+  if (!service.account && service.depends_on.length === 0 && !recovery) return null;
+  return (
+    <details className={classes.small}>
+      <summary>configuration</summary>
+      {service.account ? <div>runs as {service.account}</div> : null}
+      {service.depends_on.length > 0 ? <div>starts after {service.depends_on.join(", ")}</div> : null}
+      <div>{recovery ?? "recovery not read"}</div>
+    </details>
+  );
 }
 
 function startWords(service: HostService) {

@@ -36,6 +36,12 @@ const COLUMNS: Column<HostUpdate>[] = [
       <>
         {update.title || update.id}
         {update.version ? <span className={classes.small}> {update.version}</span> : null}
+        {update.aliases.length > 0 || update.installed_by ? (
+          <div className={classes.small}>
+            {update.aliases.length > 0 ? `also known as ${update.aliases.join(", ")} ` : null}
+            {update.installed_by ? `by ${update.installed_by}` : null}
+          </div>
+        ) : null}
       </>
     ),
   },
@@ -101,7 +107,9 @@ export function HostUpdates({ id }: { id: number }) {
       </FilterBar>
       <Content query={query}>
         {(data) => {
-          const updates = data.items.filter((update) => holds(q, update.kb, update.title, update.id));
+          const updates = data.items.filter((update) =>
+            holds(q, update.kb, update.title, update.id, ...update.aliases),
+          );
           return (
             <>
               <SectionNote section={data.updates} consequence="Shown is what was known last." />

@@ -1,0 +1,363 @@
+//! The boot ledger, written: in the transaction of the report that it comes from. The cursor of the host's stream is
+//! locked by then, so that no two reports of a host write here at the same time.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use rules::socket_key::protocol_number;
+use rules::text::Text;
+use sqlx::PgConnection;
+
+use crate::db::facts::ImageIds;
+use crate::ingest::ledger::{Entry, Extent, LedgerChange, ShutdownKind};
+
+/// Boots that are kept of a host.
+const KEPT_BOOTS: i32 = 60;
+/// Entries that are kept of a boot; further ones are counted.
+const KEPT_ENTRIES: usize = 2_000;
+/// Events that are kept of a host, beside those that it still reports.
+const KEPT_EVENTS: i64 = 100_000;
+/// U+001F; texts of hosts hold no control characters.
+const SEPARATOR: &str = "\u{1f}";
+
+/// `images` has the id of every image in `change`.
+pub async fn write(
+    connection: &mut PgConnection,
+    (client_id, host_id): (i32, i64),
+    change: &LedgerChange,
+    images: &ImageIds,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    if change.is_empty() {
+        return Ok(());
+    }
+    let boot = sqlx::query!(
+        r#"
+        insert into boot (client_id, host_id, number, boot_id, booted_at, first_seen_at, last_seen_at, sockets_seen,
+          services_seen)
+        select $1, $2, coalesce(max(number), 0) + 1, $3, $4, $5, $5, $6, $7
+        from boot
+        where client_id = $1 and host_id = $2
+        on conflict (client_id, host_id, boot_id) do update
+        set booted_at = coalesce(boot.booted_at, excluded.booted_at), last_seen_at = excluded.last_seen_at,
+          sockets_seen = boot.sockets_seen or excluded.sockets_seen,
+          services_seen = boot.services_seen or excluded.services_seen
+        returning number, kept, omitted, first_seen_at = last_seen_at and kept = 0 as "is_new!"
+        "#,
+        client_id,
+        host_id,
+        change.boot_id.as_str(),
+        change.booted_at,
+        now,
+        change.sockets_seen,
+        change.services_seen,
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if boot.is_new {
+        end_before(connection, (client_id, host_id), boot.number, change.booted_at).await?;
+        forget(connection, (client_id, host_id), boot.number - KEPT_BOOTS).await?;
+    }
+    note_ends(connection, (client_id, host_id), boot.number, change).await?;
+    if !change.gone.is_empty() {
+        let gone: Vec<i64> = change.gone.iter().map(|key| key.0).collect();
+        sqlx::query!(
+            r#"
+            update boot_entry
+            set gone_at = $5
+            where client_id = $1 and host_id = $2 and number = $3 and socket_key = any($4) and gone_at is null
+            "#,
+            client_id,
+            host_id,
+            boot.number,
+            &gone,
+            change.seen_at,
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    let kept = usize::try_from(boot.kept).unwrap_or(KEPT_ENTRIES);
+    let (entries, added, refused) =
+        within_bounds(connection, (client_id, host_id, boot.number), &change.entries, kept).await?;
+    if entries.is_empty() && refused == 0 {
+        return Ok(());
+    }
+    upsert(connection, (client_id, host_id, boot.number), &entries, images, now).await?;
+    let omitted = match change.extent {
+        // The same ones again, for all that is known.
+        Extent::Whole => boot.omitted.max(refused),
+        Extent::Changed => boot.omitted.saturating_add(refused),
+    };
+    sqlx::query!(
+        "update boot set kept = kept + $4, omitted = $5 where client_id = $1 and host_id = $2 and number = $3",
+        client_id,
+        host_id,
+        boot.number,
+        added,
+        omitted,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A Hello follows: when the host was last heard of was in the boot that was the newest until then.
+pub async fn note_last_seen(connection: &mut PgConnection, client_id: i32, host_id: i64) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        update boot
+        set last_seen_at = greatest(boot.last_seen_at, agent_stream.last_seen_at)
+        from agent_stream
+        where boot.client_id = $1 and boot.host_id = $2
+          and agent_stream.client_id = $1 and agent_stream.host_id = $2
+          and boot.number = (select max(number) from boot where client_id = $1 and host_id = $2)
+        "#,
+        client_id,
+        host_id,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Keeps the newest events of a host.
+pub async fn prune_events(connection: &mut PgConnection, client_id: i32, host_id: i64) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        delete from event
+        where client_id = $1 and host_id = $2 and not in_window
+          and coalesce(at, learned_at) < (
+            select coalesce(at, learned_at)
+            from event
+            where client_id = $1 and host_id = $2
+            order by coalesce(at, learned_at) desc
+            offset $3
+            limit 1)
+        "#,
+        client_id,
+        host_id,
+        KEPT_EVENTS,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The boot before ended when this one began, at the latest.
+async fn end_before(
+    connection: &mut PgConnection,
+    (client_id, host_id): (i32, i64),
+    number: i32,
+    booted_at: Option<DateTime<Utc>>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        update boot
+        set last_seen_at = greatest(first_seen_at, least(last_seen_at, $4))
+        where client_id = $1 and host_id = $2 and number = $3 - 1
+        "#,
+        client_id,
+        host_id,
+        number,
+        booted_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Boots up to `number` go, with their entries and the events from before the oldest that stays.
+async fn forget(connection: &mut PgConnection, (client_id, host_id): (i32, i64), number: i32) -> sqlx::Result<()> {
+    let forgotten = sqlx::query!(
+        "delete from boot where client_id = $1 and host_id = $2 and number <= $3",
+        client_id,
+        host_id,
+        number,
+    )
+    .execute(&mut *connection)
+    .await?;
+    if forgotten.rows_affected() > 0 {
+        sqlx::query!(
+            r#"
+            delete from event
+            where client_id = $1 and host_id = $2 and not in_window
+              and coalesce(at, learned_at) < (
+                select coalesce(booted_at, first_seen_at)
+                from boot
+                where client_id = $1 and host_id = $2
+                order by number
+                limit 1)
+            "#,
+            client_id,
+            host_id,
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    prune_events(connection, client_id, host_id).await
+}
+
+async fn note_ends(
+    connection: &mut PgConnection,
+    (client_id, host_id): (i32, i64),
+    number: i32,
+    change: &LedgerChange,
+) -> sqlx::Result<()> {
+    if let Some(shutdown) = change.shutdown {
+        let kind = match shutdown.kind {
+            ShutdownKind::Asked => "asked",
+            ShutdownKind::Clean => "clean",
+        };
+        // Who asked for it says more than that it came to pass.
+        sqlx::query!(
+            r#"
+            update boot
+            set shutdown = case when shutdown = 'asked' then shutdown else $4 end, shutdown_at = $5
+            where client_id = $1 and host_id = $2 and number = $3
+            "#,
+            client_id,
+            host_id,
+            number,
+            kind,
+            shutdown.at,
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    if change.ended_unexpectedly_before {
+        sqlx::query!(
+            r#"
+            update boot
+            set shutdown = 'unexpected', shutdown_at = null
+            where client_id = $1 and host_id = $2 and number = $3 - 1 and shutdown is distinct from 'unexpected'
+            "#,
+            client_id,
+            host_id,
+            number,
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// The entries that are there already or for which there is room, how many of them are new, and how many there is no
+/// room for.
+async fn within_bounds<'a>(
+    connection: &mut PgConnection,
+    (client_id, host_id, number): (i32, i64, i32),
+    entries: &'a [Entry],
+    kept: usize,
+) -> sqlx::Result<(Vec<&'a Entry>, i32, i32)> {
+    let keys: Vec<i64> = entries.iter().map(|entry| entry.key).collect();
+    let known = sqlx::query_scalar!(
+        "select key from boot_entry where client_id = $1 and host_id = $2 and number = $3 and key = any($4)",
+        client_id,
+        host_id,
+        number,
+        &keys,
+    )
+    .fetch_all(connection)
+    .await?;
+    let known: HashSet<i64> = known.into_iter().collect();
+    let mut room = KEPT_ENTRIES.saturating_sub(kept);
+    let (mut added, mut refused) = (0, 0);
+    let mut seen = HashSet::new();
+    let mut within = Vec::with_capacity(entries.len());
+    for entry in entries.iter().filter(|entry| seen.insert(entry.key)) {
+        if known.contains(&entry.key) {
+            within.push(entry);
+        } else if room > 0 {
+            room -= 1;
+            added += 1;
+            within.push(entry);
+        } else {
+            refused += 1;
+        }
+    }
+    Ok((within, added, refused))
+}
+
+/// Told again, an entry learns whose it is and that its port is not gone; its time stays the first that was told.
+async fn upsert(
+    connection: &mut PgConnection,
+    (client_id, host_id, number): (i32, i64, i32),
+    entries: &[&Entry],
+    images: &ImageIds,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let column = entries.iter();
+    let keys: Vec<i64> = column.clone().map(|entry| entry.key).collect();
+    let kinds: Vec<i16> = column.clone().map(|entry| entry.kind as i16).collect();
+    let bases: Vec<i16> = column.clone().map(|entry| entry.basis as i16).collect();
+    let times: Vec<DateTime<Utc>> = column.clone().map(|entry| entry.at).collect();
+    let ports = column.clone().map(|entry| entry.ports.as_ref());
+    let protocols: Vec<Option<i16>> =
+        ports.clone().map(|ports| ports.map(|ports| i16::from(protocol_number(ports.protocol)))).collect();
+    let addresses: Vec<Option<IpAddr>> = ports.clone().map(|ports| ports.map(|ports| ports.address)).collect();
+    let first: Vec<Option<i32>> = ports.clone().map(|ports| ports.map(|ports| i32::from(ports.first))).collect();
+    let last: Vec<Option<i32>> = ports.clone().map(|ports| ports.map(|ports| i32::from(ports.last))).collect();
+    let counts: Vec<Option<i32>> = ports.clone().map(|ports| ports.map(|ports| i32::from(ports.count))).collect();
+    let sockets: Vec<Option<i64>> = ports.map(|ports| ports.and_then(|ports| Some(ports.socket?.0))).collect();
+    let pids: Vec<Option<i64>> = column.clone().map(|entry| entry.pid.map(i64::from)).collect();
+    let image_ids: Vec<Option<i32>> = column.clone().map(|entry| images.of(entry.image.as_deref())).collect();
+    let services: Vec<String> = column
+        .clone()
+        .map(|entry| entry.services.iter().map(Text::as_str).collect::<Vec<_>>().join(SEPARATOR))
+        .collect();
+    let exit_codes: Vec<Option<i64>> = column.clone().map(|entry| entry.exit_code.map(i64::from)).collect();
+    let own_codes: Vec<Option<i64>> = column.clone().map(|entry| entry.service_exit_code.map(i64::from)).collect();
+    let logs: Vec<Option<String>> =
+        column.clone().map(|entry| entry.event.as_ref().map(|(log, _)| log.to_string())).collect();
+    let records: Vec<Option<i64>> =
+        column.map(|entry| entry.event.as_ref().and_then(|(_, record)| i64::try_from(*record).ok())).collect();
+    sqlx::query!(
+        r#"
+        insert into boot_entry (client_id, host_id, number, learned_at, key, kind, basis, at, protocol, address, port,
+          last_port, port_count, socket_key, pid, image_id, services, exit_code, service_exit_code, log, record_id)
+        select $1, $2, $3, $4, key, kind, basis, at, protocol, address, port, last_port, port_count, socket_key, pid,
+          image_id, string_to_array(services, U&'\001f'), exit_code, service_exit_code, log, record_id
+        from unnest($5::int8[], $6::int2[], $7::int2[], $8::timestamptz[], $9::int2[], $10::inet[], $11::int[],
+          $12::int[], $13::int[], $14::int8[], $15::int8[], $16::int[], $17::text[], $18::int8[], $19::int8[],
+          $20::text[], $21::int8[])
+          as entry (key, kind, basis, at, protocol, address, port, last_port, port_count, socket_key, pid, image_id,
+            services, exit_code, service_exit_code, log, record_id)
+        on conflict (client_id, host_id, number, key) do update
+        set gone_at = null, socket_key = excluded.socket_key,
+          image_id = coalesce(excluded.image_id, boot_entry.image_id),
+          services = case when excluded.services = '{}' then boot_entry.services else excluded.services end,
+          port = least(boot_entry.port, excluded.port), last_port = greatest(boot_entry.last_port, excluded.last_port),
+          port_count = greatest(boot_entry.port_count, excluded.port_count)
+        where boot_entry.gone_at is not null
+          or boot_entry.socket_key is distinct from excluded.socket_key
+          or boot_entry.image_id is null and excluded.image_id is not null
+          or boot_entry.services <> excluded.services and excluded.services <> '{}'
+          or boot_entry.port_count < excluded.port_count
+        "#,
+        client_id,
+        host_id,
+        number,
+        now,
+        &keys,
+        &kinds,
+        &bases,
+        &times,
+        &protocols as &[Option<i16>],
+        &addresses as &[Option<IpAddr>],
+        &first as &[Option<i32>],
+        &last as &[Option<i32>],
+        &counts as &[Option<i32>],
+        &sockets as &[Option<i64>],
+        &pids as &[Option<i64>],
+        &image_ids as &[Option<i32>],
+        &services,
+        &exit_codes as &[Option<i64>],
+        &own_codes as &[Option<i64>],
+        &logs as &[Option<String>],
+        &records as &[Option<i64>],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
