@@ -1,5 +1,7 @@
 //! Where facts come from: a live Windows host, or a recording. What its answers mean is told by pure files that are tested on any system.
 
+pub mod cadence;
+pub mod capability;
 #[cfg(not(windows))]
 mod elsewhere;
 pub mod event_log;

@@ -9,7 +9,7 @@ pub(super) struct Collector;
 
 impl Collector {
     /// Nothing ever changes here.
-    pub(super) fn new(_on_change: impl Fn() + Send + 'static) -> Self {
+    pub(super) fn new(_on_change: impl Fn() + Clone + Send + 'static) -> Self {
         Self
     }
 

@@ -1,13 +1,16 @@
 //! Reads this host again and again, on a thread of its own, and hands every look to the stream.
+//!
+//! Invariant: there is one look at a time, so no table is read twice at once.
 
 use std::sync::mpsc as blocking;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use rules::facts::Facts;
 use tokio::sync::{mpsc, watch};
 
+use crate::collect::cadence::{Pace, rest};
 #[cfg(not(windows))]
 use crate::collect::elsewhere::Collector;
 #[cfg(windows)]
@@ -27,19 +30,52 @@ pub fn watch(clock: fn() -> DateTime<Utc>) -> std::io::Result<Source> {
     let (sender, facts) = mpsc::channel(1);
     let (collect_every, interval) = watch::channel(COLLECT_EVERY);
     thread::Builder::new().name("collect".to_owned()).spawn(move || {
-        let (wake, woken) = blocking::channel::<()>();
+        let (push, pushes) = blocking::channel::<()>();
         let mut collector = Collector::new({
-            let wake = wake.clone();
+            let push = push.clone();
             // Nobody waits any more when the program ends.
             move || {
-                let _ = wake.send(());
+                let _ = push.send(());
             }
         });
-        // `wake` lives as long as this thread, so waiting ends by a change or by the interval.
-        while sender.blocking_send(collector.look(clock())).is_ok() {
-            let _ = woken.recv_timeout(*interval.borrow());
+        let mut pushed_at: Option<Instant> = None;
+        loop {
+            let started = Instant::now();
+            let facts = collector.look(clock());
+            let mut pace = pace(&facts);
+            if sender.blocking_send(facts).is_err() {
+                break;
+            }
+            let ended = Instant::now();
+            pace.every = *interval.borrow();
+            pace.since_push = pushed_at.map(|at| ended - at);
+            if pushes.recv_timeout(pace.pause()).is_ok() {
+                let pushed = Instant::now();
+                pushed_at = Some(pushed);
+                settle(&pushes, ended + rest(ended - started));
+            }
         }
-        drop(wake);
+        // It lives as long as this thread, so that waiting ends by a push or by the time.
+        drop(push);
     })?;
     Ok(Source { facts, collect_every })
+}
+
+/// Waits for the end of the rest; what is pushed meanwhile is seen by the look that follows.
+fn settle(pushes: &blocking::Receiver<()>, end: Instant) {
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            while pushes.try_recv().is_ok() {}
+            return;
+        }
+        let _ = pushes.recv_timeout(left);
+    }
+}
+
+fn pace(facts: &Facts) -> Pace {
+    let booted_at = facts.host.known().and_then(|host| host.booted_at);
+    let uptime = facts.collected_at.zip(booted_at).and_then(|(now, booted_at)| (now - booted_at).to_std().ok());
+    let sockets = facts.sockets.known().map_or(0, Vec::len);
+    Pace { every: COLLECT_EVERY, uptime, sockets, since_push: None }
 }

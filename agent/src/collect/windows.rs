@@ -10,6 +10,7 @@ mod host;
 mod policy;
 mod processes;
 mod products;
+mod push;
 mod registry;
 mod restart;
 mod services;
@@ -17,17 +18,21 @@ mod sockets;
 mod updates;
 mod watch;
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rules::facts::{Facts, PortPolicy, SCHEMA, Section, Service, Update};
+use rules::facts::{Facts, PortPolicy, SCHEMA, Section, Service, ServiceState, StartMode, Update};
 use rules::text::Text;
 
 use self::processes::Processes;
-use self::services::Configurations;
+use self::push::{Pushed, Pushes};
+use self::services::configuration::Configurations;
 use self::watch::Changes;
+use super::capability::Capability;
 use super::reading::section;
-use super::service_memory::{ExcludedPorts, ServiceMemory};
+use super::service_memory::{Entered, ExcludedPorts, ServiceMemory, since_process_start};
 
 /// How long what is dear to read stays valid without a sign of change: a safety net under the watched registry keys, and
 /// the pace at which changes without a sign (dynamic ranges, exclusions at run time) are noticed.
@@ -38,6 +43,8 @@ const KEPT_FOR: TimeDelta = TimeDelta::hours(6);
 #[derive(Debug)]
 pub struct Collector {
     changes: Arc<Changes>,
+    /// Or why services are not pushed.
+    pushes: Result<Pushes, String>,
     configurations: Configurations,
     memory: ServiceMemory,
     boot: Option<host::Boot>,
@@ -48,11 +55,13 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Calls `on_change` from a thread of its own, at most once a second, when updates or port policy changed: a new look
-    /// will show it. Other changes are found by looking every few seconds.
-    pub fn new(on_change: impl Fn() + Send + 'static) -> Self {
+    /// Calls `on_change` from threads of its own when something changed that a new look will show: a service's state, which
+    /// may come in storms; updates, port policy and the list of services, at most once a second. Other changes are found by
+    /// looking every few seconds.
+    pub fn new(on_change: impl Fn() + Clone + Send + 'static) -> Self {
         Self {
-            changes: watch::start(on_change),
+            changes: watch::start(on_change.clone()),
+            pushes: Pushes::start(on_change),
             configurations: Configurations::default(),
             memory: ServiceMemory::default(),
             boot: None,
@@ -69,10 +78,19 @@ impl Collector {
         if changed.services {
             self.configurations.forget_changed();
         }
+        // Before the states are read: what is pushed while they are belongs to the next look.
+        let pushed = self.pushes.as_ref().map(Pushes::take).unwrap_or_default();
         let mut services = services::read(&mut self.configurations);
+        let mut processes = Processes::new(services.as_deref().unwrap_or_default());
         let mut excluded = ExcludedPorts::AsBefore;
         if let Ok(services) = &mut services {
-            excluded = self.memory.stamp(services, now);
+            if self.memory.is_new() {
+                since_process_start(services, |pid| processes.get(pid).started_at);
+            }
+            excluded = self.memory.stamp(services, &entered(pushed, now), now);
+            if let Ok(pushes) = &self.pushes {
+                pushes.want(worth_hearing_of(services));
+            }
         }
         let services = section(services);
 
@@ -83,15 +101,26 @@ impl Collector {
         if changed.policy || excluded == ExcludedPorts::MayHaveMoved {
             self.policy.forget();
         }
+        let sockets = section(sockets::read(&mut processes));
         let boot = self.boot.get_or_insert_with(|| host::Boot::read(now));
+        let boot_at = boot.at;
         let software = self.software.get(now, host::Software::read);
+        let mut host = section(host::read(boot, software, &services, now));
+        if let Section::Known(host) = &mut host {
+            host.collectors = vec![
+                Capability::of(&sockets).named("sockets"),
+                Capability::of(&services).named("services"),
+                self.service_push().named("service-push"),
+                self.configurations.capability().named("service-config"),
+            ];
+        }
         Facts {
             schema: SCHEMA.to_owned(),
             collected_at: Some(now),
-            host: section(host::read(boot, software, &services, now)),
-            sockets: section(sockets::read(&mut Processes::new(known(&services)))),
+            host,
+            sockets,
             updates: self.updates.get(now, || section(updates::read(&mut self.packages))),
-            port_policy: Section::Known(self.policy.get(now, || policy::read(boot.at))),
+            port_policy: Section::Known(self.policy.get(now, || policy::read(boot_at))),
             services,
             events: Section::Unknown(Text::new("event logs are not read yet")),
             connections: Section::Unknown(Text::new("connections are not counted yet")),
@@ -99,8 +128,28 @@ impl Collector {
     }
 }
 
-fn known(services: &Section<Vec<Service>>) -> &[Service] {
-    services.known().map_or(&[], Vec::as_slice)
+impl Collector {
+    fn service_push(&self) -> Capability {
+        match &self.pushes {
+            Ok(pushes) => pushes.capability(),
+            Err(reason) => Capability::Unavailable(reason.clone()),
+        }
+    }
+}
+
+/// Services that ought to run, and those that do.
+fn worth_hearing_of(services: &[Service]) -> HashMap<Text, ServiceState> {
+    services
+        .iter()
+        .filter(|service| service.start == Some(StartMode::Auto) || service.state != ServiceState::Stopped)
+        .map(|service| (service.name.clone(), service.state))
+        .collect()
+}
+
+/// What was pushed, by the clock of `now`.
+fn entered(pushed: HashMap<Text, Pushed>, now: DateTime<Utc>) -> HashMap<Text, Entered> {
+    let at = |instant: Instant| now - TimeDelta::from_std(instant.elapsed()).unwrap_or_default();
+    pushed.into_iter().map(|(name, pushed)| (name, Entered { state: pushed.state, at: at(pushed.at) })).collect()
 }
 
 /// A value that is read again when it is forgotten or old.

@@ -4,64 +4,28 @@
 //! Invariant: a service whose configuration cannot be read is listed without it, never left out.
 #![expect(unsafe_code, reason = "the service control manager answers with structures that point into their own buffer")]
 
-use std::collections::HashMap;
-
-use rules::facts::{Service, ServiceState, StartMode};
+use rules::facts::{Service, ServiceState};
 use rules::text::Text;
 use windows::Win32::Foundation::ERROR_MORE_DATA;
 use windows::Win32::System::Services::{
-    ENUM_SERVICE_STATUS_PROCESSW, EnumServicesStatusExW, OpenSCManagerW, OpenServiceW, QUERY_SERVICE_CONFIGW,
-    QueryServiceConfig2W, QueryServiceConfigW, SC_ENUM_PROCESS_INFO, SC_HANDLE, SC_MANAGER_CONNECT,
-    SC_MANAGER_ENUMERATE_SERVICE, SERVICE_AUTO_START, SERVICE_BOOT_START, SERVICE_CONFIG,
-    SERVICE_CONFIG_DELAYED_AUTO_START_INFO, SERVICE_CONFIG_TRIGGER_INFO, SERVICE_CONTINUE_PENDING,
-    SERVICE_DEMAND_START, SERVICE_DISABLED, SERVICE_PAUSE_PENDING, SERVICE_PAUSED, SERVICE_QUERY_CONFIG,
-    SERVICE_RUNNING, SERVICE_START_PENDING, SERVICE_START_TYPE, SERVICE_STATE_ALL, SERVICE_STATUS_CURRENT_STATE,
-    SERVICE_STATUS_PROCESS, SERVICE_STOP_PENDING, SERVICE_STOPPED, SERVICE_SYSTEM_START, SERVICE_WIN32,
+    ENUM_SERVICE_STATUS_PROCESSW, EnumServicesStatusExW, OpenSCManagerW, SC_ENUM_PROCESS_INFO, SC_HANDLE,
+    SC_MANAGER_CONNECT, SC_MANAGER_ENUMERATE_SERVICE, SERVICE_CONTINUE_PENDING, SERVICE_PAUSE_PENDING, SERVICE_PAUSED,
+    SERVICE_RUNNING, SERVICE_START_PENDING, SERVICE_STATE_ALL, SERVICE_STATUS_CURRENT_STATE, SERVICE_STATUS_PROCESS,
+    SERVICE_STOP_PENDING, SERVICE_STOPPED, SERVICE_WIN32,
 };
 use windows::core::{Error, Owned, PCWSTR, PWSTR};
 
-use super::registry;
+use self::configuration::Configurations;
 use crate::collect::reading::Unreadable;
+
+pub(super) mod configuration;
 
 /// The most that one call of `EnumServicesStatusExW` fills.
 const ENUMERATION_BUFFER: usize = 256 * 1024;
-/// The most that `QueryServiceConfigW` and `QueryServiceConfig2W` fill.
-const CONFIGURATION_BUFFER: u32 = 8 * 1024;
-const CONFIGURATION_WORDS: usize = CONFIGURATION_BUFFER as usize / size_of::<u64>();
-
 /// ERROR_SERVICE_SPECIFIC_ERROR: the service set a code of its own.
 const SERVICE_SPECIFIC_ERROR: u32 = 1066;
 /// A service that is made anew for each user who signs in: it comes and goes, and never holds a fixed port.
 const USER_SERVICE_INSTANCE: u32 = 0x80;
-
-pub(super) const SERVICES: &str = r"SYSTEM\CurrentControlSet\Services";
-
-/// Configurations by key name, as they were when they were read.
-#[derive(Debug, Default)]
-pub(super) struct Configurations(HashMap<String, Configuration>);
-
-impl Configurations {
-    /// Forgets those whose registry key was written since. Asking for the time of a key is far cheaper than asking the
-    /// service control manager, and on current systems something below `Services` is written all the time.
-    pub(super) fn forget_changed(&mut self) {
-        self.0.retain(|name, configuration| last_written(name) == configuration.written);
-    }
-}
-
-fn last_written(service: &str) -> Option<u64> {
-    registry::last_written(&format!(r"{SERVICES}\{service}"))
-}
-
-#[derive(Clone, Debug, Default)]
-struct Configuration {
-    written: Option<u64>,
-    start: Option<StartMode>,
-    delayed: Option<bool>,
-    trigger_start: Option<bool>,
-    image_path: Option<Text>,
-    account: Option<Text>,
-    depends_on: Vec<Text>,
-}
 
 pub(super) fn read(configurations: &mut Configurations) -> Result<Vec<Service>, Unreadable> {
     let access = SC_MANAGER_CONNECT | SC_MANAGER_ENUMERATE_SERVICE;
@@ -118,12 +82,7 @@ fn service(
     let status = &entry.ServiceStatusProcess;
     let state = state(status.dwCurrentState)
         .ok_or_else(|| Unreadable::new(format!("service {name} is in a state that Windows does not document")))?;
-    let configuration = configurations.0.entry(name.clone()).or_insert_with(|| {
-        // The time comes first: what is written after it is seen next time.
-        let written = last_written(&name);
-        Configuration { written, ..configuration(manager, entry.lpServiceName) }
-    });
-    let configuration = configuration.clone();
+    let configuration = configurations.get(manager, &name);
     Ok(Service {
         name: Text::new(&name),
         display_name: Text::new(&display_name),
@@ -138,7 +97,7 @@ fn service(
         account: configuration.account,
         depends_on: configuration.depends_on,
         state_since: None,
-        recovery: None,
+        recovery: configuration.recovery,
     })
 }
 
@@ -146,7 +105,7 @@ fn service_exit_code(status: &SERVICE_STATUS_PROCESS) -> Option<u32> {
     (status.dwWin32ExitCode == SERVICE_SPECIFIC_ERROR).then_some(status.dwServiceSpecificExitCode)
 }
 
-fn state(code: SERVICE_STATUS_CURRENT_STATE) -> Option<ServiceState> {
+pub(super) fn state(code: SERVICE_STATUS_CURRENT_STATE) -> Option<ServiceState> {
     match code {
         SERVICE_STOPPED => Some(ServiceState::Stopped),
         SERVICE_START_PENDING => Some(ServiceState::StartPending),
@@ -157,61 +116,6 @@ fn state(code: SERVICE_STATUS_CURRENT_STATE) -> Option<ServiceState> {
         SERVICE_PAUSED => Some(ServiceState::Paused),
         _ => None,
     }
-}
-
-fn start_mode(code: SERVICE_START_TYPE) -> Option<StartMode> {
-    match code {
-        SERVICE_BOOT_START => Some(StartMode::Boot),
-        SERVICE_SYSTEM_START => Some(StartMode::System),
-        SERVICE_AUTO_START => Some(StartMode::Auto),
-        SERVICE_DEMAND_START => Some(StartMode::Manual),
-        SERVICE_DISABLED => Some(StartMode::Disabled),
-        _ => None,
-    }
-}
-
-fn configuration(manager: SC_HANDLE, name: PWSTR) -> Configuration {
-    // SAFETY: `name` is a string of the enumeration; the handle is ours alone, and `Owned` closes it.
-    let service =
-        unsafe { OpenServiceW(manager, PCWSTR(name.0), SERVICE_QUERY_CONFIG).map(|handle| Owned::new(handle)) };
-    let Ok(service) = service else { return Configuration::default() };
-    let mut buffer = [0_u64; CONFIGURATION_WORDS];
-    let mut size = 0;
-    let answer = buffer.as_mut_ptr().cast::<QUERY_SERVICE_CONFIGW>();
-    // SAFETY: the service is open, and the buffer is writable for as many bytes as it says.
-    let read = unsafe { QueryServiceConfigW(*service, Some(answer), CONFIGURATION_BUFFER, &raw mut size) };
-    // SERVICE_DELAYED_AUTO_START_INFO is one flag; SERVICE_TRIGGER_INFO starts with the number of triggers.
-    let delayed = is_set(*service, SERVICE_CONFIG_DELAYED_AUTO_START_INFO);
-    let trigger_start = is_set(*service, SERVICE_CONFIG_TRIGGER_INFO);
-    if read.is_err() {
-        return Configuration { delayed, trigger_start, ..Configuration::default() };
-    }
-    // SAFETY: the call succeeded, so the structure and the strings that it points to lie in the buffer, aligned to 8.
-    let (answer, image_path, account, depends_on) = unsafe {
-        let answer = &*answer;
-        let image_path = string(answer.lpBinaryPathName);
-        (answer, image_path, string(answer.lpServiceStartName), strings(answer.lpDependencies))
-    };
-    Configuration {
-        written: None,
-        start: start_mode(answer.dwStartType),
-        delayed,
-        trigger_start,
-        image_path: (!image_path.is_empty()).then(|| Text::from(image_path)),
-        account: (!account.is_empty()).then(|| Text::from(account)),
-        // A name with `+` is a load-order group, not a service.
-        depends_on: depends_on.into_iter().filter(|name| !name.starts_with('+')).map(Text::from).collect(),
-    }
-}
-
-/// Whether a part of a configuration starts with a 32-bit number other than 0: a flag that is set, or a count. `None`:
-/// this system does not know the part (Wine: error 124; triggers before Server 2008 R2), or it may not be read.
-fn is_set(service: SC_HANDLE, part: SERVICE_CONFIG) -> Option<bool> {
-    let mut buffer = vec![0_u64; CONFIGURATION_WORDS];
-    let mut size = 0;
-    // SAFETY: the service is open, and the buffer is writable as bytes.
-    unsafe { QueryServiceConfig2W(service, part, Some(as_bytes(&mut buffer)), &raw mut size) }.ok()?;
-    Some(buffer[0] & u64::from(u32::MAX) != 0)
 }
 
 fn as_bytes(buffer: &mut [u64]) -> &mut [u8] {

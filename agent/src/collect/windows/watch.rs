@@ -19,7 +19,8 @@ use windows::Win32::System::Threading::{CreateEventW, INFINITE, ResetEvent, Wait
 use windows::core::{Owned, PCWSTR};
 use winreg::{HKLM, RegKey};
 
-use super::{policy, services, updates};
+use super::services::configuration::SERVICES;
+use super::{policy, updates};
 
 /// A burst ends when nothing changed for this long …
 const QUIET: u32 = 1000;
@@ -56,6 +57,7 @@ impl Changes {
             Topic::Updates => &self.updates,
             Topic::Policy => &self.policy,
             Topic::Services => &self.services,
+            Topic::ServiceNames => return,
         };
         flag.store(true, Ordering::Release);
     }
@@ -65,7 +67,10 @@ impl Changes {
 enum Topic {
     Updates,
     Policy,
+    /// Their configurations.
     Services,
+    /// Services come and go: nothing is kept of that, but it is worth a look.
+    ServiceNames,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,10 +78,12 @@ enum Reach {
     /// Values and names of the key itself: below `Tcpip\Parameters` every lease is written.
     Key,
     Subtree,
+    /// Names of the keys right below it.
+    Names,
 }
 
 /// The noisiest comes last: of several keys that changed, the first is told.
-const WATCHED: [(Topic, &str, Reach); 15] = [
+const WATCHED: [(Topic, &str, Reach); 16] = [
     (Topic::Updates, updates::PACKAGES, Reach::Subtree),
     (Topic::Updates, updates::UNINSTALL, Reach::Subtree),
     (Topic::Updates, updates::UNINSTALL_32, Reach::Subtree),
@@ -91,11 +98,13 @@ const WATCHED: [(Topic, &str, Reach); 15] = [
     (Topic::Policy, policy::HTTP_PARAMETERS, Reach::Subtree),
     (Topic::Policy, policy::SQL_SERVER, Reach::Subtree),
     (Topic::Policy, policy::NETWORK_STORE, Reach::Subtree),
-    (Topic::Services, services::SERVICES, Reach::Subtree),
+    (Topic::ServiceNames, SERVICES, Reach::Names),
+    (Topic::Services, SERVICES, Reach::Subtree),
 ];
 
-/// Watches until the [`Changes`] that it returns are dropped. `on_change` is called after a burst that touched updates or
-/// policy, never for services alone: their keys are written all the time, and their states are read every few seconds anyway.
+/// Watches until the [`Changes`] that it returns are dropped. `on_change` is called after a burst that touched updates, policy
+/// or the list of services, never for what is below a service's key alone: that is written all the time, and services are
+/// read every few seconds anyway.
 pub(super) fn start(on_change: impl Fn() + Send + 'static) -> Arc<Changes> {
     let changes = Arc::new(Changes::default());
     let for_thread = Arc::downgrade(&changes);
@@ -178,10 +187,10 @@ impl Watched {
 
     fn tell_next_change(&self, key: &RegKey, at: &str) -> bool {
         // An ancestor is watched for new keys only.
-        let (subtree, filter) = if at == self.path {
-            (self.reach == Reach::Subtree, REG_NOTIFY_CHANGE_NAME | REG_NOTIFY_CHANGE_LAST_SET)
-        } else {
-            (false, REG_NOTIFY_CHANGE_NAME)
+        let (subtree, filter) = match self.reach {
+            Reach::Subtree if at == self.path => (true, REG_NOTIFY_CHANGE_NAME | REG_NOTIFY_CHANGE_LAST_SET),
+            Reach::Key if at == self.path => (false, REG_NOTIFY_CHANGE_NAME | REG_NOTIFY_CHANGE_LAST_SET),
+            _ => (false, REG_NOTIFY_CHANGE_NAME),
         };
         // SAFETY: key and event are open and stay so as long as `self`, which lives on this thread.
         unsafe { RegNotifyChangeKeyValue(HKEY(key.raw_handle()), subtree, filter, Some(*self.event), true) }.is_ok()
