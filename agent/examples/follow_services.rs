@@ -26,8 +26,9 @@ mod windows {
             let told_at = clock::now();
             let mut out = std::io::stdout().lock();
             for service in facts.services.known().into_iter().flatten() {
-                let before = known.insert(service.name.clone(), service.state);
-                if before.is_none_or(|before| before == service.state) {
+                let state = (service.state, service.state_since);
+                let before = known.insert(service.name.clone(), state);
+                if before.is_none_or(|before| before == state) {
                     continue;
                 }
                 let after = service.state_since.map_or(-1, |since| (told_at - since).num_milliseconds());
