@@ -242,7 +242,9 @@ impl Watch {
         match &self.why_refused {
             None => Capability::Ok,
             Some(why) if self.armed.is_empty() => Capability::Unavailable(why.clone()),
-            Some(why) => Capability::Degraded(format!("{} services are only polled, such as {why}", self.refused.len())),
+            Some(why) => {
+                Capability::Degraded(format!("{} services are only polled, such as {why}", self.refused.len()))
+            }
         }
     }
 
@@ -290,7 +292,8 @@ impl Watch {
             Ok(()) => {}
             Err(error) if error.code() == ERROR_SERVICE_NOTIFY_CLIENT_LAGGING.to_hresult() => self.start_anew(),
             Err(error) => {
-                let (name, is_deleted) = (armed.name.clone(), error.code() == ERROR_SERVICE_MARKED_FOR_DELETE.to_hresult());
+                let (name, is_deleted) =
+                    (armed.name.clone(), error.code() == ERROR_SERVICE_MARKED_FOR_DELETE.to_hresult());
                 if !is_deleted {
                     warn!(%error, "Service {name} is only polled");
                     self.why_refused = Some(format!("{name}: {error}"));

@@ -8,11 +8,11 @@ use rules::facts::{Recovery, RecoveryAction, RecoveryKind, StartMode};
 use rules::text::Text;
 use windows::Win32::Foundation::ERROR_SERVICE_MARKED_FOR_DELETE;
 use windows::Win32::System::Services::{
-    OpenServiceW, QUERY_SERVICE_CONFIGW, QueryServiceConfig2W, QueryServiceConfigW, SC_ACTION,
-    SC_ACTION_REBOOT, SC_ACTION_RESTART, SC_ACTION_RUN_COMMAND, SC_HANDLE, SERVICE_AUTO_START, SERVICE_BOOT_START,
-    SERVICE_CONFIG, SERVICE_CONFIG_DELAYED_AUTO_START_INFO, SERVICE_CONFIG_FAILURE_ACTIONS,
-    SERVICE_CONFIG_FAILURE_ACTIONS_FLAG, SERVICE_CONFIG_TRIGGER_INFO, SERVICE_DEMAND_START, SERVICE_DISABLED,
-    SERVICE_FAILURE_ACTIONSW, SERVICE_QUERY_CONFIG, SERVICE_START_TYPE, SERVICE_SYSTEM_START,
+    OpenServiceW, QUERY_SERVICE_CONFIGW, QueryServiceConfig2W, QueryServiceConfigW, SC_ACTION, SC_ACTION_REBOOT,
+    SC_ACTION_RESTART, SC_ACTION_RUN_COMMAND, SC_HANDLE, SERVICE_AUTO_START, SERVICE_BOOT_START, SERVICE_CONFIG,
+    SERVICE_CONFIG_DELAYED_AUTO_START_INFO, SERVICE_CONFIG_FAILURE_ACTIONS, SERVICE_CONFIG_FAILURE_ACTIONS_FLAG,
+    SERVICE_CONFIG_TRIGGER_INFO, SERVICE_DEMAND_START, SERVICE_DISABLED, SERVICE_FAILURE_ACTIONSW,
+    SERVICE_QUERY_CONFIG, SERVICE_START_TYPE, SERVICE_SYSTEM_START,
 };
 use windows::core::{Error, HSTRING, Owned};
 
@@ -55,7 +55,9 @@ impl Configurations {
             self.0.iter().filter_map(|(name, read)| Some((name, read.unread.as_ref()?))).collect();
         match unread.iter().min() {
             None => Capability::Ok,
-            Some((name, why)) => Capability::Degraded(format!("{} services in part, such as {name}: {why}", unread.len())),
+            Some((name, why)) => {
+                Capability::Degraded(format!("{} services in part, such as {name}: {why}", unread.len()))
+            }
         }
     }
 }
@@ -86,7 +88,9 @@ fn read(manager: SC_HANDLE, name: &str) -> Configuration {
         Ok(service) => service,
         // It is on its way out, which is no fault of ours.
         Err(error) if error.code() == ERROR_SERVICE_MARKED_FOR_DELETE.to_hresult() => return Configuration::default(),
-        Err(error) => return Configuration { unread: Some(format!("OpenServiceW failed: {error}")), ..Configuration::default() },
+        Err(error) => {
+            return Configuration { unread: Some(format!("OpenServiceW failed: {error}")), ..Configuration::default() };
+        }
     };
     let mut read = Configuration::default();
     if let Err(error) = read_basics(*service, &mut read) {
@@ -149,7 +153,8 @@ fn recovery(service: SC_HANDLE) -> Result<Recovery, Error> {
     // SAFETY: the call succeeded, so the structure lies at the start of the buffer, which is aligned to 8.
     let answer = unsafe { &*buffer.as_ptr().cast::<SERVICE_FAILURE_ACTIONSW>() };
     let count = usize::try_from(answer.cActions).unwrap_or(0);
-    let actions: &[SC_ACTION] = if answer.lpsaActions.is_null() || count * size_of::<SC_ACTION>() > size_of_val(&buffer) {
+    let actions: &[SC_ACTION] = if answer.lpsaActions.is_null() || count * size_of::<SC_ACTION>() > size_of_val(&buffer)
+    {
         &[]
     } else {
         // SAFETY: as many actions as are counted lie in the same buffer.
