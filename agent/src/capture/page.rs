@@ -123,9 +123,7 @@ impl Page {
             if line.is_blank() {
                 continue;
             }
-            let is_heading = line.is_free()
-                && line.text.len() <= 400
-                && !line.text.chars().any(|character| character.is_ascii_digit());
+            let is_heading = line.is_free() && is_heading(line.text.trim());
             if !is_heading || left == 0 {
                 return;
             }
@@ -133,6 +131,13 @@ impl Page {
             self.take(at, What::Heading);
         }
     }
+}
+
+/// Words without numbers, and without the signs that fields and lists have.
+fn is_heading(text: &str) -> bool {
+    let has_words = text.contains(char::is_whitespace) || !text.is_ascii() || text.starts_with('"');
+    let has_signs = text.contains([':', '：', '=', '[', '\\']) || (text.contains(',') && !text.starts_with('"'));
+    has_words && !has_signs && text.len() <= 400 && !text.contains(|c: char| c.is_ascii_digit())
 }
 
 /// Some ways of copying put a blank line behind each line; blank lines mean something, so the additional ones go.

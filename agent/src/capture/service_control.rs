@@ -180,8 +180,12 @@ fn start(headings: &[Heading], labels: &mut HeadingLabels) -> Option<(Block, usi
     let HeadingLabels { names, displays } = labels;
     let is_name = |heading: &Heading, displays: &[String]| !displays.contains(&heading.label);
     let (name, display) = match headings {
+        [name, display] if are_pair(name, display, names, displays) => (name, Some(display)),
         [name, display]
-            if display.order == name.order + 1 && is_name(name, displays) && !names.contains(&display.label) =>
+            if display.order == name.order + 1
+                && name.label != display.label
+                && is_name(name, displays)
+                && !names.contains(&display.label) =>
         {
             remember(names, &name.label);
             remember(displays, &display.label);
@@ -199,6 +203,11 @@ fn start(headings: &[Heading], labels: &mut HeadingLabels) -> Option<(Block, usi
         fields: Vec::new(),
     };
     Some((block, name.indent))
+}
+
+/// Whether both labels are known for what they are, so that lines of other commands may stand between.
+fn are_pair(name: &Heading, display: &Heading, names: &[String], displays: &[String]) -> bool {
+    names.contains(&name.label) && displays.contains(&display.label) && display.order <= name.order + 4
 }
 
 fn remember(labels: &mut Vec<String>, label: &str) {
