@@ -20,6 +20,7 @@ use crate::logging::{self, Sink};
 use crate::run::{Agent, Source, Stopped, run};
 #[cfg(windows)]
 use crate::service;
+use crate::spool::Limits;
 use crate::stream::Pacing;
 use crate::token::{BadToken, Token};
 use crate::{clock, place};
@@ -72,6 +73,9 @@ struct State {
     /// Where the identity is kept.
     #[arg(long, env = "PORTREEVE_STATE_DIR", default_value_os_t = place::state_dir())]
     state_dir: PathBuf,
+    /// MiB of disk that reports may take while the server is away; 16 at least, the size of the largest report.
+    #[arg(long, env = "PORTREEVE_SPOOL_MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(16..=65_536))]
+    spool_mib: u64,
 }
 
 #[derive(Debug, Args)]
@@ -278,7 +282,8 @@ fn serve(_: &State, _: Level) -> anyhow::Result<()> {
 
 async fn report(state: State, source: Source) -> anyhow::Result<()> {
     let identity = Identity::load(&state.state_dir)?.ok_or_else(|| Failure::NotEnrolled(state.state_dir.clone()))?;
-    let agent = Agent { identity, state_dir: state.state_dir, pacing: Pacing::default(), clock: clock::now };
+    let spool = Limits { disk: state.spool_mib * 1024 * 1024, ..Limits::default() };
+    let agent = Agent { identity, state_dir: state.state_dir, pacing: Pacing::default(), spool, clock: clock::now };
     let shutdown = async {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;

@@ -3,13 +3,10 @@
 //! Invariants: the file is replaced whole or not at all, so that key and certificate always belong together, and only its
 //! owner may read it (on Windows: SYSTEM and Administrators). No system root is ever trusted.
 
-#[cfg(windows)]
-mod windows;
-
 use std::fmt;
 use std::fs;
-use std::io::{ErrorKind, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -22,10 +19,7 @@ use sha2::{Digest as _, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
-#[cfg(windows)]
-use self::windows::create_file;
-#[cfg(windows)]
-pub(crate) use self::windows::secure_folder;
+use crate::private::write_whole;
 use crate::token::Pin;
 
 /// In the state folder.
@@ -178,40 +172,6 @@ impl fmt::Debug for Identity {
 pub fn pin_of(certificate: &CertificateDer<'_>) -> Option<Pin> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     Some(Sha256::digest(parsed.public_key().raw).into())
-}
-
-/// A crash at any moment leaves the old file or the new one.
-fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
-    #[cfg_attr(unix, expect(clippy::let_unit_value, reason = "on Windows the folder is held open"))]
-    let _held = secure_folder(folder)?;
-    let target = folder.join(name);
-    let fresh: PathBuf = folder.join(format!("{name}.new"));
-    match fs::remove_file(&fresh) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = create_file(&fresh)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(&fresh, &target)?;
-    // On Windows a folder cannot be opened as a file; NTFS journals the rename.
-    #[cfg(unix)]
-    fs::File::open(folder)?.sync_all()?;
-    Ok(())
-}
-
-/// A folder that is there already keeps its permissions: whoever made it chose them.
-#[cfg(unix)]
-fn secure_folder(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-#[cfg(unix)]
-fn create_file(path: &Path) -> std::io::Result<fs::File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 #[cfg(test)]

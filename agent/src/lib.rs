@@ -9,6 +9,10 @@ pub mod capture;
 
 pub mod stream;
 
+pub mod spool;
+
+mod reporter;
+
 pub mod run;
 
 mod transport;
@@ -18,6 +22,8 @@ mod tls;
 pub mod enroll;
 
 pub mod identity;
+
+mod private;
 
 pub mod token;
 

@@ -15,7 +15,9 @@ use tracing::{info, warn};
 
 use crate::enroll::{EnrollFault, renew};
 use crate::identity::Identity;
-use crate::stream::{Ending, Input, Now, Output, Pacing, Stream};
+use crate::reporter::Reporter;
+use crate::spool::{self, Spool};
+use crate::stream::{Ending, Input, Now, Pacing, Stream, Wish};
 use crate::transport::{Event, Link};
 
 /// Where facts come from: a live host or a recorded one.
@@ -31,9 +33,11 @@ pub struct Source {
 #[derive(Debug)]
 pub struct Agent {
     pub identity: Identity,
-    /// Where a renewed identity is kept.
+    /// Where a renewed identity is kept, and the spool.
     pub state_dir: PathBuf,
     pub pacing: Pacing,
+    /// Bytes that reports may take while the server is away.
+    pub spool: spool::Limits,
     /// Reads the wall clock.
     pub clock: fn() -> DateTime<Utc>,
 }
@@ -49,10 +53,14 @@ pub enum Stopped {
 
 /// Reports `source` until it ends and everything is acknowledged, or until `shutdown`.
 pub async fn run(agent: Agent, source: Source, shutdown: impl Future<Output = ()>) -> Result<(), Stopped> {
-    let stream = Stream::new(rand::random(), agent.pacing.clone());
+    let (spool, held) = Spool::open(&agent.state_dir.join(spool::FOLDER), agent.spool, rand::random());
+    if let Some((first, last)) = held.reports.front().zip(held.reports.back()).map(|(front, back)| (front.0, back.1)) {
+        info!("Reports {first} to {last} may not have arrived and are sent again");
+    }
+    let reporter = Reporter::new(Stream::new(held, agent.pacing.clone()), spool);
     let started = Instant::now();
     let identity = Arc::new(agent.identity.clone());
-    let mut session = Session { identity, agent, stream, started, link: None, renewed_at: None };
+    let mut session = Session { identity, agent, reporter, started, link: None, renewed_at: None };
     tokio::select! {
         () = shutdown => Ok(()),
         stopped = session.report(source) => stopped,
@@ -62,7 +70,7 @@ pub async fn run(agent: Agent, source: Source, shutdown: impl Future<Output = ()
 struct Session {
     agent: Agent,
     identity: Arc<Identity>,
-    stream: Stream,
+    reporter: Reporter,
     started: Instant,
     link: Option<Link>,
     /// `None`: not since the start.
@@ -82,10 +90,11 @@ impl Session {
         let mut renewal = Renewal::due(&self.identity);
         let mut has_ended = false;
         loop {
-            if has_ended && self.stream.is_settled() {
+            if has_ended && self.reporter.stream().is_settled() {
                 return Ok(());
             }
-            let wakes_at = self.stream.wakes_at(self.started.elapsed()).map(|elapsed| self.started + elapsed);
+            let wakes_at =
+                self.reporter.stream().wakes_at(self.started.elapsed()).map(|elapsed| self.started + elapsed);
             let wake = tokio::select! {
                 facts = source.facts.recv(), if !has_ended => Wake::Facts(facts.map(Box::new)),
                 event = next(&mut self.link) => Wake::Link(event),
@@ -132,24 +141,24 @@ impl Session {
     }
 
     fn step(&mut self, input: Input, renewal: &mut Renewal, source: &Source) -> Result<(), Stopped> {
-        for output in self.stream.step(self.now(), input) {
+        for output in self.reporter.step(self.now(), input) {
             match output {
-                Output::Connect => self.link = Some(Link::open(Arc::clone(&self.identity))),
-                Output::Send(message) => {
+                Wish::Connect => self.link = Some(Link::open(Arc::clone(&self.identity))),
+                Wish::Send(message) => {
                     if let Some(link) = &self.link {
                         link.send(message);
                     }
                 }
-                Output::Disconnect => self.link = None,
+                Wish::Disconnect => self.link = None,
                 // A recorded host has nobody who listens.
-                Output::CollectEvery(interval) => drop(source.collect_every.send(interval)),
-                Output::Renew => self.renew(renewal),
-                Output::ListConnections(wish) => {
+                Wish::CollectEvery(interval) => drop(source.collect_every.send(interval)),
+                Wish::Renew => self.renew(renewal),
+                Wish::ListConnections(wish) => {
                     if let Some(link) = &self.link {
                         link.send(no_connections(wish.request_id));
                     }
                 }
-                Output::Stop => return Err(Stopped::Revoked),
+                Wish::Stop => return Err(Stopped::Revoked),
             }
         }
         Ok(())
@@ -192,7 +201,12 @@ impl Session {
     }
 
     fn now(&self) -> Now {
-        Now { elapsed: self.started.elapsed(), wall_clock: (self.agent.clock)(), random: rand::random() }
+        Now {
+            elapsed: self.started.elapsed(),
+            wall_clock: (self.agent.clock)(),
+            random: rand::random(),
+            fresh_id: rand::random(),
+        }
     }
 }
 

@@ -4,36 +4,41 @@
 //! It is driven by level, not by edge. It holds what is true now (`latest`) and what the server will hold once every report
 //! made so far is applied (`told`); whatever differs becomes the next report, as soon as one may be made.
 //!
-//! Invariants: a report is numbered once and its number is never given to another; reports are sent in order; until the
-//! first Welcome none is made, because nobody knows what the server holds. Memory is bounded: when the queue is full,
-//! reports are not made (while connected) or given up (while not), and the next one covers them with whole sections and a
-//! gap that shows.
+//! Invariants: a report is numbered once and its number is never given to another; it is ordered onto the disk before it
+//! is sent; reports are sent in order, and numbers that are missing between two of them are told as a gap. Where it is
+//! not known what the server holds, sections are sent whole. What waits is bounded: when there is no room, reports are
+//! not made (while connected) or given up (while not), and the next one covers them with whole sections.
 
 mod backoff;
-mod queue;
+mod changes;
+mod pending;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use prost::Message as _;
 use proto::fleet::v1;
 use proto::wire::{self, Report};
 use proto::{Digests, SECTIONS};
-use rules::delta::{self, Change, Delta, Row};
-use rules::facts::{Facts, Section};
+use rules::facts::Facts;
 use sha2::{Digest as _, Sha256};
 
 pub use crate::stream::backoff::{Ending, Pacing};
 
 use crate::stream::backoff::Backoff;
-use crate::stream::queue::Queue;
+use crate::stream::changes::{changes, digests_after, of_sections};
+use crate::stream::pending::Pending;
 
 /// Silence of the server after which a connection without a Welcome is given up.
 const WELCOME_WITHIN: Duration = Duration::from_secs(30);
 
 /// Facts that are older than this were read by another clock than ours: they are recorded.
 const SLOW_READING: TimeDelta = TimeDelta::minutes(1);
+
+/// Reports that may be under way at once: the rest waits on the disk, not in memory.
+const WINDOW: u64 = 32;
 
 /// The moment of a step.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +49,37 @@ pub struct Now {
     pub wall_clock: DateTime<Utc>,
     /// Uniform in 0 to 1, fresh for every step.
     pub random: f64,
+    /// Random, for a stream that begins in this step.
+    pub fresh_id: [u8; 16],
+}
+
+/// Bytes of reports for which the spool has room.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Now.
+    pub free: u64,
+    /// When it is empty.
+    pub total: u64,
+}
+
+/// What is left of an earlier run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Held {
+    pub stream_id: [u8; 16],
+    /// As the last Welcome named it.
+    pub epoch: u64,
+    pub next_seq: u64,
+    /// Of each section, as the server will hold it once every report is applied. Empty: not known.
+    pub digests: Digests,
+    /// Unbroken runs of numbers of reports that may not be acknowledged, each as its first and last.
+    pub reports: VecDeque<(u64, u64)>,
+}
+
+impl Held {
+    /// There was no earlier run.
+    pub fn nothing(stream_id: [u8; 16]) -> Self {
+        Self { stream_id, epoch: 0, next_seq: 1, digests: Digests::new(), reports: VecDeque::new() }
+    }
 }
 
 #[derive(Debug)]
@@ -56,12 +92,38 @@ pub enum Input {
     Message(v1::server_message::Kind),
     /// The stream is gone, or could not be opened.
     Disconnected(Ending),
+    /// The report with this number could not be read from the disk any more.
+    Damaged(u64),
     /// The time that [`Stream::wakes_at`] named has come.
     Tick,
 }
 
 #[derive(Debug, PartialEq)]
 pub enum Output {
+    Wish(Wish),
+    Order(Order),
+}
+
+/// What the spool is to do, in this order.
+#[derive(Debug, PartialEq)]
+pub enum Order {
+    /// Have the report on the disk before anything else is done.
+    Keep { seq: u64, parts: Vec<v1::Report> },
+    /// Send the report, which was kept, with the numbers that are missing before it.
+    Send { seq: u64, gap: Option<v1::Gap> },
+    /// Reports up to this number are acknowledged.
+    Forget { up_to: u64 },
+    /// Drop every report; the next one makes up for them.
+    GiveUp,
+    /// Drop every report and go on under another id, with numbers above `highest`.
+    Begin { stream_id: [u8; 16], highest: u64 },
+    /// Keep what a Welcome told.
+    Note { epoch: u64, digests: Digests },
+}
+
+/// What the rest of the program is to do.
+#[derive(Debug, PartialEq)]
+pub enum Wish {
     /// Open a stream; answer with `Connected` or `Disconnected`.
     Connect,
     Send(v1::AgentMessage),
@@ -75,6 +137,24 @@ pub enum Output {
     ListConnections(v1::ListConnections),
     /// The identity was revoked: nothing more may be reported.
     Stop,
+}
+
+impl Wish {
+    pub fn report(part: v1::Report, gap: Option<v1::Gap>) -> Self {
+        Self::Send(message(v1::agent_message::Kind::Report(v1::Report { gap, ..part })))
+    }
+}
+
+impl From<Wish> for Output {
+    fn from(wish: Wish) -> Self {
+        Self::Wish(wish)
+    }
+}
+
+impl From<Order> for Output {
+    fn from(order: Order) -> Self {
+        Self::Order(order)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -95,7 +175,7 @@ enum Link {
     Stopped,
 }
 
-/// One stream of reports: from its first Hello, over any number of connections, until the program ends.
+/// One stream of reports: over any number of connections and runs of the program, until its state is lost.
 #[derive(Debug)]
 pub struct Stream {
     id: [u8; 16],
@@ -115,9 +195,14 @@ pub struct Stream {
     /// No whole section is sent before this.
     whole_after: Duration,
     next_seq: u64,
-    queue: Queue,
-    /// Numbers of reports that were made and given up, to be told with the next report.
-    gap: Option<v1::Gap>,
+    pending: Pending,
+    /// The last report that was sent on this connection, or was committed before it.
+    sent: u64,
+    /// Reports from this number on were never sent by anybody. A server that has committed one of them has it from a
+    /// later self of ours: this state is an old one.
+    unsent_from: u64,
+    /// What the server will hold of an earlier run, until the host was read for the first time.
+    kept: Option<Digests>,
 }
 
 #[derive(Clone, Debug)]
@@ -135,11 +220,11 @@ struct Told {
 }
 
 impl Stream {
-    /// `id` is random and of this stream only.
-    pub fn new(id: [u8; 16], pacing: Pacing) -> Self {
+    pub fn new(held: Held, pacing: Pacing) -> Self {
+        let is_known = !held.digests.is_empty() || !held.reports.is_empty();
         Self {
-            id,
-            epoch: 0,
+            id: held.stream_id,
+            epoch: held.epoch,
             backoff: Backoff::default(),
             link: Link::Idle,
             latest: None,
@@ -147,14 +232,16 @@ impl Stream {
             greeted_with: None,
             wanted_whole: BTreeSet::new(),
             whole_after: Duration::ZERO,
-            next_seq: 1,
-            queue: Queue::default(),
-            gap: None,
+            next_seq: held.next_seq,
+            pending: Pending::new(held.reports),
+            sent: 0,
+            unsent_from: held.next_seq,
+            kept: is_known.then_some(held.digests),
             pacing,
         }
     }
 
-    pub fn step(&mut self, now: Now, input: Input) -> Vec<Output> {
+    pub fn step(&mut self, now: Now, room: Room, input: Input) -> Vec<Output> {
         let mut outputs = Vec::new();
         match input {
             Input::Facts(facts) => self.observe(&facts, now),
@@ -162,17 +249,21 @@ impl Stream {
             Input::Message(message) => self.hear(message, now, &mut outputs),
             Input::Disconnected(Ending::Revoked) => {
                 self.link = Link::Stopped;
-                outputs.push(Output::Stop);
+                outputs.push(Wish::Stop.into());
             }
             Input::Disconnected(ending) => {
                 if ending == Ending::Expired {
-                    outputs.push(Output::Renew);
+                    outputs.push(Wish::Renew.into());
                 }
                 self.lose(ending, now);
             }
+            Input::Damaged(seq) => {
+                self.pending.remove(seq);
+                self.wanted_whole.extend(SECTIONS);
+            }
             Input::Tick => {}
         }
-        self.advance(now, &mut outputs);
+        self.advance(now, room, &mut outputs);
         outputs
     }
 
@@ -194,8 +285,8 @@ impl Stream {
     pub fn is_settled(&self) -> bool {
         let (Some(latest), Some(told)) = (&self.latest, &self.told) else { return false };
         matches!(self.link, Link::Up { .. })
-            && self.queue.is_empty()
-            && self.gap.is_none()
+            && self.pending.is_empty()
+            && !self.owes_gap()
             && self.wanted_whole.is_empty()
             && latest.digests == told.digests
     }
@@ -207,15 +298,26 @@ impl Stream {
             .map(|read_at| read_at - now.wall_clock)
             .filter(|offset| offset.abs() > SLOW_READING)
             .unwrap_or_default();
-        // Digests of what did not change are kept: hashing is most of the cost of a quiet interval.
         let digests = match &self.latest {
             Some(before) => digests_after(before, &facts),
             None => Arc::new(proto::digests(&facts)),
         };
         self.latest = Some(Observation { facts: Arc::new(facts), digests, clock_offset });
+        if let Some(kept) = self.kept.take() {
+            self.assume(kept);
+        }
         if self.link == Link::Idle {
             self.link = Link::Down { connect_at: now.elapsed };
         }
+    }
+
+    /// Goes on from what the server is believed to hold: sections that differ are sent whole, as only their digests are
+    /// known.
+    fn assume(&mut self, digests: Digests) {
+        let Some(latest) = &self.latest else { return };
+        let differs = |section: &v1::Section| digests.get(section) != latest.digests.get(section);
+        self.wanted_whole.extend(SECTIONS.into_iter().filter(differs));
+        self.told = Some(Told { facts: Arc::clone(&latest.facts), digests: Arc::new(digests) });
     }
 
     fn greet(&mut self, now: Now, outputs: &mut Vec<Output>) {
@@ -224,7 +326,7 @@ impl Stream {
             Some(told) => told.clone(),
             None => Told { facts: Arc::clone(&latest.facts), digests: Arc::clone(&latest.digests) },
         };
-        let (pending_from, pending_to) = self.queue.span().unwrap_or((0, 0));
+        let (pending_from, pending_to) = self.pending.span().unwrap_or((0, 0));
         let hello = v1::Hello {
             stream_id: self.id.to_vec(),
             epoch: self.epoch,
@@ -239,21 +341,21 @@ impl Stream {
         };
         self.greeted_with = Some(held);
         self.link = Link::Greeting { since: now.elapsed };
-        outputs.push(Output::Send(message(v1::agent_message::Kind::Hello(hello))));
+        outputs.push(Wish::Send(message(v1::agent_message::Kind::Hello(hello))).into());
     }
 
     fn hear(&mut self, message: v1::server_message::Kind, now: Now, outputs: &mut Vec<Output>) {
         use v1::server_message::Kind;
         match message {
             Kind::Welcome(welcome) => self.welcome(&welcome, now, outputs),
-            Kind::Ack(ack) => self.queue.acknowledge(ack.seq),
+            Kind::Ack(ack) => self.acknowledge(ack.seq, outputs),
             Kind::SendFull(wish) => self.wanted_whole.extend(sections(wish.sections())),
             Kind::Pace(pace) => self.pace(pace, now, outputs),
-            Kind::RenewNow(_) => outputs.push(Output::Renew),
-            Kind::ListConnections(wish) => outputs.push(Output::ListConnections(wish)),
+            Kind::RenewNow(_) => outputs.push(Wish::Renew.into()),
+            Kind::ListConnections(wish) => outputs.push(Wish::ListConnections(wish).into()),
             Kind::Revoked(_) => {
                 self.link = Link::Stopped;
-                outputs.extend([Output::Disconnect, Output::Stop]);
+                outputs.extend([Wish::Disconnect.into(), Wish::Stop.into()]);
             }
         }
     }
@@ -261,26 +363,51 @@ impl Stream {
     fn welcome(&mut self, welcome: &v1::Welcome, now: Now, outputs: &mut Vec<Output>) {
         // A second Welcome on one connection would send everything twice.
         let (Link::Greeting { .. }, Some(held)) = (self.link, self.greeted_with.take()) else { return };
+        let committed = welcome.committed_seq;
+        if committed >= self.unsent_from {
+            self.begin_anew(now, outputs);
+            outputs.push(Wish::Disconnect.into());
+            self.link = Link::Down { connect_at: now.elapsed };
+            return;
+        }
         self.epoch = welcome.epoch;
+        outputs.push(Order::Note { epoch: self.epoch, digests: Digests::clone(&held.digests) }.into());
         self.link = Link::Up { since: now.elapsed, last_sent: now.elapsed };
         if let Some(pace) = welcome.pace {
             self.pace(pace, now, outputs);
         }
-        self.wanted_whole = sections(welcome.send_full()).collect();
+        self.wanted_whole.extend(sections(welcome.send_full()));
         self.told = Some(held);
-
-        let committed = welcome.committed_seq;
-        self.queue.acknowledge(committed);
-        let leads_on = self.queue.span().map_or(self.next_seq == committed + 1, |(first, _)| first == committed + 1);
-        if !leads_on {
-            // Reports were given up here, or what was committed there is gone (a database restored from a backup). The
-            // sections that the Welcome names make up for them; the gap tells that they are lost.
-            self.queue.clear();
-            self.next_seq = self.next_seq.max(committed + 1);
-            let lost = v1::Gap { from_seq: committed + 1, to_seq: self.next_seq - 1 };
-            self.gap = (lost.from_seq <= lost.to_seq).then_some(lost);
+        self.sent = committed;
+        self.acknowledge(committed, outputs);
+        // Changes after something that was lost (here, or there by a database restored from a backup) are applied to
+        // other rows than they were made from.
+        let leads_on = self.pending.span().is_none_or(|(first, _)| first == committed + 1);
+        if !leads_on || self.pending.has_hole() {
+            self.wanted_whole.extend(SECTIONS);
         }
-        outputs.extend(self.queue.parts().map(send_report));
+    }
+
+    fn acknowledge(&mut self, seq: u64, outputs: &mut Vec<Output>) {
+        let before = self.pending.count();
+        self.pending.acknowledge(seq);
+        if self.pending.count() < before {
+            outputs.push(Order::Forget { up_to: seq }.into());
+        }
+    }
+
+    /// Our state is that of an earlier time: numbers that come next are in use, and what is to be reported is measured
+    /// against something else than what the server holds. What was not acknowledged is lost, and told.
+    fn begin_anew(&mut self, now: Now, outputs: &mut Vec<Output>) {
+        let lost = self.pending.count();
+        self.id = now.fresh_id;
+        self.epoch = 0;
+        self.pending.clear();
+        self.next_seq = lost + 1;
+        self.unsent_from = self.next_seq;
+        self.told = None;
+        self.wanted_whole.clear();
+        outputs.push(Order::Begin { stream_id: self.id, highest: lost }.into());
     }
 
     fn pace(&mut self, pace: v1::Pace, now: Now, outputs: &mut Vec<Output>) {
@@ -289,7 +416,7 @@ impl Stream {
             self.pacing.heartbeat = milliseconds(pace.heartbeat_interval_ms);
         }
         if pace.collect_interval_ms > 0 {
-            outputs.push(Output::CollectEvery(milliseconds(pace.collect_interval_ms)));
+            outputs.push(Wish::CollectEvery(milliseconds(pace.collect_interval_ms)).into());
         }
         self.whole_after = self.whole_after.max(now.elapsed + milliseconds(pace.send_after_ms));
     }
@@ -304,25 +431,30 @@ impl Stream {
         let delay = self.backoff.after(ending, lived, now.random, &self.pacing);
         self.link = Link::Down { connect_at: now.elapsed + delay };
         self.greeted_with = None;
+        // The server may stay away: what happens until it is back is recorded from here.
+        if self.told.is_none() && ending != Ending::Renewed {
+            self.assume(Digests::new());
+        }
     }
 
     /// Does whatever is due.
-    fn advance(&mut self, now: Now, outputs: &mut Vec<Output>) {
-        self.report(now, outputs);
+    fn advance(&mut self, now: Now, room: Room, outputs: &mut Vec<Output>) {
+        self.report(now, room, outputs);
+        self.send(outputs);
         match self.link {
             Link::Down { connect_at } if now.elapsed >= connect_at => {
                 self.link = Link::Connecting;
-                outputs.push(Output::Connect);
+                outputs.push(Wish::Connect.into());
             }
             Link::Greeting { since } if now.elapsed >= since + WELCOME_WITHIN => {
-                outputs.push(Output::Disconnect);
+                outputs.push(Wish::Disconnect.into());
                 self.lose(Ending::Lost, now);
             }
             Link::Up { since, last_sent } => {
-                let has_sent = outputs.iter().any(|output| matches!(output, Output::Send(_)));
+                let has_sent = outputs.iter().any(|output| matches!(output, Output::Order(Order::Send { .. })));
                 let is_due = now.elapsed >= last_sent + self.pacing.heartbeat;
                 if !has_sent && is_due {
-                    outputs.push(Output::Send(self.heartbeat(now)));
+                    outputs.push(Wish::Send(self.heartbeat(now)).into());
                 }
                 if has_sent || is_due {
                     self.link = Link::Up { since, last_sent: now.elapsed };
@@ -333,20 +465,14 @@ impl Stream {
     }
 
     /// Makes the next report when there is something to tell and it may be told.
-    fn report(&mut self, now: Now, outputs: &mut Vec<Output>) {
+    fn report(&mut self, now: Now, room: Room, outputs: &mut Vec<Output>) {
         let is_up = matches!(self.link, Link::Up { .. });
         let (Some(latest), Some(told)) = (&self.latest, &self.told) else { return };
-        let has_news = latest.digests != told.digests || !self.wanted_whole.is_empty() || self.gap.is_some();
+        let has_news = latest.digests != told.digests || !self.wanted_whole.is_empty() || self.owes_gap();
         if !has_news || matches!(self.link, Link::Greeting { .. } | Link::Stopped) {
             return;
         }
-        if self.queue.bytes() > self.pacing.queue_bytes {
-            if !is_up {
-                self.give_up();
-            }
-            return;
-        }
-        if !self.wanted_whole.is_empty() && (!is_up || now.elapsed < self.whole_after) {
+        if is_up && !self.wanted_whole.is_empty() && now.elapsed < self.whole_after {
             return;
         }
         let read_at = latest.facts.collected_at.unwrap_or_else(|| self.host_clock(now));
@@ -356,7 +482,7 @@ impl Stream {
             uptime_ms: self.uptime_ms(read_at),
             delta: changes(&told.facts, &latest.facts, &self.wanted_whole),
             digests: Digests::new(),
-            gap: self.gap,
+            gap: None,
         };
         report.digests = of_sections(&report.delta, &latest.digests);
         let Ok(parts) = wire::to_report_parts(&report) else {
@@ -364,25 +490,52 @@ impl Stream {
             let sections: BTreeSet<_> = report.digests.into_keys().collect();
             if !sections.is_subset(&self.wanted_whole) {
                 self.wanted_whole.extend(sections);
-                self.report(now, outputs);
+                self.report(now, room, outputs);
             }
             return;
         };
+        let size: u64 = parts.iter().map(|part| part.encoded_len() as u64).sum();
+        if size > room.free {
+            // Acknowledgements make room. While none come, what waits is given up for whole sections.
+            if !is_up && !self.pending.is_empty() {
+                self.give_up(outputs);
+                self.report(now, Room { free: room.total, ..room }, outputs);
+            }
+            return;
+        }
         self.told = Some(Told { facts: Arc::clone(&latest.facts), digests: Arc::clone(&latest.digests) });
         self.wanted_whole.clear();
-        self.gap = None;
-        if is_up {
-            outputs.extend(parts.iter().map(send_report));
-        }
-        self.queue.push(self.next_seq, parts);
+        self.pending.push(self.next_seq);
+        outputs.push(Order::Keep { seq: self.next_seq, parts }.into());
         self.next_seq += 1;
     }
 
-    /// The server is away for so long that the queue is full. The numbers of the reports in it are not used again.
-    fn give_up(&mut self) {
-        self.queue.clear();
-        self.told = None;
-        self.wanted_whole.clear();
+    /// The server is away for so long that there is no room. The numbers of these reports are not used again.
+    fn give_up(&mut self, outputs: &mut Vec<Output>) {
+        self.pending.clear();
+        outputs.push(Order::GiveUp.into());
+        self.assume(Digests::new());
+    }
+
+    /// Whether numbers were lost that no report that waits will tell.
+    fn owes_gap(&self) -> bool {
+        matches!(self.link, Link::Up { .. }) && self.pending.is_empty() && self.sent + 1 < self.next_seq
+    }
+
+    /// Sends what waits, as much as may be under way.
+    fn send(&mut self, outputs: &mut Vec<Output>) {
+        if !matches!(self.link, Link::Up { .. }) {
+            return;
+        }
+        while let Some(seq) = self.pending.after(self.sent)
+            && self.pending.count_up_to(self.sent) < WINDOW
+        {
+            let missing = v1::Gap { from_seq: self.sent + 1, to_seq: seq - 1 };
+            let gap = (missing.from_seq <= missing.to_seq).then_some(missing);
+            outputs.push(Order::Send { seq, gap }.into());
+            self.sent = seq;
+            self.unsent_from = self.unsent_from.max(seq + 1);
+        }
     }
 
     fn heartbeat(&self, now: Now) -> v1::AgentMessage {
@@ -412,10 +565,6 @@ fn message(kind: v1::agent_message::Kind) -> v1::AgentMessage {
     v1::AgentMessage { kind: Some(kind) }
 }
 
-fn send_report(part: &v1::Report) -> Output {
-    Output::Send(message(v1::agent_message::Kind::Report(part.clone())))
-}
-
 fn sections(named: impl Iterator<Item = v1::Section>) -> impl Iterator<Item = v1::Section> {
     named.filter(|section| *section != v1::Section::Unspecified)
 }
@@ -426,78 +575,6 @@ fn boot_id(facts: &Facts) -> [u8; 16] {
     let mut id = [0; 16];
     id.copy_from_slice(&Sha256::digest(named)[..16]);
     id
-}
-
-fn digests_after(before: &Observation, facts: &Facts) -> Arc<Digests> {
-    let old = &before.facts;
-    let is_same = |section| match section {
-        v1::Section::Host => old.host == facts.host,
-        v1::Section::Sockets => old.sockets == facts.sockets,
-        v1::Section::Services => old.services == facts.services,
-        v1::Section::Updates => old.updates == facts.updates,
-        v1::Section::PortPolicy => old.port_policy == facts.port_policy,
-        v1::Section::Events => old.events == facts.events,
-        v1::Section::Connections => old.connections == facts.connections,
-        v1::Section::Unspecified => true,
-    };
-    let changed: Vec<_> = SECTIONS.into_iter().filter(|section| !is_same(*section)).collect();
-    if changed.is_empty() {
-        return Arc::clone(&before.digests);
-    }
-    let mut digests = Digests::clone(&before.digests);
-    digests.extend(changed.into_iter().map(|section| (section, proto::digest(section, facts))));
-    Arc::new(digests)
-}
-
-/// What leads from `old` to `new`, with the sections of `whole` in full.
-fn changes(old: &Facts, new: &Facts, whole: &BTreeSet<v1::Section>) -> Delta {
-    let mut delta = delta::diff(old, new);
-    let full = wire::full_delta(new);
-    for section in whole {
-        match section {
-            v1::Section::Unspecified => {}
-            v1::Section::Host => delta.host.clone_from(&full.host),
-            v1::Section::Sockets => delta.sockets.clone_from(&full.sockets),
-            v1::Section::Services => delta.services.clone_from(&full.services),
-            v1::Section::Updates => delta.updates.clone_from(&full.updates),
-            v1::Section::PortPolicy => delta.port_policy.clone_from(&full.port_policy),
-            v1::Section::Events => delta.events.clone_from(&full.events),
-            v1::Section::Connections => delta.connections.clone_from(&full.connections),
-        }
-    }
-    delta.sockets = delta.sockets.map(|change| shorter(change, &new.sockets));
-    delta.services = delta.services.map(|change| shorter(change, &new.services));
-    delta.updates = delta.updates.map(|change| shorter(change, &new.updates));
-    delta.events = delta.events.map(|change| shorter(change, &new.events));
-    delta
-}
-
-/// The whole section where it has no more rows than the change.
-fn shorter<T: Row>(change: Change<T>, new: &Section<Vec<T>>) -> Change<T> {
-    match (&change, new.known()) {
-        (Change::Rows { set, removed }, Some(rows)) if set.len() + removed.len() >= rows.len() => {
-            Change::Full(new.clone())
-        }
-        _ => change,
-    }
-}
-
-fn of_sections(delta: &Delta, digests: &Digests) -> Digests {
-    let is_named = |section: &v1::Section| match section {
-        v1::Section::Unspecified => false,
-        v1::Section::Host => delta.host.is_some(),
-        v1::Section::Sockets => delta.sockets.is_some(),
-        v1::Section::Services => delta.services.is_some(),
-        v1::Section::Updates => delta.updates.is_some(),
-        v1::Section::PortPolicy => delta.port_policy.is_some(),
-        v1::Section::Events => delta.events.is_some(),
-        v1::Section::Connections => delta.connections.is_some(),
-    };
-    digests
-        .iter()
-        .filter(|(section, _)| is_named(section))
-        .map(|(section, digest)| (*section, digest.clone()))
-        .collect()
 }
 
 #[cfg(test)]

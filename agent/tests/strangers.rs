@@ -12,6 +12,7 @@ use portreeve_agent::collect::replay::{AfterLast, play, read};
 use portreeve_agent::enroll::enroll;
 use portreeve_agent::identity::{Identity, Server, pin_of};
 use portreeve_agent::run::{Agent, run};
+use portreeve_agent::spool::Limits;
 use portreeve_agent::stream::Pacing;
 use portreeve_agent::token::Token;
 use rcgen::{
@@ -179,7 +180,7 @@ async fn a_token_is_never_sent_in_the_clear() {
 fn agent(identity: Identity, state_dir: &Path) -> Agent {
     let (base, cap) = (Duration::from_millis(1), Duration::from_millis(20));
     let pacing = Pacing { base, cap, ..Pacing::default() };
-    Agent { identity, state_dir: state_dir.to_owned(), pacing, clock: clock::now }
+    Agent { identity, state_dir: state_dir.to_owned(), pacing, spool: Limits::default(), clock: clock::now }
 }
 
 #[tokio::test]

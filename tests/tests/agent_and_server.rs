@@ -8,6 +8,7 @@ use portreeve_agent::collect::replay::{AfterLast, Frame, play};
 use portreeve_agent::enroll::enroll;
 use portreeve_agent::identity::{Identity, Server};
 use portreeve_agent::run::{Agent, Stopped, run};
+use portreeve_agent::spool::Limits;
 use portreeve_agent::stream::Pacing;
 use portreeve_server::{
     clock,
@@ -73,7 +74,13 @@ impl Reporter {
     async fn report(&self, facts: Vec<Facts>, after_last: AfterLast, clock: fn() -> DateTime<Utc>) -> Result<()> {
         let frames = facts.into_iter().map(|facts| Frame { after: Duration::ZERO, facts }).collect();
         let pacing = Pacing { base: Duration::from_millis(20), ..Pacing::default() };
-        let agent = Agent { identity: self.identity()?, state_dir: self.state.path().to_owned(), pacing, clock };
+        let agent = Agent {
+            identity: self.identity()?,
+            state_dir: self.state.path().to_owned(),
+            pacing,
+            spool: Limits::default(),
+            clock,
+        };
         let reporting = run(agent, play(frames, 1.0, after_last), std::future::pending());
         Ok(tokio::time::timeout(PATIENCE, reporting).await??)
     }

@@ -129,7 +129,7 @@ fn only_egress_builds_http_clients() {
 fn only_the_windows_files_are_unsafe() {
     let files = tree()
         .except("agent/src/collect/windows")
-        .except("agent/src/identity/windows.rs")
+        .except("agent/src/private/windows.rs")
         .except("agent/src/descriptor.rs")
         .except("agent/src/platform")
         .except("agent/src/service")

@@ -22,7 +22,7 @@ use super::event_log::{EventLog, NOTICE};
 use super::life::live;
 use super::log_file::LogFile;
 use super::{NAME, setup};
-use crate::identity::secure_folder;
+use crate::private::secure_folder;
 use crate::logging::{self, Sink};
 
 /// How long a stop may take before the service control manager calls it hung.

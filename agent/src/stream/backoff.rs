@@ -15,8 +15,6 @@ pub struct Pacing {
     pub spread: Duration,
     /// Longest silence of the agent; the server may change it.
     pub heartbeat: Duration,
-    /// Bytes of reports that are kept for a server that is away.
-    pub queue_bytes: usize,
 }
 
 impl Default for Pacing {
@@ -27,7 +25,6 @@ impl Default for Pacing {
             settled: Duration::from_mins(5),
             spread: Duration::from_secs(30),
             heartbeat: Duration::from_mins(1),
-            queue_bytes: 4 * 1024 * 1024,
         }
     }
 }

@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use portreeve_agent::enroll::{self, EnrollFault};
 use portreeve_agent::identity::{Identity, Server};
 use portreeve_agent::run::{self, Agent, Source};
+use portreeve_agent::spool::Limits;
 use portreeve_agent::stream::Pacing;
 use portreeve_agent::token::Token;
 use rules::facts::Facts;
@@ -78,7 +79,7 @@ async fn play(player: Player, server: Server, stop: CancellationToken) -> anyhow
     let (collect_every, _) = watch::channel(Duration::ZERO);
     // It is on the same machine: there is no crowd to spread.
     let pacing = Pacing { cap: RECONNECT_WITHIN, spread: RECONNECT_WITHIN, ..Pacing::default() };
-    let agent = Agent { identity, state_dir: player.folder, pacing, clock: clock::now };
+    let agent = Agent { identity, state_dir: player.folder, pacing, spool: Limits::default(), clock: clock::now };
     tokio::select! {
         ended = run::run(agent, Source { facts, collect_every }, stop.cancelled()) => Ok(ended?),
         () = tell(&player.actor, sender) => Ok(()),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use portreeve_agent::identity;
 use portreeve_agent::run::{Agent, Source};
+use portreeve_agent::spool::Limits;
 use portreeve_agent::stream::Pacing;
 use rules::check::parse_facts;
 use rules::facts::Facts;
@@ -81,7 +82,13 @@ async fn connect(server: &Server, token: &str) -> Result<mpsc::Sender<Facts>> {
     };
     let identity = portreeve_agent::enroll::enroll(&at, &token.parse()?, "BENCH").await?;
     let state_dir = server.scratch().join("bench-agent");
-    let agent = Agent { identity, state_dir, pacing: Pacing::default(), clock: portreeve_agent::clock::now };
+    let agent = Agent {
+        identity,
+        state_dir,
+        pacing: Pacing::default(),
+        spool: Limits::default(),
+        clock: portreeve_agent::clock::now,
+    };
     let (sender, receiver) = mpsc::channel(1);
     let (collect_every, _) = watch::channel(Duration::from_mins(1));
     tokio::spawn(async move {

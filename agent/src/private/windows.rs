@@ -16,17 +16,18 @@ use windows::Win32::Foundation::{ERROR_ALREADY_EXISTS, GENERIC_WRITE};
 use windows::Win32::Security::Authorization::SE_FILE_OBJECT;
 use windows::Win32::Storage::FileSystem::{
     CREATE_NEW, CreateDirectoryW, CreateFileW, FILE_ATTRIBUTE_NORMAL, FILE_FLAG_BACKUP_SEMANTICS,
-    FILE_FLAG_OPEN_REPARSE_POINT, FILE_LIST_DIRECTORY, FILE_SHARE_MODE, FILE_SHARE_READ, FILE_SHARE_WRITE,
+    FILE_FLAG_OPEN_REPARSE_POINT, FILE_LIST_DIRECTORY, FILE_SHARE_READ, FILE_SHARE_WRITE,
 };
 use windows::core::{HSTRING, PCWSTR, w};
 
 use crate::descriptor::Descriptor;
+use crate::private::HeldFolder;
 
 const FOLDER: PCWSTR = w!("O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)");
 const FILE: PCWSTR = w!("O:BAD:P(A;;FA;;;SY)(A;;FA;;;BA)");
 
 /// Creates the folder, or takes it over. Nobody can put another in its place while the answer lives.
-pub(crate) fn secure_folder(folder: &Path) -> Result<File> {
+pub(crate) fn secure_folder(folder: &Path) -> Result<HeldFolder> {
     if let Some(parent) = folder.parent() {
         std::fs::create_dir_all(parent)?;
     }
@@ -50,17 +51,17 @@ pub(crate) fn secure_folder(folder: &Path) -> Result<File> {
     if was_there {
         descriptor.put_on(&name, SE_FILE_OBJECT)?;
     }
-    Ok(held)
+    Ok(HeldFolder { _open: held })
 }
 
 /// A file that must not be there yet. It does not inherit: whoever made the folder may still hold it open and change it.
-pub(super) fn create_file(path: &Path) -> Result<File> {
+pub(crate) fn create_file(path: &Path) -> Result<File> {
     let name = HSTRING::from(path.as_os_str());
     let descriptor = Descriptor::new(FILE)?;
-    let (attributes, alone) = (descriptor.attributes(), FILE_SHARE_MODE(0));
+    let (attributes, others) = (descriptor.attributes(), FILE_SHARE_READ);
     // SAFETY: the name ends with a zero, and the attributes point to a descriptor; both outlive the call.
     let handle = unsafe {
-        CreateFileW(&name, GENERIC_WRITE.0, alone, Some(&attributes), CREATE_NEW, FILE_ATTRIBUTE_NORMAL, None)
+        CreateFileW(&name, GENERIC_WRITE.0, others, Some(&attributes), CREATE_NEW, FILE_ATTRIBUTE_NORMAL, None)
     }?;
     // SAFETY: the handle is open, and nobody else has it.
     Ok(unsafe { OwnedHandle::from_raw_handle(handle.0) }.into())
