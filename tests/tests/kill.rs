@@ -1,8 +1,9 @@
 //! Nothing is lost and nothing doubled when the server, or its Postgres, is killed under a stream of reports.
 
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use tests::agent::Agent;
 use tests::receiver::{Answer, Receiver};
@@ -34,6 +35,41 @@ async fn a_killed_postgres_loses_and_doubles_nothing() -> Result<()> {
     }
     holds_the_truth(&server, &receiver).await?;
     agent.kill().await
+}
+
+/// The host lives on while the server is away, the agent is killed at the end of it, and only its last moment is still
+/// to be seen when both are back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_agent_still_tells_what_it_saw_while_the_server_was_away() -> Result<()> {
+    let mut server = Server::start().await?;
+    let (receiver, mut agent) = begin(&mut server).await?;
+    reach(&server, 7).await?;
+    server.kill().await?;
+    let spool = server.scratch().join("agent/spool");
+    eventually("the whole life is on the disk of the host", Duration::from_mins(1), async || {
+        Ok((highest_kept(&spool)? >= u64::from(LIFE.steps)).then_some(()))
+    })
+    .await?;
+    agent.kill().await?;
+    server.run().await?;
+    let lines = LIFE.lines();
+    let last = server.scratch().join("last.jsonl");
+    std::fs::write(&last, lines.lines().last().context("a life has moments")?)?;
+    agent.replay(&last)?;
+    holds_the_truth(&server, &receiver).await?;
+    agent.kill().await
+}
+
+/// Highest number of a report in the files of a spool.
+fn highest_kept(spool: &Path) -> Result<u64> {
+    let mut highest = 0;
+    for entry in std::fs::read_dir(spool)? {
+        let bytes = std::fs::read(entry?.path())?;
+        for record in bytes.windows(16).filter(|window| window.starts_with(b"PRT1\x02")) {
+            highest = highest.max(u64::from_le_bytes(record[8..16].try_into()?));
+        }
+    }
+    Ok(highest)
 }
 
 /// A server with one host that starts to tell its life, and a webhook endpoint.
