@@ -42,7 +42,11 @@ impl Reporter {
                             None => inputs.push(Input::Damaged(seq)),
                         }
                     }
-                    Output::Order(Order::Forget { up_to }) => self.spool.forget(up_to),
+                    Output::Order(Order::Forget { up_to }) => {
+                        self.spool.forget(up_to);
+                        // There is room now, perhaps for a report that was held back.
+                        inputs.push(Input::Tick);
+                    }
                     Output::Order(Order::GiveUp) => self.spool.give_up(),
                     Output::Order(Order::Begin { stream_id, highest }) => self.spool.begin(stream_id, highest),
                     Output::Order(Order::Note { epoch, digests }) => self.spool.note(epoch, &digests),

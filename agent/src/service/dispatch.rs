@@ -22,8 +22,8 @@ use super::event_log::{EventLog, NOTICE};
 use super::life::live;
 use super::log_file::LogFile;
 use super::{NAME, setup};
-use crate::private::secure_folder;
 use crate::logging::{self, Sink};
+use crate::private::secure_folder;
 
 /// How long a stop may take before the service control manager calls it hung.
 const STOP_TAKES: Duration = Duration::from_secs(20);

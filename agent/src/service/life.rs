@@ -133,7 +133,8 @@ async fn confirm(
 async fn report(state_dir: &Path, identity: Identity, stop: &mut Stop) -> anyhow::Result<()> {
     let source = live::watch(clock::now).context("cannot start the collecting thread")?;
     let spool = Limits::default();
-    let agent = Agent { identity, state_dir: state_dir.to_owned(), pacing: Pacing::default(), spool, clock: clock::now };
+    let agent =
+        Agent { identity, state_dir: state_dir.to_owned(), pacing: Pacing::default(), spool, clock: clock::now };
     if let Err(fault) = run(agent, source, stopped(stop)).await {
         error!("This host does not report: {fault}");
     }

@@ -49,7 +49,10 @@ impl Bench {
                 Output::Order(Order::Send { seq, gap }) => {
                     wishes.extend(self.kept[&seq].iter().map(|part| Wish::report(part.clone(), gap)));
                 }
-                Output::Order(Order::Forget { up_to }) => self.kept.retain(|seq, _| *seq > up_to),
+                Output::Order(Order::Forget { up_to }) => {
+                    self.kept.retain(|seq, _| *seq > up_to);
+                    wishes.extend(self.step(now, Input::Tick));
+                }
                 Output::Order(Order::GiveUp | Order::Begin { .. }) => self.kept.clear(),
                 Output::Order(Order::Note { .. }) => {}
             }
