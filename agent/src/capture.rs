@@ -37,7 +37,7 @@ pub use page::What;
 /// Most files of one capture.
 pub const MOST_FILES: usize = 500;
 /// Most bytes of all files together. A list of all component packages of a server has about ten million.
-pub const MOST_BYTES: usize = 48 << 20;
+pub const MOST_BYTES: usize = 32 << 20;
 /// Most lines that are listed as not understood; the others are counted.
 pub const MOST_LISTED: usize = 2000;
 

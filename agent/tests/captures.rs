@@ -108,7 +108,8 @@ fn case(name: &str) -> PathBuf {
 #[derive(Debug, PartialEq)]
 struct Said {
     sockets: BTreeSet<(String, Option<u32>)>,
-    services: BTreeMap<String, (ServiceState, Option<u32>, Option<u32>, Option<u32>)>,
+    /// State; exit code, the service's own, PID.
+    services: BTreeMap<String, (ServiceState, [Option<u32>; 3])>,
     updates: BTreeSet<String>,
 }
 
@@ -121,7 +122,7 @@ impl Said {
         Self {
             sockets: sockets.map(|s| (format!("{} {} {}", s.local_port(), s.address, s.scope), s.pid)).collect(),
             services: (facts.services.known().into_iter().flatten())
-                .map(|s| (s.name.to_lowercase(), (s.state, s.exit_code, s.service_exit_code, s.pid)))
+                .map(|s| (s.name.to_lowercase(), (s.state, [s.exit_code, s.service_exit_code, s.pid])))
                 .collect(),
             updates: facts.updates.known().into_iter().flatten().map(|update| format!("{:?}", update.kb)).collect(),
         }
@@ -135,9 +136,9 @@ impl Said {
         };
         self.sockets.iter().all(has_socket)
             && self.updates.is_subset(&whole.updates)
-            && self.services.iter().all(|(name, part)| {
-                whole.services.get(name).is_some_and(|whole| {
-                    part.0 == whole.0 && may_be(part.1, whole.1) && may_be(part.2, whole.2) && may_be(part.3, whole.3)
+            && self.services.iter().all(|(name, (state, numbers))| {
+                whole.services.get(name).is_some_and(|(other, others)| {
+                    state == other && numbers.iter().zip(others).all(|(part, whole)| may_be(*part, *whole))
                 })
             })
     }

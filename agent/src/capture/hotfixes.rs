@@ -119,7 +119,7 @@ fn row_of_columns(columns: &[(String, usize)], line: &str) -> Option<Result<Hotf
             let to = columns.get(column + 1).map_or(characters.len(), |(_, at)| *at).clamp(from, characters.len());
             characters[from..to].iter().collect::<String>().trim().to_owned()
         };
-        let read = hotfix(|name| cell(name));
+        let read = hotfix(cell);
         if read.is_ok() || cell("HotFixID").starts_with("File ") {
             return Some(read);
         }
@@ -185,20 +185,20 @@ fn list_blocks(page: &mut Page) -> Vec<Hotfix> {
     for line in lines {
         let is_apart = block.last().is_some_and(|(index, ..)| line.0 > index + 3);
         if is_apart || block.iter().any(|(_, name, _)| *name == line.1) {
-            end_block(page, std::mem::take(&mut block), &mut found);
+            end_block(page, &std::mem::take(&mut block), &mut found);
         }
         block.push(line);
     }
-    end_block(page, block, &mut found);
+    end_block(page, &block, &mut found);
     found
 }
 
-fn end_block(page: &mut Page, block: Vec<(usize, String, String)>, found: &mut Vec<Hotfix>) {
+fn end_block(page: &mut Page, block: &[(usize, String, String)], found: &mut Vec<Hotfix>) {
     if !block.iter().any(|(_, name, _)| name == "HotFixID") {
         return;
     }
     let read = hotfix(|name| block.iter().find(|(_, n, _)| n == name).map_or("", |(_, _, value)| value.as_str()));
-    for (index, name, _) in &block {
+    for (index, name, _) in block {
         match read {
             Err(why) if name == "HotFixID" => page.refuse(*index, why),
             Ok(_) | Err(_) => page.take(*index, What::Hotfixes),

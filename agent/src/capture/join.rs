@@ -194,7 +194,7 @@ impl Processes {
                 processes.entry(pid).or_default().image = images.pop();
             }
         }
-        for service in services.iter() {
+        for service in services {
             if let Some(pid) = service.pid {
                 processes.entry(pid).or_default().services.insert(service.name.clone());
             }

@@ -83,7 +83,9 @@ impl Page {
             // wmic ends its lines with CR CR LF when it is redirected; others rewrite a line behind a lone CR.
             for piece in physical.trim_end_matches('\r').split('\r') {
                 if is_markup {
-                    without_markup(piece).into_iter().for_each(|piece| add(plain(&piece)));
+                    for piece in without_markup(piece) {
+                        add(plain(&piece));
+                    }
                 } else {
                     add(plain(piece));
                 }

@@ -47,7 +47,7 @@ pub(super) fn rows(page: &mut Page) -> Vec<ProcessRow> {
         } else if let Some(columns) = &columns {
             if continues && let Some(more) = columns.continuation(text) {
                 page.take(index, What::Tasklist);
-                continues = extend(&mut rows, &more);
+                continues = extend(&mut rows, more);
             } else if let Some(row) = columns.row(text) {
                 page.take(index, What::Tasklist);
                 continues = row.services.as_ref().is_some_and(|cell| cell.is_cut);
@@ -88,12 +88,11 @@ impl Columns {
         for (at, character) in line.chars().chain([' ']).enumerate() {
             match (character, start) {
                 ('=', None) => start = Some(at),
-                ('=', Some(_)) => {}
-                (_, Some(from)) => {
+                (other, Some(from)) if other != '=' => {
                     columns.push((from, at));
                     start = None;
                 }
-                (_, None) => {}
+                _ => {}
             }
         }
         (columns.len() >= 3).then_some(Self(columns))

@@ -36,7 +36,7 @@ pub(super) fn policy(gathered: &Gathered, generation: Option<OsGeneration>) -> S
         exclusions: of_later(exclusions(gathered)),
         persistent_exclusions: of_later(section(persistent_exclusions(registry))),
         reserved_ports: section(
-            values.lines("Tcpip", "ReservedPorts").and_then(|lines| ranges_of("ReservedPorts", lines)),
+            values.lines("Tcpip", "ReservedPorts").and_then(|lines| ranges_of("ReservedPorts", &lines)),
         ),
         max_user_port: section(values.number("Tcpip", "MaxUserPort")),
         dns_socket_pool: section(dns_socket_pool(&values)),
@@ -90,15 +90,15 @@ impl Values<'_> {
     }
 }
 
-fn ranges_of(name: &str, lines: Vec<String>) -> Result<Vec<PortRange>, Unreadable> {
-    port_values::port_ranges(name, &lines)
+fn ranges_of(name: &str, lines: &[String]) -> Result<Vec<PortRange>, Unreadable> {
+    port_values::port_ranges(name, lines)
 }
 
 fn dns_socket_pool(values: &Values<'_>) -> Result<DnsSocketPool, Unreadable> {
     const EXCLUDED: &str = "SocketPoolExcludedPortRanges";
     Ok(DnsSocketPool {
         size: values.number("DNS", "SocketPoolSize")?,
-        excluded: ranges_of(EXCLUDED, values.lines("DNS", EXCLUDED)?)?,
+        excluded: ranges_of(EXCLUDED, &values.lines("DNS", EXCLUDED)?)?,
     })
 }
 
@@ -160,12 +160,10 @@ fn rpc_ports(registry: &Registry) -> Result<Option<RpcPorts>, Unreadable> {
 
 fn sql_ports(registry: &Registry) -> Result<Vec<SqlPort>, Unreadable> {
     let Some(instances) = registry.key(SQL_INSTANCES) else {
-        return match registry.lacks(r"SOFTWARE\Microsoft", "Microsoft SQL Server") {
-            true => Ok(Vec::new()),
-            false => {
-                Err(Unreadable::new(format!(r"the capture does not show SQL Server (reg query HKLM\{SQL_SERVER})")))
-            }
-        };
+        if registry.lacks(r"SOFTWARE\Microsoft", "Microsoft SQL Server") {
+            return Ok(Vec::new());
+        }
+        return Err(Unreadable::new(format!(r"the capture does not show SQL Server (reg query HKLM\{SQL_SERVER})")));
     };
     let mut ports = Vec::new();
     for instance in instances.value_names() {

@@ -103,7 +103,7 @@ fn listed(gathered: &Gathered) -> Vec<Update> {
     for hotfix in &gathered.hotfixes {
         let mut update = entry(&hotfix.id, hotfix.title.clone());
         update.installed_at = hotfix.installed_at;
-        update.installed_by = hotfix.installed_by.clone();
+        update.installed_by.clone_from(&hotfix.installed_by);
         add(update);
     }
     for (id, title) in &gathered.listed_updates {
