@@ -5,7 +5,7 @@
 # PORTREEVE_DATA_DIR to keep the data of `make run` elsewhere than ./data.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check gen web agent-windows bench
+.PHONY: help run test check gen web agent-windows agent-msi bench
 .NOTPARALLEL:
 
 step := tools/step.sh
@@ -51,6 +51,11 @@ web: ## Build the dashboard; the next build of the server embeds it
 agent-windows: ## Build portreeve-agent.exe (Server 2008 R2 and later)
 	@tools/setup.sh agent-windows
 	@$(step) 'Build the Windows agent' tools/build-agent-windows.sh
+
+agent-msi: ## Build portreeve-agent.msi, which installs it as a service
+	@tools/setup.sh agent-msi
+	@$(step) 'Build the Windows agent' tools/build-agent-windows.sh
+	@$(step) 'Build its package' tools/build-agent-msi.sh
 
 bench: ## Measure report → finding → browser event → webhook with the demonstration fleet
 	@tools/setup.sh run

