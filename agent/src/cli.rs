@@ -78,6 +78,12 @@ struct State {
     spool_mib: u64,
 }
 
+impl State {
+    fn limits(&self) -> Limits {
+        Limits { disk: self.spool_mib * 1024 * 1024, ..Limits::default() }
+    }
+}
+
 #[derive(Debug, Args)]
 struct Enroll {
     #[command(flatten)]
@@ -254,7 +260,7 @@ async fn uninstall(state: State) -> anyhow::Result<()> {
 
 #[cfg(windows)]
 fn serve(state: &State, level: Level) -> anyhow::Result<()> {
-    service::dispatch(&state.state_dir, level)
+    service::dispatch(&state.state_dir, state.limits(), level)
 }
 
 #[cfg(not(windows))]
@@ -282,7 +288,7 @@ fn serve(_: &State, _: Level) -> anyhow::Result<()> {
 
 async fn report(state: State, source: Source) -> anyhow::Result<()> {
     let identity = Identity::load(&state.state_dir)?.ok_or_else(|| Failure::NotEnrolled(state.state_dir.clone()))?;
-    let spool = Limits { disk: state.spool_mib * 1024 * 1024, ..Limits::default() };
+    let spool = state.limits();
     let agent = Agent { identity, state_dir: state.state_dir, pacing: Pacing::default(), spool, clock: clock::now };
     let shutdown = async {
         if tokio::signal::ctrl_c().await.is_err() {

@@ -24,6 +24,7 @@ use super::log_file::LogFile;
 use super::{NAME, setup};
 use crate::logging::{self, Sink};
 use crate::private::secure_folder;
+use crate::spool::Limits;
 
 /// How long a stop may take before the service control manager calls it hung.
 const STOP_TAKES: Duration = Duration::from_secs(20);
@@ -34,13 +35,14 @@ const LONGEST_LOG: u64 = 1024 * 1024;
 /// What the service stopped with, in place of an error of Windows: it could not work; its log says why.
 const FAILED: ServiceExitCode = ServiceExitCode::ServiceSpecific(1);
 
-static STATE_DIR: OnceLock<PathBuf> = OnceLock::new();
+/// Of the command line, for the thread that Windows starts.
+static SETTINGS: OnceLock<(PathBuf, Limits)> = OnceLock::new();
 
 define_windows_service!(entry_point, service);
 
 /// Returns when the service has stopped. Fails where the service control manager did not start this process.
-pub(crate) fn dispatch(state_dir: &Path, level: Level) -> anyhow::Result<()> {
-    STATE_DIR.get_or_init(|| state_dir.to_owned());
+pub(crate) fn dispatch(state_dir: &Path, spool: Limits, level: Level) -> anyhow::Result<()> {
+    SETTINGS.get_or_init(|| (state_dir.to_owned(), spool));
     // Without a log the service is still worth more than none: it says so where it can, in the event log.
     let opened = secure_folder(state_dir).and_then(|_held| LogFile::open(state_dir, LONGEST_LOG));
     let (lines, fault) = match opened {
@@ -84,8 +86,8 @@ fn serve() -> anyhow::Result<()> {
 }
 
 fn work(stopped: watch::Receiver<bool>) -> anyhow::Result<()> {
-    let state_dir = STATE_DIR.get().context("the state folder is set before the dispatcher starts")?;
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(live(state_dir, stopped))
+    let (state_dir, spool) = SETTINGS.get().context("they are set before the dispatcher starts")?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(live(state_dir, *spool, stopped))
 }
 
 fn answer(control: ServiceControl, stop: &watch::Sender<bool>) -> ServiceControlHandlerResult {

@@ -19,6 +19,7 @@ use crate::identity::{Identity, Server};
 use crate::place::host_name;
 use crate::run::{Agent, run};
 use crate::spool::Limits;
+use crate::spool::Limits;
 use crate::stream::Pacing;
 use crate::token::Token;
 
@@ -32,15 +33,16 @@ const LOOKS_EVERY: Duration = Duration::from_secs(30);
 /// Becomes true when the service is to stop.
 pub(super) type Stop = watch::Receiver<bool>;
 
-pub(super) async fn live(state_dir: &Path, mut stop: Stop) -> anyhow::Result<()> {
+/// `spool`: what reports may take while the server is away.
+pub(super) async fn live(state_dir: &Path, spool: Limits, mut stop: Stop) -> anyhow::Result<()> {
     let mut stop_of_all = stop.clone();
     tokio::select! {
         () = stopped(&mut stop_of_all) => Ok(()),
-        ended = follow_orders(state_dir, &mut stop) => ended,
+        ended = follow_orders(state_dir, spool, &mut stop) => ended,
     }
 }
 
-async fn follow_orders(state_dir: &Path, stop: &mut Stop) -> anyhow::Result<()> {
+async fn follow_orders(state_dir: &Path, spool: Limits, stop: &mut Stop) -> anyhow::Result<()> {
     let mut retry = FIRST_RETRY;
     loop {
         let order = Order::read()?;
@@ -64,7 +66,7 @@ async fn follow_orders(state_dir: &Path, stop: &mut Stop) -> anyhow::Result<()> 
         }
         retry = FIRST_RETRY;
         if let Some(identity) = Identity::load(state_dir)? {
-            report(state_dir, identity, stop).await?;
+            report(state_dir, identity, spool, stop).await?;
         }
         wait_for_change(state_dir).await?;
     }
@@ -130,7 +132,7 @@ async fn confirm(
 }
 
 /// Until the server does not want to hear this host any more, or the service is to stop.
-async fn report(state_dir: &Path, identity: Identity, stop: &mut Stop) -> anyhow::Result<()> {
+async fn report(state_dir: &Path, identity: Identity, spool: Limits, stop: &mut Stop) -> anyhow::Result<()> {
     let source = live::watch(clock::now).context("cannot start the collecting thread")?;
     let spool = Limits::default();
     let agent =
