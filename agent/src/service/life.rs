@@ -19,7 +19,6 @@ use crate::identity::{Identity, Server};
 use crate::place::host_name;
 use crate::run::{Agent, run};
 use crate::spool::Limits;
-use crate::spool::Limits;
 use crate::stream::Pacing;
 use crate::token::Token;
 
@@ -134,7 +133,6 @@ async fn confirm(
 /// Until the server does not want to hear this host any more, or the service is to stop.
 async fn report(state_dir: &Path, identity: Identity, spool: Limits, stop: &mut Stop) -> anyhow::Result<()> {
     let source = live::watch(clock::now).context("cannot start the collecting thread")?;
-    let spool = Limits::default();
     let agent =
         Agent { identity, state_dir: state_dir.to_owned(), pacing: Pacing::default(), spool, clock: clock::now };
     if let Err(fault) = run(agent, source, stopped(stop)).await {
