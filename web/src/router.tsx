@@ -91,6 +91,16 @@ const host = createRoute({
   component: lazyRouteComponent(() => import("./pages/Host"), "HostPage"),
 });
 
+const captures = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/captures",
+  validateSearch: (search): { client?: number; site?: number } => ({
+    client: number(search.client),
+    site: number(search.site),
+  }),
+  component: lazyRouteComponent(() => import("./pages/Captures"), "Captures"),
+});
+
 const updates = createRoute({
   getParentRoute: () => signedIn,
   path: "/updates",
@@ -108,7 +118,7 @@ export function createAppRouter(queries: QueryClient) {
   return createRouter({
     routeTree: root.addChildren([
       signIn,
-      signedIn.addChildren([overview, findings, finding, hosts, host, updates, update]),
+      signedIn.addChildren([overview, findings, finding, hosts, host, captures, updates, update]),
     ]),
     context: { queries },
     defaultPreload: "intent",

@@ -14,7 +14,7 @@ pub(super) const MAX_BODY: usize = MAX_BYTES + 1024 * 1024;
 /// Characters of a name that people give.
 const MAX_NAME: usize = 200;
 
-/// As the description of the API has it; [`CaptureForm`] is what is read.
+/// A capture and where it belongs.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes the form")]
 pub(super) struct CaptureBody {

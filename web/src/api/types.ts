@@ -25,6 +25,7 @@ export type Connection = Schemas["Connection"];
 export type SectionStatus = Schemas["SectionStatus"];
 export type PortPolicy = Schemas["PortPolicy"];
 export type UpdateDetail = Schemas["UpdateDetail"];
+export type CaptureReport = Schemas["CaptureReport"];
 export type Overview = Schemas["Overview"];
 export type LiveHint = Schemas["LiveHint"];
 export type Session = Schemas["Session"];

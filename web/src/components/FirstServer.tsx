@@ -1,4 +1,5 @@
 import { List, Loader } from "@mantine/core";
+import { Link } from "@tanstack/react-router";
 import { Command } from "./Copy";
 import { Card } from "./Page";
 
@@ -17,8 +18,8 @@ export function FirstServer() {
           On this server, name the client and its site, and make a token:
           <Command
             text={
-              'portreeve-server client create "Contoso"\n' +
-              'portreeve-server site create --client CLIENT-ID "Head office"\n' +
+              'portreeve-server client create --name "Contoso"\n' +
+              'portreeve-server site create --client CLIENT-ID --name "Head office"\n' +
               "portreeve-server enroll-token create --site SITE-ID"
             }
           />
@@ -33,6 +34,9 @@ export function FirstServer() {
           </span>
         </List.Item>
       </List>
+      <p style={{ margin: "16px 0 0", fontSize: 13 }}>
+        A server that is too old for the agent? <Link to="/captures">Add it by a capture.</Link>
+      </p>
     </Card>
   );
 }

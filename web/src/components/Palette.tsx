@@ -4,7 +4,7 @@ import { useDebouncedValue } from "@mantine/hooks";
 import { Spotlight, type SpotlightActionData, type SpotlightActionGroupData } from "@mantine/spotlight";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { Gauge, PackageCheck, Search, Server, TriangleAlert } from "lucide-react";
+import { ClipboardList, Gauge, PackageCheck, Search, Server, TriangleAlert } from "lucide-react";
 import { useState } from "react";
 import { findingsQuery, hostsQuery } from "../api/queries";
 
@@ -42,6 +42,12 @@ export function Palette() {
       label: "Updates",
       leftSection: <PackageCheck size={16} />,
       onClick: () => navigate({ to: "/updates" }),
+    },
+    {
+      id: "captures",
+      label: "Captures: add a server without an agent",
+      leftSection: <ClipboardList size={16} />,
+      onClick: () => navigate({ to: "/captures" }),
     },
   ].filter((page) => page.label.toLowerCase().includes(query.trim().toLowerCase()));
 

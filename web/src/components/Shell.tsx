@@ -5,7 +5,7 @@ import { useDisclosure } from "@mantine/hooks";
 import { spotlight } from "@mantine/spotlight";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, Outlet, useRouterState } from "@tanstack/react-router";
-import { Gauge, PackageCheck, Search, Server, TriangleAlert } from "lucide-react";
+import { ClipboardList, Gauge, PackageCheck, Search, Server, TriangleAlert } from "lucide-react";
 import { useEffect } from "react";
 import { startLive } from "../api/live";
 import { overviewQuery } from "../api/queries";
@@ -21,6 +21,7 @@ const PAGES = [
   { to: "/findings", label: "Findings", icon: TriangleAlert, keys: "g f" },
   { to: "/hosts", label: "Hosts", icon: Server, keys: "g h" },
   { to: "/updates", label: "Updates", icon: PackageCheck, keys: "g u" },
+  { to: "/captures", label: "Captures", icon: ClipboardList, keys: "g c" },
 ] as const;
 
 export function Shell() {

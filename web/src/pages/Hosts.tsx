@@ -1,3 +1,4 @@
+import { Button } from "@mantine/core";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { type HostFilter, hostsQuery } from "../api/queries";
@@ -87,7 +88,14 @@ export function Hosts() {
     navigate({ search: (before) => ({ ...before, ...part }), replace: "q" in part });
 
   return (
-    <Page title="Hosts">
+    <Page
+      title="Hosts"
+      actions={
+        <Button renderRoot={(props) => <Link to="/captures" {...props} />} variant="default" size="xs">
+          Add a server without an agent
+        </Button>
+      }
+    >
       <FilterBar>
         <SearchBox
           label="Search hosts"
