@@ -13,6 +13,8 @@ use tests::windows_host::WindowsHost;
 use tokio::process::Command;
 
 const HOSTILE: &str = "<img src=x onerror=alert(1)>";
+/// What the capture of a RADIUS server shows.
+const BLOCKED: &str = "IAS did not start: udp/1812 is held by dns.exe";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_in_a_browser() -> Result<()> {
@@ -37,6 +39,7 @@ async fn every_page_in_a_browser() -> Result<()> {
     .await?;
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/radius1-2003");
     let output = Command::new(root.join("tools/web.sh"))
         .arg("browser")
         .env("PORTREEVE_URL", server.url())
@@ -45,6 +48,7 @@ async fn every_page_in_a_browser() -> Result<()> {
         .env("PORTREEVE_SCREENSHOTS", root.join("tests/screenshots"))
         .env("PORTREEVE_HOSTILE", HOSTILE)
         .env("PORTREEVE_HOST", format!("{windows_name}|Eventlog|udp/{}", windows.port))
+        .env("PORTREEVE_CAPTURE", format!("{}|Browsers & <b>sons</b>|RADIUS9|{BLOCKED}", capture.display()))
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()

@@ -2,14 +2,16 @@
 //! stored that should not be.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use portreeve_server::people::Role;
 use rules::facts::{Facts, Section};
 use serde_json::{Value, json};
 use tests::doors::Doors;
 use tests::http_door::{Answer, HttpDoor, PASSWORD};
 use tests::reporting_host::{blocked, mended};
+use tests::server::Server;
 
 const PATH: &str = "/api/v1/captures";
 const BOUNDARY: &str = "portreeve-test-boundary";
@@ -321,5 +323,116 @@ async fn names_from_files_stay_text() -> Result<()> {
     let file = document(blocked(), HOSTILE, "2026-03-02T03:10:00Z");
     let imported = served.import(("../../etc/passwd", &file), &[]).await?;
     assert_eq!((imported.status, &imported.json()["host"]["name"]), (201, &json!(HOSTILE)));
+    Ok(())
+}
+
+/// A folder of recorded outputs.
+fn capture(name: &str) -> String {
+    format!("{}/captures/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+struct CommandLine {
+    server: Server,
+}
+
+impl CommandLine {
+    async fn new() -> Result<Self> {
+        let mut server = Server::start().await?;
+        server.sign_up().await?;
+        let client = server.command(&["client", "create", "--name", "Contoso"]).await?;
+        server.command(&["site", "create", "--client", &client, "--name", "Head office"]).await?;
+        Ok(Self { server })
+    }
+
+    async fn import(&self, arguments: &[&str]) -> Result<(i32, String, String)> {
+        let place = ["import", "--client", "Contoso", "--site", "Head office"];
+        let output = self.server.command_with_input(&[&place, arguments].concat(), "").await?;
+        let text = |bytes| String::from_utf8(bytes);
+        Ok((output.status.code().unwrap_or(-1), text(output.stdout)?, text(output.stderr)?))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_imports_beside_a_running_server_and_wakes_it() -> Result<()> {
+    let line = CommandLine::new().await?;
+    let mut live = line.server.open("/api/v1/live").await?;
+    let folder = capture("radius1-2003");
+    let (code, said, _) = line.import(&["--host", "RADIUS1", &folder]).await?;
+    assert_eq!(code, 0, "{said}");
+    for part in [
+        "Imported a capture of RADIUS1 (new host ",
+        "sockets.txt: sockets (netstat) (10 lines)",
+        "opened: IAS did not start: udp/1812 is held by dns.exe (critical, certain)",
+    ] {
+        assert!(said.contains(part), "{part} is not in:\n{said}");
+    }
+    let heard = async {
+        let mut heard = String::new();
+        while !(heard.contains("event: host") && heard.contains("event: finding")) {
+            let chunk = live.chunk().await?.context("the stream of events goes on")?;
+            heard.push_str(&String::from_utf8_lossy(&chunk));
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(Duration::from_secs(30), heard).await.context("an open page hears of it")??;
+
+    // The folder again, without what was wrong: the service runs and has its ports.
+    let mended = line.server.scratch().join("mended");
+    std::fs::create_dir(&mended)?;
+    for entry in std::fs::read_dir(&folder)? {
+        let path = entry?.path();
+        let text = std::fs::read_to_string(&path)?;
+        let text = text.replace("1  STOPPED", "4  RUNNING").replace("1066  (0x42a)", "0  (0x0)");
+        let text = text.replace("10048  (0x2740)", "0  (0x0)").replacen(
+            "PID                : 0",
+            "PID                : 900",
+            1,
+        );
+        let lines = text.lines().filter(|line| !line.contains(":1645 ") && !line.contains(":1812 "));
+        std::fs::write(mended.join(path.file_name().context("a file")?), lines.collect::<Vec<_>>().join("\r\n"))?;
+    }
+    let (code, said, _) = line.import(&["--json", "--host", "radius1", &mended.display().to_string()]).await?;
+    assert_eq!(code, 0, "{said}");
+    let report: Value = serde_json::from_str(&said)?;
+    assert_eq!(report["host"]["is_new"], false);
+    assert_eq!(titles(&report), ["resolved port-conflict/blocked", "resolved port-conflict/blocked"], "{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_says_by_its_exit_code_why_it_refused() -> Result<()> {
+    let line = CommandLine::new().await?;
+    let scratch = line.server.scratch();
+    let write = |name: &str, text: &str| -> Result<String> {
+        std::fs::write(scratch.join(name), text)?;
+        Ok(scratch.join(name).display().to_string())
+    };
+    let newer = write("newer.json", &document(blocked(), "OLD1", "2026-03-02T03:10:00Z"))?;
+    let older = write("older.json", &document(mended(), "OLD1", "2026-03-01T03:10:00Z"))?;
+    let noise = write("noise.txt", "nothing that a command prints\n")?;
+    let broken = write("broken.json", "{")?;
+    let folder = capture("radius1-2003");
+    let output = line.server.command_with_input(&["import", "--client", "Nobody", "--site", "x", &newer], "").await?;
+    assert_eq!(output.status.code(), Some(3));
+    let output = line.server.command_with_input(&["import", "--client", "Contoso", "--site", "x", &newer], "").await?;
+    assert_eq!(output.status.code(), Some(3));
+    for (arguments, code, says) in [
+        (vec![noise.as_str()], 65, "nothing in these files was understood"),
+        (vec![broken.as_str()], 65, "broken.json: line 1"),
+        (vec![newer.as_str(), older.as_str()], 65, "import it alone"),
+        (vec!["/no/such/file"], 3, "cannot read /no/such/file"),
+        (vec![newer.as_str()], 0, ""),
+        (vec![older.as_str()], 4, "a newer one of 2026-03-02 03:10:00 UTC"),
+        (vec!["--captured-at", "2026-03-03T00:00:00Z", older.as_str()], 0, ""),
+        (vec!["--captured-at", "2199-01-01T00:00:00Z", older.as_str()], 65, "is in the future"),
+        (vec!["--host", "", &folder], 2, ""),
+    ] {
+        let (ended, said, complained) = line.import(&arguments).await?;
+        assert_eq!(ended, code, "{arguments:?}\n{said}\n{complained}");
+        assert!(complained.contains(says), "{arguments:?}: {complained}");
+    }
+    let hosts = line.server.get("/api/v1/hosts").await?;
+    assert_eq!(hosts["items"].as_array().map(Vec::len), Some(1), "{hosts}");
+    assert_eq!(hosts["items"][0]["last_seen_at"], "2026-03-03T00:00:00Z");
     Ok(())
 }

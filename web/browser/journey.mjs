@@ -73,6 +73,7 @@ export async function findPages(signedIn, url) {
     { name: "findings-all", path: "/findings?state=all&severity=critical", ready: heading("Findings") },
     { name: "hosts", path: "/hosts", ready: region("Hosts") },
     { name: "updates", path: "/updates", ready: heading("Updates") },
+    { name: "captures", path: "/captures", ready: heading("Add a server without an agent") },
     { name: "not-found", path: "/no-such-page", ready: { role: "link", name: "Go to the overview" } },
   ];
   if (port) pages.push({ name: "finding-port", path: `/findings/${port.id}`, ready: region("Do this") });

@@ -7,10 +7,12 @@
 // Environment: PORTREEVE_URL, PORTREEVE_NAME and PORTREEVE_PASSWORD of an operator; PORTREEVE_SCREENSHOTS, a folder
 // (default ../tests/screenshots); PORTREEVE_CHANGE, a shell command that makes a finding open or resolve on the server
 // (without it the page is watched until the fleet changes by itself); PORTREEVE_HOSTILE, text of a host's name that
-// must be shown as text; PORTREEVE_HOST, `name|service|port`, a host that must be there with both; CHROMIUM (default /usr/bin/chromium).
+// must be shown as text; PORTREEVE_HOST, `name|service|port`, a host that must be there with both; PORTREEVE_CAPTURE,
+// `folder|client|host|finding`, a capture to import, and the title of a finding that it then shows; CHROMIUM (default /usr/bin/chromium).
 
 import { mkdir } from "node:fs/promises";
 import { chromium } from "playwright-core";
+import { checkCapture } from "./captures.mjs";
 import { checkAccessibility, watch, weighFirstLoad } from "./checks.mjs";
 import { checkKeyboard, checkPhone } from "./hands.mjs";
 import { findPages, signIn } from "./journey.mjs";
@@ -55,6 +57,12 @@ try {
   });
   await checkHost(browser, signedIn, url, {
     host: process.env.PORTREEVE_HOST,
+    screenshots,
+    faults,
+    deadline: DEADLINE_MS,
+  });
+  await checkCapture(browser, signedIn, url, {
+    capture: process.env.PORTREEVE_CAPTURE,
     screenshots,
     faults,
     deadline: DEADLINE_MS,

@@ -41,7 +41,8 @@ pub struct HostSummary {
     pub os_build: Option<String>,
     pub collected_by: CollectedBy,
     pub freshness: Freshness,
-    /// When its agent was heard of last, by the server's clock. `null`: never.
+    /// When its agent was heard of last, by the server's clock; of a host without one, when its newest capture was taken.
+    /// `null`: never.
     pub last_seen_at: Option<DateTime<Utc>>,
     /// By the host's clock corrected by its skew. `null`: not known.
     pub booted_at: Option<DateTime<Utc>>,

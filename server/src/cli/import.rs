@@ -21,7 +21,7 @@ use crate::clock;
 use crate::config::Place;
 use crate::db::{self, Scope};
 use crate::ingest::Store;
-use crate::live::Bus;
+use crate::live::{Bus, Hint};
 
 /// Lines that are printed; `--json` has more.
 const MAX_LINES: usize = 20;
@@ -88,9 +88,15 @@ async fn import(
         captured_at: arguments.captured_at,
         operator_id: None,
     };
-    let store = Store::new(db.clone(), Bus::new(), &arguments.public_url);
+    let bus = Bus::new();
+    let mut changed = bus.subscribe();
+    let store = Store::new(db.clone(), bus, &arguments.public_url);
     let imported = captures::import(&store, &Catalog::builtin(), &place, reading, clock::now()).await;
     let imported = imported.map_err(refusal)?;
+    let changed: Vec<Hint> = std::iter::from_fn(|| changed.try_recv().ok()).collect();
+    if let Err(error) = db::hints::send(db, &changed).await {
+        tracing::warn!(error = format!("{error:#}"), "A running server will show this when it is asked next");
+    }
     Ok((CaptureReport::of_import(reading, &place, &imported), imported.captured_at))
 }
 

@@ -116,6 +116,11 @@ async fn serve(
         ingest.keep_presence().await;
         Ok(())
     });
+    let (listening, listen_stop) = (Arc::clone(&app), stop());
+    lifecycle.spawn("hints", async move {
+        listening.bus.hear_others(&listening.db, &listen_stop).await;
+        Ok(())
+    });
     let worker = Worker::new(app.db.clone(), app.bus.clone(), app.sealer.clone(), app.egress.clone());
     let worker_stop = stop();
     lifecycle.spawn("deliveries", async move {

@@ -15,6 +15,8 @@ pub mod facts;
 
 pub mod findings;
 
+pub mod hints;
+
 pub mod identity;
 
 pub mod installation;

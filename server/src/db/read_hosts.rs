@@ -77,7 +77,7 @@ pub async fn list(
           host.os_build,
           host.collected_by,
           fresh.freshness as "freshness!",
-          agent_stream.last_seen_at as "last_seen_at?",
+          coalesce(agent_stream.last_seen_at, captured.captured_at) as last_seen_at,
           host.booted_at,
           open.critical as "critical!",
           open.warning as "warning!",
@@ -86,6 +86,12 @@ pub async fn list(
         join client using (client_id)
         join site using (client_id, site_id)
         left join agent_stream using (client_id, host_id)
+        cross join lateral (
+          select max(captured_at) as captured_at
+          from capture
+          where capture.client_id = host.client_id
+            and capture.host_id = host.host_id
+        ) as captured
         cross join lateral (
           select case
             when host.collected_by = 'capture' then 'capture'

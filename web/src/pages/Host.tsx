@@ -70,7 +70,7 @@ function Standing({ host }: { host: HostDetail }) {
         {host.os_build ? <span className="mono">{host.os_build}</span> : null}
       </span>
       <span>
-        last heard of <When at={host.last_seen_at} />
+        {host.freshness === "capture" ? "captured" : "last heard of"} <When at={host.last_seen_at} />
       </span>
       {host.booted_at ? (
         <span>
