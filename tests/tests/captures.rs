@@ -368,7 +368,7 @@ async fn the_command_imports_beside_a_running_server_and_wakes_it() -> Result<()
     }
     let heard = async {
         let mut heard = String::new();
-        while !(heard.contains("event: host") && heard.contains("event: finding")) {
+        while !(heard.contains("\"kind\":\"host\"") && heard.contains("\"kind\":\"finding\"")) {
             let chunk = live.chunk().await?.context("the stream of events goes on")?;
             heard.push_str(&String::from_utf8_lossy(&chunk));
         }
