@@ -151,6 +151,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(deliveries::list))
         .routes(routes!(endpoints::list, endpoints::create))
         .routes(routes!(captures::create).layer(DefaultBodyLimit::max(capture_form::MAX_BODY)))
+        .routes(routes!(captures::script))
         .routes(routes!(live::stream))
         .routes(routes!(openapi::get));
     OpenApiRouter::with_openapi(openapi::Description::openapi()).nest(PREFIX, v1)

@@ -326,6 +326,62 @@ async fn names_from_files_stay_text() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn the_script_is_a_download_for_people_who_are_signed_in() -> Result<()> {
+    let served = Served::new().await?;
+    let answer = served.http.get("/api/v1/captures/script", &served.token).await?;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-disposition"), Some("attachment; filename=\"portreeve-capture.cmd\""));
+    assert_eq!(answer.body, portreeve_agent::capture::script::SCRIPT);
+    assert!(answer.body.contains("\r\n") && answer.body.is_ascii());
+    assert_eq!(served.http.send("GET", "/api/v1/captures/script", &[], "").await?.status, 401);
+    Ok(())
+}
+
+/// Both incidents happened on servers that cannot run the agent.
+#[tokio::test]
+async fn captures_tell_of_both_incidents() -> Result<()> {
+    let served = Served::new().await?;
+    for (folder, host, system, rule, title) in [
+        (
+            "radius1-2003",
+            "RADIUS1",
+            "server-2003",
+            "port-conflict/blocked",
+            "IAS did not start: udp/1812 is held by dns.exe",
+        ),
+        (
+            "mail1-2008",
+            "MAIL1",
+            "server-2008",
+            "bad-update/dotnet20sp2-exchange2007-autodiscover",
+            "KB948609 breaks Autodiscover on this Exchange 2007 SP1 server",
+        ),
+    ] {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(capture(folder))? {
+            let path = entry?.path();
+            files.push((
+                path.file_name().context("a file")?.to_string_lossy().into_owned(),
+                std::fs::read_to_string(&path)?,
+            ));
+        }
+        let place = [("client", None, served.client.as_str()), ("site", None, served.site.as_str())];
+        let files = files.iter().map(|(name, text)| ("files", Some(name.as_str()), text.as_str()));
+        let parts: Vec<Part<'_>> = place.into_iter().chain(files).collect();
+        let answer = post(&served.http, &served.token, &parts).await?;
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        let report = answer.json();
+        assert_eq!(report["host"]["name"], host);
+        let found = report["findings"].as_array().into_iter().flatten().find(|finding| finding["title"] == title);
+        let found = found.with_context(|| format!("{title} is not in {report}"))?;
+        assert_eq!((&found["rule"], &found["transition"]), (&json!(rule), &json!("opened")));
+        let stored = served.get(&format!("/api/v1/hosts/{}", report["host"]["id"])).await?;
+        assert_eq!((&stored["os_generation"], &stored["freshness"]), (&json!(system), &json!("capture")));
+    }
+    Ok(())
+}
+
 /// A folder of recorded outputs.
 fn capture(name: &str) -> String {
     format!("{}/captures/{name}", env!("CARGO_MANIFEST_DIR"))

@@ -8,8 +8,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::multipart::MultipartRejection;
 use axum::extract::{Multipart, State};
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use http::StatusCode;
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use portreeve_agent::capture::script::SCRIPT;
 use rules::facts::{Facts, Section};
 use rules::finding::Finding;
 use serde::Serialize;
@@ -158,6 +161,26 @@ pub async fn create(
     let imported = captures::import(&app.store, &catalog, &place, &reading, clock::now()).await?;
     tracing::info!(operator.id = %caller.operator_id, host.id = imported.host_id, "An operator imported a capture");
     Ok((StatusCode::CREATED, Json(CaptureReport::of_import(&reading, &place, &imported))))
+}
+
+/// The script that makes captures
+///
+/// Runs on Windows 2000 and later, changes nothing there, and writes what it finds into a folder beside itself.
+#[utoipa::path(
+    get,
+    path = "/captures/script",
+    tag = "captures",
+    responses(
+        (status = 200, description = "A batch file", body = String, content_type = "application/octet-stream"),
+        (status = "default", response = Problem)
+    )
+)]
+pub async fn script(_: Caller) -> Response {
+    let headers = [
+        (CONTENT_TYPE, "application/octet-stream"),
+        (CONTENT_DISPOSITION, r#"attachment; filename="portreeve-capture.cmd""#),
+    ];
+    (headers, SCRIPT).into_response()
 }
 
 impl CaptureReport {
