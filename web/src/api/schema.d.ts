@@ -26,6 +26,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/captures/script": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The script that makes captures
+         * @description Runs on Windows 2000 and later, changes nothing there, and writes what it finds into a folder beside itself.
+         */
+        get: operations["get_captures_script"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/clients": {
         parameters: {
             query?: never;
@@ -573,7 +593,7 @@ export interface components {
                 [key: string]: string;
             };
         };
-        /** @description As the description of the API has it; [`CaptureForm`] is what is read. */
+        /** @description A capture and where it belongs. */
         CaptureBody: {
             /**
              * Format: date-time
@@ -1171,7 +1191,8 @@ export interface components {
             id: number;
             /**
              * Format: date-time
-             * @description When its agent was heard of last, by the server's clock. `null`: never.
+             * @description When its agent was heard of last, by the server's clock; of a host without one, when its newest capture was taken.
+             *     `null`: never.
              */
             last_seen_at: string | null;
             /** @description As the host calls itself. Hostile text: show it as text. */
@@ -1605,7 +1626,8 @@ export interface components {
                 id: number;
                 /**
                  * Format: date-time
-                 * @description When its agent was heard of last, by the server's clock. `null`: never.
+                 * @description When its agent was heard of last, by the server's clock; of a host without one, when its newest capture was taken.
+                 *     `null`: never.
                  */
                 last_seen_at: string | null;
                 /** @description As the host calls itself. Hostile text: show it as text. */
@@ -2099,6 +2121,27 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CaptureReport"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_captures_script: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A batch file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
                 };
             };
             default: components["responses"]["Problem"];
