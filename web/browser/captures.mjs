@@ -36,7 +36,11 @@ export async function checkCapture(browser, signedIn, url, { capture, screenshot
     if (name !== "portreeve-capture.cmd") faults.push(`${at}: the script is called ${name}`);
 
     // What is not understood is said, and cannot be imported.
-    const hostile = { name: "<img src=x>.txt", mimeType: "text/plain", buffer: Buffer.from("<b>no</b> output\n") };
+    const hostile = {
+      name: "<img src=x>.txt",
+      mimeType: "text/plain",
+      buffer: Buffer.from("<b>no</b> output\n"),
+    };
     await page.getByLabel("Files of the capture").setInputFiles([hostile]);
     await page.getByText("there is nothing to import").waitFor({ timeout: deadline });
     await page.getByText("1 line was not understood").click();
