@@ -79,8 +79,10 @@ echo   %OUT%
 goto end
 
 :run
-rem The file, then the command as it is: arguments hold signs at which numbered parameters would be parted.
-for /f "tokens=1,*" %%A in ("%*") do set FILE=%%A& set COMMAND=%%B
+rem The file, then the command as it is: it has signs at which numbered parameters would be parted.
+set FILE=%1
+set COMMAND=%*
+set COMMAND=%COMMAND:* =%
 >>%FILE% echo portreeve^>%COMMAND%
 %COMMAND% >>%FILE% 2>>notes.txt <nul
 if errorlevel 1 >>%FILE% echo portreeve^>rem this ended with an error: %COMMAND%
