@@ -2,9 +2,11 @@
 
 pub mod cadence;
 pub mod capability;
+pub mod connections;
 #[cfg(not(windows))]
 mod elsewhere;
 pub mod event_log;
+pub mod http_queues;
 pub mod live;
 pub mod netsh;
 pub mod port_values;

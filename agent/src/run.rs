@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use proto::fleet::v1;
 use proto::fleet::v1::server_message::Kind;
-use proto::fleet::v1::{AgentMessage, ConnectionList, agent_message};
+use proto::wire;
 use rules::facts::Facts;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::collect::reading::Unreadable;
 use crate::enroll::{EnrollFault, renew};
 use crate::identity::Identity;
 use crate::reporter::Reporter;
@@ -27,6 +29,8 @@ pub struct Source {
     pub facts: mpsc::Receiver<Facts>,
     /// How often the server wants the host to be read.
     pub collect_every: watch::Sender<Duration>,
+    /// Lists the connections of this moment; it blocks. `None`: this source has none.
+    pub connections: Option<fn() -> Result<Vec<wire::Connection>, Unreadable>>,
 }
 
 /// Who speaks, and how patiently.
@@ -60,7 +64,7 @@ pub async fn run(agent: Agent, source: Source, shutdown: impl Future<Output = ()
     let reporter = Reporter::new(Stream::new(held, agent.pacing.clone()), spool);
     let started = Instant::now();
     let identity = Arc::new(agent.identity.clone());
-    let mut session = Session { identity, agent, reporter, started, link: None, renewed_at: None };
+    let mut session = Session { identity, agent, reporter, started, link: None, listing: None, renewed_at: None };
     tokio::select! {
         () = shutdown => Ok(()),
         stopped = session.report(source) => stopped,
@@ -73,6 +77,8 @@ struct Session {
     reporter: Reporter,
     started: Instant,
     link: Option<Link>,
+    /// Reads the connections that somebody asked for.
+    listing: Option<JoinHandle<()>>,
     /// `None`: not since the start.
     renewed_at: Option<Instant>,
 }
@@ -153,15 +159,30 @@ impl Session {
                 // A recorded host has nobody who listens.
                 Wish::CollectEvery(interval) => drop(source.collect_every.send(interval)),
                 Wish::Renew => self.renew(renewal),
-                Wish::ListConnections(wish) => {
-                    if let Some(link) = &self.link {
-                        link.send(no_connections(wish.request_id));
-                    }
-                }
+                Wish::ListConnections(question) => self.list_connections(question, source),
                 Wish::Stop => return Err(Stopped::Revoked),
             }
         }
         Ok(())
+    }
+
+    /// Answers when they are read, unless the link is another one by then.
+    fn list_connections(&mut self, question: v1::ListConnections, source: &Source) {
+        let Some(link) = &self.link else { return };
+        let is_reading = self.listing.as_ref().is_some_and(|listing| !listing.is_finished());
+        let list = match source.connections {
+            None => return link.send(connection_list(question, Err("a recorded host has no connections".to_owned()))),
+            Some(_) if is_reading => {
+                return link.send(connection_list(question, Err("they are being read for somebody else".to_owned())));
+            }
+            Some(list) => list,
+        };
+        let outgoing = link.outgoing();
+        self.listing = Some(tokio::task::spawn_blocking(move || {
+            let answer = connection_list(question, list().map_err(|reason| reason.to_string()));
+            // A link that has ended takes the question with it.
+            drop(outgoing.send(answer));
+        }));
     }
 
     /// Keeps a renewed identity and comes back with it.
@@ -246,10 +267,9 @@ impl Renewal {
     }
 }
 
-fn no_connections(request_id: u32) -> AgentMessage {
-    let unknown = "connections are not read on this host".to_owned();
-    let list = ConnectionList { request_id, unknown, ..ConnectionList::default() };
-    AgentMessage { kind: Some(agent_message::Kind::ConnectionList(list)) }
+fn connection_list(question: v1::ListConnections, rows: Result<Vec<wire::Connection>, String>) -> v1::AgentMessage {
+    let list = wire::answer_connections(question, rows);
+    v1::AgentMessage { kind: Some(v1::agent_message::Kind::ConnectionList(list)) }
 }
 
 async fn next(link: &mut Option<Link>) -> Option<Event> {

@@ -65,6 +65,11 @@ impl Link {
         self.events.recv().await
     }
 
+    /// Sends on this link from elsewhere, until it ends.
+    pub(crate) fn outgoing(&self) -> mpsc::UnboundedSender<AgentMessage> {
+        self.outgoing.clone()
+    }
+
     /// What is sent on a link that has ended is lost; its end is under way as an event.
     pub(crate) fn send(&self, message: AgentMessage) {
         drop(self.outgoing.send(message));

@@ -19,6 +19,7 @@ use rules::delta::{Change, Delta};
 use rules::facts::{Facts, Section};
 use rules::text::Text;
 
+pub use crate::wire::connections::{Connection, answer_connections};
 pub use crate::wire::parts::Assembly;
 pub(crate) use crate::wire::parts::full_section;
 

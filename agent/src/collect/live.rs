@@ -7,14 +7,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use proto::wire;
 use rules::facts::Facts;
 use tokio::sync::{mpsc, watch};
 
 use crate::collect::cadence::{Pace, rest};
 #[cfg(not(windows))]
-use crate::collect::elsewhere::Collector;
+use crate::collect::elsewhere as platform;
+use crate::collect::reading::Unreadable;
 #[cfg(windows)]
-use crate::collect::windows::Collector;
+use crate::collect::windows as platform;
 use crate::run::Source;
 
 /// Until the server names another interval.
@@ -22,7 +24,12 @@ const COLLECT_EVERY: Duration = Duration::from_secs(5);
 
 /// One look at this host.
 pub fn snapshot(now: DateTime<Utc>) -> Facts {
-    Collector::new(|| {}).look(now)
+    platform::Collector::new(|| {}).look(now)
+}
+
+/// The connections of this moment, those of the processes with most of them first. It blocks.
+pub fn list_connections() -> Result<Vec<wire::Connection>, Unreadable> {
+    platform::list_connections()
 }
 
 /// Looks at this host until nobody wants to know any more.
@@ -31,7 +38,7 @@ pub fn watch(clock: fn() -> DateTime<Utc>) -> std::io::Result<Source> {
     let (collect_every, interval) = watch::channel(COLLECT_EVERY);
     thread::Builder::new().name("collect".to_owned()).spawn(move || {
         let (push, pushes) = blocking::channel::<()>();
-        let mut collector = Collector::new({
+        let mut collector = platform::Collector::new({
             let push = push.clone();
             // Nobody waits any more when the program ends.
             move || {
@@ -58,7 +65,7 @@ pub fn watch(clock: fn() -> DateTime<Utc>) -> std::io::Result<Source> {
         // It lives as long as this thread, so that waiting ends by a push or by the time.
         drop(push);
     })?;
-    Ok(Source { facts, collect_every })
+    Ok(Source { facts, collect_every, connections: Some(list_connections) })
 }
 
 /// Waits for the end of the rest; what is pushed meanwhile is seen by the look that follows.

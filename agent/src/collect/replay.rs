@@ -118,7 +118,7 @@ pub fn play(frames: Vec<Frame>, speed: f64, after_last: AfterLast) -> Source {
             sender.closed().await;
         }
     });
-    Source { facts, collect_every }
+    Source { facts, collect_every, connections: None }
 }
 
 #[cfg(test)]

@@ -6,7 +6,11 @@
 //!
 //! All of it blocks: call it from a thread that may.
 
+mod connections;
 mod host;
+mod http;
+mod owners;
+mod platform;
 mod policy;
 mod processes;
 mod products;
@@ -15,6 +19,7 @@ mod registry;
 mod restart;
 mod services;
 mod sockets;
+mod tables;
 mod updates;
 mod watch;
 
@@ -23,15 +28,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use proto::wire;
 use rules::facts::{Facts, PortPolicy, SCHEMA, Section, Service, ServiceState, StartMode, Update};
 use rules::text::Text;
 
+use self::owners::Owners;
 use self::processes::Processes;
 use self::push::{Pushed, Pushes};
 use self::services::configuration::Configurations;
+use self::tables::Tables;
 use self::watch::Changes;
 use super::capability::Capability;
-use super::reading::section;
+use super::reading::{Unreadable, section};
 use super::service_memory::{Entered, ExcludedPorts, ServiceMemory, since_process_start};
 
 /// How long what is dear to read stays valid without a sign of change: a safety net under the watched registry keys, and
@@ -47,6 +55,10 @@ pub struct Collector {
     pushes: Result<Pushes, String>,
     configurations: Configurations,
     memory: ServiceMemory,
+    tables: Tables,
+    owners: Owners,
+    queues: http::Queues,
+    counts: connections::Counts,
     boot: Option<host::Boot>,
     packages: updates::Packages,
     updates: Kept<Section<Vec<Update>>>,
@@ -64,6 +76,10 @@ impl Collector {
             pushes: Pushes::start(on_change),
             configurations: Configurations::default(),
             memory: ServiceMemory::default(),
+            tables: Tables::default(),
+            owners: Owners::new(),
+            queues: http::Queues::default(),
+            counts: connections::Counts::default(),
             boot: None,
             packages: updates::Packages::default(),
             updates: Kept::default(),
@@ -101,17 +117,35 @@ impl Collector {
         if changed.policy || excluded == ExcludedPorts::MayHaveMoved {
             self.policy.forget();
         }
-        let sockets = section(sockets::read(&mut processes));
+        let mut sockets = sockets::read(&mut self.tables, &mut self.owners, &mut processes);
+        let http_queues = match &mut sockets {
+            Ok(sockets) => self.queues.name_services(sockets, &mut processes, now),
+            Err(reason) => Capability::Unavailable(reason.to_string()),
+        };
+        let bind_times = sockets::bind_times(sockets.as_deref().unwrap_or_default());
+        let sockets = section(sockets);
         let boot = self.boot.get_or_insert_with(|| host::Boot::read(now));
         let boot_at = boot.at;
         let software = self.software.get(now, host::Software::read);
+        let port_policy = self.policy.get(now, || policy::read(boot_at));
+        let connections = section(self.counts.get(
+            now,
+            &mut self.tables,
+            &mut processes,
+            sockets.known().map_or(&[], Vec::as_slice),
+            port_policy.dynamic_ranges.known().map_or(&[], Vec::as_slice),
+        ));
         let mut host = section(host::read(boot, software, &services, now));
         if let Section::Known(host) = &mut host {
             host.collectors = vec![
                 Capability::of(&sockets).named("sockets"),
+                self.owners.capability().named("socket-owners"),
+                bind_times.named("socket-bind-times"),
+                http_queues.named("http-queues"),
                 Capability::of(&services).named("services"),
                 self.service_push().named("service-push"),
                 self.configurations.capability().named("service-config"),
+                Capability::of(&connections).named("connections"),
             ];
         }
         Facts {
@@ -120,12 +154,19 @@ impl Collector {
             host,
             sockets,
             updates: self.updates.get(now, || section(updates::read(&mut self.packages))),
-            port_policy: Section::Known(self.policy.get(now, || policy::read(boot_at))),
+            port_policy: Section::Known(port_policy),
             services,
             events: Section::Unknown(Text::new("event logs are not read yet")),
-            connections: Section::Unknown(Text::new("connections are not counted yet")),
+            connections,
         }
     }
+}
+
+/// The connections of this moment, those of the processes with most of them first.
+pub fn list_connections() -> Result<Vec<wire::Connection>, Unreadable> {
+    let mut processes = Processes::new(&[]);
+    let connections = connections::read(&mut Tables::default())?;
+    Ok(super::connections::named(connections, |pid| processes.get(pid).image.clone()))
 }
 
 impl Collector {

@@ -203,7 +203,7 @@ fn family_name(family: Family) -> &'static str {
 }
 
 /// What netsh prints. Only numbers and marks of it are read, so the code page does not matter.
-fn ask_netsh(arguments: [&'static str; 5]) -> Result<String, Unreadable> {
+pub(super) fn ask_netsh<const COUNT: usize>(arguments: [&'static str; COUNT]) -> Result<String, Unreadable> {
     let failed = |error: std::io::Error| Unreadable::new(format!("netsh could not be run: {error}"));
     #[expect(clippy::disallowed_methods, reason = "netsh is the one program that the agent starts")]
     let mut command = Command::new(format!(r"{}\netsh.exe", system_folder()?));

@@ -17,7 +17,7 @@ use windows::core::{Owned, PWSTR};
 use crate::collect::reading::filetime;
 
 /// The kernel, which holds the ports of HTTP.sys and SMB. It has no image that could be asked for.
-const SYSTEM_PID: u32 = 4;
+pub(super) const SYSTEM_PID: u32 = 4;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Process {
@@ -47,8 +47,12 @@ impl Processes {
         Self { services: by_pid, seen: HashMap::new() }
     }
 
-    pub(super) fn get(&mut self, pid: u32) -> Process {
-        self.seen.entry(pid).or_insert_with(|| ask(pid, self.services.remove(&pid).unwrap_or_default())).clone()
+    /// Of PID 0, which stands for "not known", there is nothing to tell.
+    pub(super) fn get(&mut self, pid: u32) -> &Process {
+        self.seen.entry(pid).or_insert_with(|| match pid {
+            0 => Process::default(),
+            _ => ask(pid, self.services.remove(&pid).unwrap_or_default()),
+        })
     }
 }
 

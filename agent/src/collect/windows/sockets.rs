@@ -1,170 +1,214 @@
 //! Listening TCP and bound UDP ports with their owners, from the tables of iphlpapi.
 //!
-//! The tables grow between asking for their size and reading them, so reading is a loop; anything but a whole table is an
-//! error. Connections are not listed: they take no port from a service.
+//! Connections are not listed: they take no port from a service.
 //! <https://learn.microsoft.com/windows/win32/api/iphlpapi/nf-iphlpapi-getextendedtcptable>
-#![expect(unsafe_code, reason = "the tables of iphlpapi are variable-length structures behind raw pointers")]
+#![expect(unsafe_code, reason = "the flags of a UDP row are a union")]
 
-use std::ffi::c_void;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use chrono::{DateTime, SubsecRound as _, Utc};
 use rules::facts::{Socket, SocketState};
 use rules::ports::Protocol;
-use windows::Win32::Foundation::{ERROR_INSUFFICIENT_BUFFER, ERROR_OUTOFMEMORY, WIN32_ERROR};
 use windows::Win32::NetworkManagement::IpHelper::{
-    GetExtendedTcpTable, GetExtendedUdpTable, MIB_TCP6ROW_OWNER_MODULE, MIB_TCPROW_OWNER_MODULE,
-    MIB_UDP6ROW_OWNER_MODULE, MIB_UDPROW_OWNER_MODULE, TCP_TABLE_OWNER_MODULE_LISTENER, UDP_TABLE_OWNER_MODULE,
+    MIB_TCP6ROW_OWNER_MODULE, MIB_TCPROW_OWNER_MODULE, MIB_UDP6ROW_OWNER_MODULE, MIB_UDPROW_OWNER_MODULE,
 };
-use windows::Win32::Networking::WinSock::{AF_INET, AF_INET6};
 
+use super::owners::{self, Owners};
 use super::processes::Processes;
+use super::tables::{TableRow, Tables};
+use crate::collect::capability::Capability;
 use crate::collect::reading::{Unreadable, filetime};
 
-pub(super) fn read(processes: &mut Processes) -> Result<Vec<Socket>, Unreadable> {
+pub(super) fn read(
+    tables: &mut Tables,
+    owners: &mut Owners,
+    processes: &mut Processes,
+) -> Result<Vec<Socket>, Unreadable> {
     let mut sockets = Vec::new();
-    let tcp_v4: Vec<MIB_TCPROW_OWNER_MODULE> = tcp_table(u32::from(AF_INET.0))?;
-    sockets.extend(tcp_v4.iter().map(|row| {
-        let place = Place::v4(Protocol::Tcp, row.dwLocalAddr, row.dwLocalPort);
-        socket(place, row.dwOwningPid, row.liCreateTimestamp, None, processes)
-    }));
-    let tcp_v6: Vec<MIB_TCP6ROW_OWNER_MODULE> = tcp_table(u32::from(AF_INET6.0))?;
-    sockets.extend(tcp_v6.iter().map(|row| {
-        let place = Place::v6(Protocol::Tcp, row.ucLocalAddr, row.dwLocalScopeId, row.dwLocalPort);
-        socket(place, row.dwOwningPid, row.liCreateTimestamp, None, processes)
-    }));
-    let udp_v4: Vec<MIB_UDPROW_OWNER_MODULE> = udp_table(u32::from(AF_INET.0))?;
-    sockets.extend(udp_v4.iter().map(|row| {
-        let place = Place::v4(Protocol::Udp, row.dwLocalAddr, row.dwLocalPort);
-        // SAFETY: both members of the union are the same 32 bits.
-        let flags = unsafe { row.Anonymous.dwFlags };
-        socket(place, row.dwOwningPid, row.liCreateTimestamp, Some(flags), processes)
-    }));
-    let udp_v6: Vec<MIB_UDP6ROW_OWNER_MODULE> = udp_table(u32::from(AF_INET6.0))?;
-    sockets.extend(udp_v6.iter().map(|row| {
-        let place = Place::v6(Protocol::Udp, row.ucLocalAddr, row.dwLocalScopeId, row.dwLocalPort);
-        // SAFETY: both members of the union are the same 32 bits.
-        let flags = unsafe { row.Anonymous.dwFlags };
-        socket(place, row.dwOwningPid, row.liCreateTimestamp, Some(flags), processes)
-    }));
-    sockets.sort();
+    add::<MIB_TCPROW_OWNER_MODULE>(&mut sockets, tables, owners, processes)?;
+    add::<MIB_TCP6ROW_OWNER_MODULE>(&mut sockets, tables, owners, processes)?;
+    add::<MIB_UDPROW_OWNER_MODULE>(&mut sockets, tables, owners, processes)?;
+    add::<MIB_UDP6ROW_OWNER_MODULE>(&mut sockets, tables, owners, processes)?;
+    owners.end_look();
+    sockets.sort_unstable();
     Ok(sockets)
 }
 
-#[derive(Clone, Copy)]
-struct Place {
-    protocol: Protocol,
-    address: IpAddr,
-    scope: u32,
-    port: u16,
-}
-
-impl Place {
-    /// `address` and `port` are in network byte order.
-    fn v4(protocol: Protocol, address: u32, port: u32) -> Self {
-        Self { protocol, address: Ipv4Addr::from(address.to_ne_bytes()).into(), scope: 0, port: local_port(port) }
-    }
-
-    fn v6(protocol: Protocol, address: [u8; 16], scope: u32, port: u32) -> Self {
-        Self { protocol, address: Ipv6Addr::from(address).into(), scope, port: local_port(port) }
+/// Whether the tables name the times at which ports were bound.
+pub(super) fn bind_times(sockets: &[Socket]) -> Capability {
+    let without = sockets.iter().filter(|socket| socket.bound_at.is_none()).count();
+    match without {
+        // No socket tells nothing of it.
+        0 => Capability::Ok,
+        _ if without == sockets.len() => Capability::Unavailable("the tables of this system name no times".to_owned()),
+        _ => Capability::Degraded(format!("{without} of {} sockets have no time", sockets.len())),
     }
 }
 
-/// The first two bytes are the port in network byte order; the others are undefined.
-fn local_port(field: u32) -> u16 {
-    let [high, low, ..] = field.to_ne_bytes();
-    u16::from_be_bytes([high, low])
+fn add<Row: SocketRow>(
+    sockets: &mut Vec<Socket>,
+    tables: &mut Tables,
+    owners: &mut Owners,
+    processes: &mut Processes,
+) -> Result<(), Unreadable> {
+    let rows = tables.read::<Row>()?;
+    sockets.reserve(rows.len());
+    for row in rows {
+        let Place { address, scope, port, pid } = row.place();
+        let process = processes.get(pid);
+        let bound_at = row.bound_at();
+        sockets.push(Socket {
+            protocol: Row::PROTOCOL,
+            address,
+            scope,
+            port: local_port(port),
+            state: match Row::PROTOCOL {
+                Protocol::Tcp => SocketState::Listen,
+                Protocol::Udp => SocketState::Bound,
+            },
+            pid: (pid != 0).then_some(pid),
+            image: process.image.clone(),
+            process_started_at: process.started_at,
+            services: owners.of(row.to_ask(), pid, row.mark(), process),
+            // Wine fills neither the time nor the flags, so without a time the flags say nothing.
+            specific_port: bound_at.and(row.flags()).map(|flags| flags & SPECIFIC_PORT_BIND != 0),
+            bound_at,
+        });
+    }
+    Ok(())
 }
 
 /// Lowest bit of the flags of a UDP row: bound to this very port, not to any that is free.
 const SPECIFIC_PORT_BIND: i32 = 1;
 
-fn socket(place: Place, pid: u32, created: i64, udp_flags: Option<i32>, processes: &mut Processes) -> Socket {
-    // The documentation calls the time a SYSTEMTIME; it is a FILETIME. Wine fills neither the time nor the flags, so
-    // without a time the flags say nothing.
-    let bound_at = u64::try_from(created).ok().and_then(filetime);
-    let specific_port = bound_at.and(udp_flags).map(|flags| flags & SPECIFIC_PORT_BIND != 0);
-    let pid = (pid != 0).then_some(pid);
-    let owner = pid.map(|pid| processes.get(pid)).unwrap_or_default();
-    Socket {
-        protocol: place.protocol,
-        address: place.address,
-        scope: place.scope,
-        port: place.port,
-        state: match place.protocol {
-            Protocol::Tcp => SocketState::Listen,
-            Protocol::Udp => SocketState::Bound,
-        },
-        pid,
-        image: owner.image,
-        process_started_at: owner.started_at,
-        services: owner.services,
-        specific_port,
-        bound_at,
+struct Place {
+    address: IpAddr,
+    scope: u32,
+    /// In network byte order.
+    port: u32,
+    pid: u32,
+}
+
+/// The first two bytes are the port in network byte order; the others are undefined.
+pub(super) fn local_port(field: u32) -> u16 {
+    let [high, low, ..] = field.to_ne_bytes();
+    u16::from_be_bytes([high, low])
+}
+
+/// What the four tables have in common.
+trait SocketRow: TableRow {
+    const PROTOCOL: Protocol;
+
+    fn to_ask(&self) -> owners::Row<'_>;
+
+    fn place(&self) -> Place;
+
+    fn created(&self) -> i64;
+
+    /// The service that made the socket, as the system marks it; 0: none.
+    fn mark(&self) -> u64;
+
+    /// Of UDP sockets.
+    fn flags(&self) -> Option<i32> {
+        None
+    }
+
+    /// The documentation calls the time a SYSTEMTIME; it is a FILETIME. In milliseconds, as it travels.
+    fn bound_at(&self) -> Option<DateTime<Utc>> {
+        Some(filetime(u64::try_from(self.created()).ok()?)?.trunc_subsecs(3))
     }
 }
 
-fn tcp_table<Row: TableRow>(family: u32) -> Result<Vec<Row>, Unreadable> {
-    table("GetExtendedTcpTable", |buffer, size| {
-        // SAFETY: `buffer` is writable for `size` bytes, or absent with a size of 0.
-        unsafe { GetExtendedTcpTable(buffer, size, false, family, TCP_TABLE_OWNER_MODULE_LISTENER, 0) }
-    })
-}
+impl SocketRow for MIB_TCPROW_OWNER_MODULE {
+    const PROTOCOL: Protocol = Protocol::Tcp;
 
-fn udp_table<Row: TableRow>(family: u32) -> Result<Vec<Row>, Unreadable> {
-    table("GetExtendedUdpTable", |buffer, size| {
-        // SAFETY: `buffer` is writable for `size` bytes, or absent with a size of 0.
-        unsafe { GetExtendedUdpTable(buffer, size, false, family, UDP_TABLE_OWNER_MODULE, 0) }
-    })
-}
-
-/// A row that may be read from any initialised bytes.
-///
-/// # Safety
-/// Every bit pattern is a value of the type, and its alignment is at most that of `u64`.
-unsafe trait TableRow: Copy {}
-// SAFETY: a structure of integers and byte arrays only, aligned to 8.
-unsafe impl TableRow for MIB_TCPROW_OWNER_MODULE {}
-// SAFETY: as above.
-unsafe impl TableRow for MIB_TCP6ROW_OWNER_MODULE {}
-// SAFETY: as above; its union is an integer either way.
-unsafe impl TableRow for MIB_UDPROW_OWNER_MODULE {}
-// SAFETY: as above; its union is an integer either way.
-unsafe impl TableRow for MIB_UDP6ROW_OWNER_MODULE {}
-
-/// Rows start behind a 32-bit count and 32 bits of padding.
-const HEADER: usize = 8;
-
-fn table<Row: TableRow>(
-    function: &str,
-    mut fill: impl FnMut(Option<*mut c_void>, *mut u32) -> u32,
-) -> Result<Vec<Row>, Unreadable> {
-    let mut buffer: Vec<u64> = Vec::new();
-    // A table that outgrew its buffer says the size that it has now; the first call after boot may also say "out of
-    // memory" (Wine). A table that grows faster than it is read is no reason to go on for ever.
-    for _ in 0..8 {
-        let mut size = u32::try_from(buffer.len() * size_of::<u64>()).unwrap_or(u32::MAX);
-        let target = (!buffer.is_empty()).then(|| buffer.as_mut_ptr().cast());
-        match WIN32_ERROR(fill(target, &raw mut size)) {
-            WIN32_ERROR(0) if !buffer.is_empty() => return rows(function, &buffer),
-            WIN32_ERROR(0) | ERROR_INSUFFICIENT_BUFFER | ERROR_OUTOFMEMORY => {
-                let words = usize::try_from(size).unwrap_or(0) / size_of::<u64>();
-                buffer = vec![0; words + words / 8 + 64];
-            }
-            error => return Err(Unreadable::new(format!("{function} failed: {}", error.to_hresult().message()))),
-        }
+    fn to_ask(&self) -> owners::Row<'_> {
+        owners::Row::Tcp(self)
     }
-    Err(Unreadable::new(format!("{function} asked for a larger buffer eight times")))
+
+    fn place(&self) -> Place {
+        let address = Ipv4Addr::from(self.dwLocalAddr.to_ne_bytes()).into();
+        Place { address, scope: 0, port: self.dwLocalPort, pid: self.dwOwningPid }
+    }
+
+    fn created(&self) -> i64 {
+        self.liCreateTimestamp
+    }
+
+    fn mark(&self) -> u64 {
+        self.OwningModuleInfo[0]
+    }
 }
 
-fn rows<Row: TableRow>(function: &str, buffer: &[u64]) -> Result<Vec<Row>, Unreadable> {
-    let bytes = size_of_val(buffer);
-    // SAFETY: the buffer is not empty, and its first four bytes are the count.
-    let count = unsafe { buffer.as_ptr().cast::<u32>().read() };
-    let count = usize::try_from(count).unwrap_or(usize::MAX);
-    if count.saturating_mul(size_of::<Row>()).saturating_add(HEADER) > bytes {
-        return Err(Unreadable::new(format!("{function} counts more rows than it wrote")));
+impl SocketRow for MIB_TCP6ROW_OWNER_MODULE {
+    const PROTOCOL: Protocol = Protocol::Tcp;
+
+    fn to_ask(&self) -> owners::Row<'_> {
+        owners::Row::Tcp6(self)
     }
-    // SAFETY: `count` rows behind the header lie within the buffer, which is initialised and aligned to 8; `TableRow`
-    // promises that any bytes are a row.
-    Ok(unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<u8>().add(HEADER).cast::<Row>(), count) }.to_vec())
+
+    fn place(&self) -> Place {
+        let address = Ipv6Addr::from(self.ucLocalAddr).into();
+        Place { address, scope: self.dwLocalScopeId, port: self.dwLocalPort, pid: self.dwOwningPid }
+    }
+
+    fn created(&self) -> i64 {
+        self.liCreateTimestamp
+    }
+
+    fn mark(&self) -> u64 {
+        self.OwningModuleInfo[0]
+    }
+}
+
+impl SocketRow for MIB_UDPROW_OWNER_MODULE {
+    const PROTOCOL: Protocol = Protocol::Udp;
+
+    fn to_ask(&self) -> owners::Row<'_> {
+        owners::Row::Udp(self)
+    }
+
+    fn place(&self) -> Place {
+        let address = Ipv4Addr::from(self.dwLocalAddr.to_ne_bytes()).into();
+        Place { address, scope: 0, port: self.dwLocalPort, pid: self.dwOwningPid }
+    }
+
+    fn created(&self) -> i64 {
+        self.liCreateTimestamp
+    }
+
+    fn mark(&self) -> u64 {
+        self.OwningModuleInfo[0]
+    }
+
+    fn flags(&self) -> Option<i32> {
+        // SAFETY: both members of the union are the same 32 bits.
+        Some(unsafe { self.Anonymous.dwFlags })
+    }
+}
+
+impl SocketRow for MIB_UDP6ROW_OWNER_MODULE {
+    const PROTOCOL: Protocol = Protocol::Udp;
+
+    fn to_ask(&self) -> owners::Row<'_> {
+        owners::Row::Udp6(self)
+    }
+
+    fn place(&self) -> Place {
+        let address = Ipv6Addr::from(self.ucLocalAddr).into();
+        Place { address, scope: self.dwLocalScopeId, port: self.dwLocalPort, pid: self.dwOwningPid }
+    }
+
+    fn created(&self) -> i64 {
+        self.liCreateTimestamp
+    }
+
+    fn mark(&self) -> u64 {
+        self.OwningModuleInfo[0]
+    }
+
+    fn flags(&self) -> Option<i32> {
+        // SAFETY: both members of the union are the same 32 bits.
+        Some(unsafe { self.Anonymous.dwFlags })
+    }
 }
