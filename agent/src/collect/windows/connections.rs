@@ -37,8 +37,8 @@ impl Counts {
             Some((_, told)) => told.ok(),
             None => None,
         };
-        let counted =
-            read(tables).map(|connections| count(&connections, sockets, ranges, |pid| processes.get(pid).image.clone()));
+        let counted = read(tables)
+            .map(|connections| count(&connections, sockets, ranges, |pid| processes.get(pid).image.clone()));
         let counts = match (told, counted) {
             (Some(told), Ok(counted)) if is_noise(&told, &counted) => Ok(told),
             (_, counted) => counted,

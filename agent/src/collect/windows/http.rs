@@ -28,7 +28,8 @@ impl Queues {
         now: DateTime<Utc>,
     ) -> Capability {
         let is_of_kernel = |socket: &Socket| socket.pid == Some(SYSTEM_PID) && socket.protocol == Protocol::Tcp;
-        let mut ports: Vec<u16> = sockets.iter().filter(|socket| is_of_kernel(socket)).map(|socket| socket.port).collect();
+        let mut ports: Vec<u16> =
+            sockets.iter().filter(|socket| is_of_kernel(socket)).map(|socket| socket.port).collect();
         ports.sort_unstable();
         ports.dedup();
         if ports != self.ports {

@@ -35,7 +35,8 @@ pub(super) enum Row<'a> {
     Udp6(&'a MIB_UDP6ROW_OWNER_MODULE),
 }
 
-type OwnerModule = unsafe extern "system" fn(row: *const c_void, class: i32, buffer: *mut c_void, size: *mut u32) -> u32;
+type OwnerModule =
+    unsafe extern "system" fn(row: *const c_void, class: i32, buffer: *mut c_void, size: *mut u32) -> u32;
 
 /// A process by id and start, and a mark in it.
 type Mark = (u32, Option<DateTime<Utc>>, u64);
@@ -68,9 +69,10 @@ impl Owners {
         let owner = match self.met.get(&key) {
             Some(owner) => owner.clone(),
             None => {
-                let owner = self.known.remove(&key).unwrap_or_else(|| {
-                    ask(functions, row).map_err(|reason| self.refused = Some(reason)).ok()
-                });
+                let owner = self
+                    .known
+                    .remove(&key)
+                    .unwrap_or_else(|| ask(functions, row).map_err(|reason| self.refused = Some(reason)).ok());
                 let owner = owner.filter(|owner| candidates.iter().any(|name| name.eq_ignore_ascii_case(owner)));
                 self.met.insert(key, owner.clone());
                 owner

@@ -13,7 +13,9 @@ pub(super) type Function = unsafe extern "system" fn() -> isize;
 
 pub(super) fn is_wine() -> bool {
     // SAFETY: every process has ntdll, which is never unloaded.
-    unsafe { GetModuleHandleW(w!("ntdll.dll")).is_ok_and(|ntdll| GetProcAddress(ntdll, s!("wine_get_version")).is_some()) }
+    unsafe {
+        GetModuleHandleW(w!("ntdll.dll")).is_ok_and(|ntdll| GetProcAddress(ntdll, s!("wine_get_version")).is_some())
+    }
 }
 
 /// A library of the system folder, which stays loaded.

@@ -88,9 +88,7 @@ impl Tables {
 fn fill(table: Table, target: Option<*mut c_void>, size: &mut u32) -> u32 {
     match table {
         // SAFETY: `target` is writable for `size` bytes, or absent with a size of 0.
-        Table::Tcp(family, class) => unsafe {
-            GetExtendedTcpTable(target, size, false, u32::from(family.0), class, 0)
-        },
+        Table::Tcp(family, class) => unsafe { GetExtendedTcpTable(target, size, false, u32::from(family.0), class, 0) },
         // SAFETY: as above.
         Table::Udp(family) => unsafe {
             GetExtendedUdpTable(target, size, false, u32::from(family.0), UDP_TABLE_OWNER_MODULE, 0)
