@@ -81,7 +81,7 @@ async fn play(player: Player, server: Server, stop: CancellationToken) -> anyhow
     let pacing = Pacing { cap: RECONNECT_WITHIN, spread: RECONNECT_WITHIN, ..Pacing::default() };
     let agent = Agent { identity, state_dir: player.folder, pacing, spool: Limits::default(), clock: clock::now };
     tokio::select! {
-        ended = run::run(agent, Source { facts, collect_every }, stop.cancelled()) => Ok(ended?),
+        ended = run::run(agent, Source { facts, collect_every, connections: None }, stop.cancelled()) => Ok(ended?),
         () = tell(&player.actor, sender) => Ok(()),
     }
 }

@@ -92,7 +92,7 @@ async fn connect(server: &Server, token: &str) -> Result<mpsc::Sender<Facts>> {
     let (sender, receiver) = mpsc::channel(1);
     let (collect_every, _) = watch::channel(Duration::from_mins(1));
     tokio::spawn(async move {
-        let source = Source { facts: receiver, collect_every };
+        let source = Source { facts: receiver, collect_every, connections: None };
         portreeve_agent::run::run(agent, source, std::future::pending()).await
     });
     Ok(sender)
