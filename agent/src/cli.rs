@@ -23,7 +23,7 @@ use crate::service;
 use crate::spool::Limits;
 use crate::stream::Pacing;
 use crate::token::{BadToken, Token};
-use crate::{clock, place};
+use crate::{clock, fingerprint, place};
 
 /// Longest token file: a token has about 120 characters.
 const LONGEST_TOKEN: u64 = 4096;
@@ -197,7 +197,7 @@ fn answer(command: Command, level: Level) -> anyhow::Result<()> {
         Command::Enroll(arguments) => block_on(enroll(arguments)),
         Command::Run(state) => block_on(async move {
             let source = live::watch(clock::now).context("cannot start the collecting thread")?;
-            report(state, source).await
+            report(state, source, fingerprint::of_this_machine()).await
         }),
         Command::Install(arguments) => block_on(install(arguments)),
         Command::Uninstall(state) => block_on(uninstall(state)),
@@ -212,7 +212,7 @@ fn answer(command: Command, level: Level) -> anyhow::Result<()> {
         Command::Replay(arguments) => block_on(async move {
             let frames = read_recordings(&arguments.files)?;
             let after_last = if arguments.stay { replay::AfterLast::Stay } else { replay::AfterLast::Leave };
-            report(arguments.state, replay::play(frames, arguments.speed, after_last)).await
+            report(arguments.state, replay::play(frames, arguments.speed, after_last), Vec::new()).await
         }),
     }
 }
@@ -286,10 +286,18 @@ fn serve(_: &State, _: Level) -> anyhow::Result<()> {
     anyhow::bail!(FOR_WINDOWS)
 }
 
-async fn report(state: State, source: Source) -> anyhow::Result<()> {
+/// `fingerprint` is empty where another machine than this one is shown.
+async fn report(state: State, source: Source, fingerprint: Vec<u8>) -> anyhow::Result<()> {
     let identity = Identity::load(&state.state_dir)?.ok_or_else(|| Failure::NotEnrolled(state.state_dir.clone()))?;
     let spool = state.limits();
-    let agent = Agent { identity, state_dir: state.state_dir, pacing: Pacing::default(), spool, clock: clock::now };
+    let agent = Agent {
+        identity,
+        state_dir: state.state_dir,
+        fingerprint,
+        pacing: Pacing::default(),
+        spool,
+        clock: clock::now,
+    };
     let shutdown = async {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;

@@ -23,6 +23,8 @@ pub mod enroll;
 
 pub mod identity;
 
+pub mod fingerprint;
+
 mod private;
 
 pub mod token;

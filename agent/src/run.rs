@@ -39,6 +39,8 @@ pub struct Agent {
     pub identity: Identity,
     /// Where a renewed identity is kept, and the spool.
     pub state_dir: PathBuf,
+    /// Of the machine that is reported, see [`crate::fingerprint`]. Empty: not known.
+    pub fingerprint: Vec<u8>,
     pub pacing: Pacing,
     /// Bytes that reports may take while the server is away.
     pub spool: spool::Limits,
@@ -61,7 +63,7 @@ pub async fn run(agent: Agent, source: Source, shutdown: impl Future<Output = ()
     if let Some((first, last)) = held.reports.front().zip(held.reports.back()).map(|(front, back)| (front.0, back.1)) {
         info!("Reports {first} to {last} may not have arrived and are sent again");
     }
-    let reporter = Reporter::new(Stream::new(held, agent.pacing.clone()), spool);
+    let reporter = Reporter::new(Stream::new(held, agent.fingerprint.clone(), agent.pacing.clone()), spool);
     let started = Instant::now();
     let identity = Arc::new(agent.identity.clone());
     let mut session = Session { identity, agent, reporter, started, link: None, listing: None, renewed_at: None };

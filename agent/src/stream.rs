@@ -181,6 +181,7 @@ pub struct Stream {
     id: [u8; 16],
     /// As the last Welcome named it.
     epoch: u64,
+    fingerprint: Vec<u8>,
     pacing: Pacing,
     backoff: Backoff,
     link: Link,
@@ -220,11 +221,13 @@ struct Told {
 }
 
 impl Stream {
-    pub fn new(held: Held, pacing: Pacing) -> Self {
+    /// `fingerprint` is of the machine; empty: not known.
+    pub fn new(held: Held, fingerprint: Vec<u8>, pacing: Pacing) -> Self {
         let is_known = !held.digests.is_empty() || !held.reports.is_empty();
         Self {
             id: held.stream_id,
             epoch: held.epoch,
+            fingerprint,
             backoff: Backoff::default(),
             link: Link::Idle,
             latest: None,
@@ -252,8 +255,10 @@ impl Stream {
                 outputs.push(Wish::Stop.into());
             }
             Input::Disconnected(ending) => {
-                if ending == Ending::Expired {
-                    outputs.push(Wish::Renew.into());
+                match ending {
+                    Ending::Expired => outputs.push(Wish::Renew.into()),
+                    Ending::Restored => self.begin_anew(now, &mut outputs),
+                    _ => {}
                 }
                 self.lose(ending, now);
             }
@@ -337,7 +342,7 @@ impl Stream {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             pending_from,
             pending_to,
-            fingerprint: Vec::new(),
+            fingerprint: self.fingerprint.clone(),
         };
         self.greeted_with = Some(held);
         self.link = Link::Greeting { since: now.elapsed };
@@ -432,7 +437,7 @@ impl Stream {
         self.link = Link::Down { connect_at: now.elapsed + delay };
         self.greeted_with = None;
         // The server may stay away: what happens until it is back is recorded from here.
-        if self.told.is_none() && ending != Ending::Renewed {
+        if self.told.is_none() && !matches!(ending, Ending::Renewed | Ending::Restored) {
             self.assume(Digests::new());
         }
     }

@@ -120,7 +120,8 @@ async fn converse(
     }
 }
 
-/// Only the number of a status decides. At the door for streams, `PermissionDenied` says one thing: revoked.
+/// Only the number of a status decides. At the door for streams, `PermissionDenied` says one thing: revoked; `DataLoss`
+/// that our state is an old one, and `AlreadyExists` that another machine has our identity.
 fn refused(status: &Status, fault: &tls::Fault) -> (Ending, String) {
     if let Some(fault) = fault.get() {
         let ending = if tls::says_expired(fault) { Ending::Expired } else { Ending::Lost };
@@ -129,6 +130,8 @@ fn refused(status: &Status, fault: &tls::Fault) -> (Ending, String) {
     let ending = match status.code() {
         Code::ResourceExhausted => Ending::Overloaded,
         Code::PermissionDenied => Ending::Revoked,
+        Code::DataLoss => Ending::Restored,
+        Code::AlreadyExists => Ending::Denied,
         _ => Ending::Lost,
     };
     (ending, format!("{:#}", describe(status)))

@@ -137,6 +137,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(findings::one))
         .routes(routes!(hosts::list))
         .routes(routes!(hosts::one))
+        .routes(routes!(hosts::accept_machine))
         .routes(routes!(host_services::list))
         .routes(routes!(host_ports::list))
         .routes(routes!(host_updates::list))

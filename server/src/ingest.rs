@@ -5,6 +5,7 @@
 //! Invariants: who speaks follows from the client certificate alone. An acknowledgement follows the commit. A report
 //! that cannot be applied never blocks the ones behind it, and what is stored stays.
 
+mod claim;
 mod commit;
 pub mod ledger;
 mod opening;

@@ -77,6 +77,7 @@ impl Reporter {
         let agent = Agent {
             identity: self.identity()?,
             state_dir: self.state.path().to_owned(),
+            fingerprint: Vec::new(),
             pacing,
             spool: Limits::default(),
             clock,

@@ -327,7 +327,7 @@ impl World {
 
 fn start(folder: &Path, starts: u8) -> Reporter {
     let (spool, held) = Spool::open(folder, LIMITS, [starts | 0x80; 16]);
-    Reporter::new(Stream::new(held, Pacing::default()), spool)
+    Reporter::new(Stream::new(held, Vec::new(), Pacing::default()), spool)
 }
 
 fn flip(path: &Path, bit: usize) {

@@ -12,7 +12,6 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::order::{Order, Plan};
-use crate::clock;
 use crate::collect::live;
 use crate::enroll::{EnrollFault, enroll, renew};
 use crate::identity::{Identity, Server};
@@ -21,6 +20,7 @@ use crate::run::{Agent, run};
 use crate::spool::Limits;
 use crate::stream::Pacing;
 use crate::token::Token;
+use crate::{clock, fingerprint};
 
 /// A server that cannot be reached is asked again after this, then after twice as long, and so on …
 const FIRST_RETRY: Duration = Duration::from_secs(5);
@@ -133,8 +133,14 @@ async fn confirm(
 /// Until the server does not want to hear this host any more, or the service is to stop.
 async fn report(state_dir: &Path, identity: Identity, spool: Limits, stop: &mut Stop) -> anyhow::Result<()> {
     let source = live::watch(clock::now).context("cannot start the collecting thread")?;
-    let agent =
-        Agent { identity, state_dir: state_dir.to_owned(), pacing: Pacing::default(), spool, clock: clock::now };
+    let agent = Agent {
+        identity,
+        state_dir: state_dir.to_owned(),
+        fingerprint: fingerprint::of_this_machine(),
+        pacing: Pacing::default(),
+        spool,
+        clock: clock::now,
+    };
     if let Err(fault) = run(agent, source, stopped(stop)).await {
         error!("This host does not report: {fault}");
     }

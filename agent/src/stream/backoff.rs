@@ -13,6 +13,8 @@ pub struct Pacing {
     /// back spread evenly over `spread`.
     pub settled: Duration,
     pub spread: Duration,
+    /// Between two attempts of an agent that waits for a person.
+    pub denied: Duration,
     /// Longest silence of the agent; the server may change it.
     pub heartbeat: Duration,
 }
@@ -24,6 +26,7 @@ impl Default for Pacing {
             cap: Duration::from_mins(5),
             settled: Duration::from_mins(5),
             spread: Duration::from_secs(30),
+            denied: Duration::from_hours(1),
             heartbeat: Duration::from_mins(1),
         }
     }
@@ -37,6 +40,10 @@ pub enum Ending {
     Overloaded,
     /// By the server's clock our certificate has ended: a new one is needed first.
     Expired,
+    /// Our state is older than what we said before: another stream is to be begun.
+    Restored,
+    /// Another machine has our identity: only a person can settle that.
+    Denied,
     /// We ended it, to come back with a new certificate.
     Renewed,
     /// The identity was revoked: there is no other connection.
@@ -53,6 +60,9 @@ impl Backoff {
     pub(super) fn after(&mut self, ending: Ending, lived: Option<Duration>, random: f64, pacing: &Pacing) -> Duration {
         if ending == Ending::Renewed {
             return Duration::ZERO;
+        }
+        if ending == Ending::Denied {
+            return pacing.denied.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0);
         }
         if lived.is_some_and(|lived| lived > pacing.settled) {
             self.failures = 0;
@@ -107,6 +117,12 @@ mod tests {
         let pacing = Pacing::default();
         let wait = |lived| Backoff { failures: 5 }.after(Ending::Lost, Some(lived), 1.0, &pacing);
         assert_eq!((wait(31 * SECOND), wait(33 * SECOND)), (32 * SECOND, SECOND));
+    }
+
+    #[test]
+    fn one_that_is_denied_waits_for_a_person() {
+        let wait = |random| Backoff::default().after(Ending::Denied, None, random, &Pacing::default());
+        assert_eq!((wait(0.0), wait(1.0)), (1800 * SECOND, 3600 * SECOND));
     }
 
     #[test]

@@ -31,7 +31,7 @@ struct Bench {
 
 impl Bench {
     fn new(held: Held) -> Self {
-        Self { stream: Stream::new(held, Pacing::default()), kept: BTreeMap::new(), total: 1 << 20 }
+        Self { stream: Stream::new(held, vec![1; 32], Pacing::default()), kept: BTreeMap::new(), total: 1 << 20 }
     }
 
     fn fresh() -> Self {
@@ -380,4 +380,18 @@ fn no_more_is_under_way_than_the_window_holds() {
     assert_eq!(reports(stream.step(at(2002), welcome(1, &[]))).len(), 32);
     let sent = reports(stream.step(at(2003), ack(11)));
     assert_eq!(sent.iter().map(|report| report.seq).collect::<Vec<_>>(), (34..44).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_restored_snapshot_begins_another_stream_when_the_server_says_so() {
+    let mut stream = after_a_restart(&[(3, 4)], 5, digests_of(&facts(&[1], ServiceState::Stopped)));
+    stream.step(at(0), observed(facts(&[1], ServiceState::Stopped)));
+    stream.step(at(1), Input::Connected);
+    stream.step(at(2), Input::Disconnected(Ending::Restored));
+    assert_eq!(stream.step(at(5000), Input::Tick), [Wish::Connect]);
+    let hello = said(stream.step(at(5001), Input::Connected));
+    assert!(matches!(&hello[0], Said::Hello(hello) if hello.stream_id == [9; 16] && hello.epoch == 0));
+    assert!(matches!(&hello[0], Said::Hello(hello) if hello.pending_to == 0 && hello.fingerprint == [1; 32]));
+    let sent = reports(stream.step(at(5002), welcome(0, &[])));
+    assert_eq!((sent.len(), sent[0].seq, sent[0].gap), (1, 3, Some(v1::Gap { from_seq: 1, to_seq: 2 })));
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use rules::{facts, finding};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,9 @@ use crate::app::App;
 use crate::clock;
 use crate::db::read_findings::{self, FindingFilter};
 use crate::db::read_hosts::{self, HostFilter, HostRow, SectionRow};
+use crate::db::stream;
+use crate::live::{Hint, HintKind};
+use crate::people::Role;
 
 /// A monitored Windows machine, in a line.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -91,8 +95,22 @@ pub struct Stream {
     pub gaps: i64,
     /// Rows that could not be stored and were left out.
     pub dropped_rows: i64,
-    /// When a second agent with this identity was noticed. `null`: never.
+    /// When two copies of this machine were seen to take turns. `null`: not, or settled.
     pub fork_seen_at: Option<DateTime<Utc>>,
+    /// When the agent came with a state that was older than what it had said: a restored snapshot. `null`: never.
+    pub restored_at: Option<DateTime<Utc>>,
+    /// The machine that last came with this identity and was refused. `null`: none, or settled.
+    pub clone: Option<CloneSeen>,
+}
+
+/// Another machine with the identity of a host.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CloneSeen {
+    pub seen_at: DateTime<Utc>,
+    /// From where it came.
+    pub address: Option<String>,
+    /// The first bytes of the hash of what identifies it, in hexadecimal digits.
+    pub fingerprint: Option<String>,
 }
 
 /// A rule that could not be decided, because a fact it needs is unknown.
@@ -192,11 +210,41 @@ pub async fn one(
             gaps: stream.gaps,
             dropped_rows: stream.dropped_rows,
             fork_seen_at: stream.fork_seen_at,
+            restored_at: stream.restored_at,
+            clone: stream.clone_seen_at.map(|seen_at| CloneSeen {
+                seen_at,
+                address: stream.clone_address.map(|address| address.addr().to_string()),
+                fingerprint: stream.clone_fingerprint.map(|bytes| hex::encode(&bytes[..bytes.len().min(4)])),
+            }),
         }),
         findings: findings.into_iter().map(FindingSummary::from).collect(),
         cannot_tell: cannot_tell.into_iter().map(CannotTell::from).collect(),
         summary: detail.host.into(),
     }))
+}
+
+/// Let another machine speak for a host
+///
+/// For hardware that was replaced, or when a copy of a machine was dealt with: the next agent that comes with the host's
+/// identity is taken for it.
+#[utoipa::path(
+    post,
+    path = "/hosts/{id}/accept-machine",
+    tag = "hosts",
+    params(("id" = i64, Path, description = "Id of the host")),
+    responses((status = 204, description = "The next machine is the host"), (status = "default", response = Problem))
+)]
+pub async fn accept_machine(
+    caller: Caller,
+    State(app): State<Arc<App>>,
+    Path(id): Path<i64>,
+) -> Result<StatusCode, Problem> {
+    caller.require(Role::Admin)?;
+    let Some(client_id) = stream::accept_machine(&app.db, &caller.scope, id).await? else {
+        return Err(Problem::not_found("host"));
+    };
+    app.bus.publish(Hint { client_id, kind: HintKind::Host, id: id.to_string() });
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// The status of one section; one that was never reported is unknown too.

@@ -1,6 +1,7 @@
 //! Hosts for people: lists with their open findings, and one with the state of its sections and stream.
 
 use chrono::{DateTime, Duration, Utc};
+use ipnet::IpNet;
 use serde_json::Value;
 
 use crate::db::{Db, Scope, read};
@@ -169,6 +170,10 @@ pub struct StreamRow {
     pub gaps: i64,
     pub dropped_rows: i64,
     pub fork_seen_at: Option<DateTime<Utc>>,
+    pub restored_at: Option<DateTime<Utc>>,
+    pub clone_seen_at: Option<DateTime<Utc>>,
+    pub clone_fingerprint: Option<Vec<u8>>,
+    pub clone_address: Option<IpNet>,
 }
 
 /// `None`: no such host in `scope`.
@@ -193,7 +198,8 @@ pub async fn one(scope: &Scope, db: &Db, host_id: i64, now: DateTime<Utc>) -> sq
     let stream = sqlx::query_as!(
         StreamRow,
         "
-        select connected_at, seq, clock_skew_ms, quarantined, gaps, dropped_rows, fork_seen_at
+        select connected_at, seq, clock_skew_ms, quarantined, gaps, dropped_rows, fork_seen_at, restored_at,
+          clone_seen_at, clone_fingerprint, clone_address
         from agent_stream
         where client_id = $1
           and host_id = $2

@@ -1,14 +1,17 @@
 //! The cursor of an agent's stream, and what could not be applied. A statement here that touches no row means that
 //! another stream of the same agent has taken over.
 
+use std::net::IpAddr;
+
 use chrono::{DateTime, Utc};
+use ipnet::IpNet;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::db::{Db, Scope};
 
 /// The cursor as it is stored.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
     pub stream_id: Uuid,
     pub seq: i64,
@@ -17,12 +20,24 @@ pub struct Cursor {
     pub clock_skew_ms: i64,
 }
 
+/// The machine that speaks with the identity.
+#[derive(Clone, Debug, Default)]
+pub struct Machine {
+    /// `None`: the next one that says Hello is it.
+    pub fingerprint: Option<Vec<u8>>,
+    /// When it last came with an older state.
+    pub restored_at: Option<DateTime<Utc>>,
+}
+
 /// Locks the cursor until the end of the transaction. `None`: the host's first stream.
-pub async fn lock_cursor(connection: &mut PgConnection, client_id: i32, host_id: i64) -> sqlx::Result<Option<Cursor>> {
-    sqlx::query_as!(
-        Cursor,
+pub async fn lock_cursor(
+    connection: &mut PgConnection,
+    client_id: i32,
+    host_id: i64,
+) -> sqlx::Result<Option<(Cursor, Machine)>> {
+    let row = sqlx::query!(
         r#"
-        select stream_id, seq, epoch, pending_epoch, clock_skew_ms
+        select stream_id, seq, epoch, pending_epoch, clock_skew_ms, fingerprint, restored_at
         from agent_stream
         where client_id = $1 and host_id = $2
         for update
@@ -31,7 +46,17 @@ pub async fn lock_cursor(connection: &mut PgConnection, client_id: i32, host_id:
         host_id,
     )
     .fetch_optional(connection)
-    .await
+    .await?;
+    Ok(row.map(|row| {
+        let cursor = Cursor {
+            stream_id: row.stream_id,
+            seq: row.seq,
+            epoch: row.epoch,
+            pending_epoch: row.pending_epoch,
+            clock_skew_ms: row.clock_skew_ms,
+        };
+        (cursor, Machine { fingerprint: row.fingerprint, restored_at: row.restored_at })
+    }))
 }
 
 /// What a Hello makes of the cursor.
@@ -43,8 +68,8 @@ pub struct Opening<'a> {
     pub boot_id: &'a [u8],
     pub session_id: Uuid,
     pub agent_version: Option<&'a str>,
-    /// Set when the Hello shows that two copies of the agent's state are in use.
-    pub fork_seen_at: Option<DateTime<Utc>>,
+    /// Empty: not said.
+    pub fingerprint: &'a [u8],
 }
 
 pub async fn open(connection: &mut PgConnection, opening: &Opening<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
@@ -52,14 +77,14 @@ pub async fn open(connection: &mut PgConnection, opening: &Opening<'_>, now: Dat
     sqlx::query!(
         r#"
         insert into agent_stream (client_id, host_id, stream_id, boot_id, seq, epoch, pending_epoch, session_id,
-          connected_at, last_seen_at, clock_skew_ms, fork_seen_at)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11)
+          connected_at, last_seen_at, clock_skew_ms, fingerprint)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, nullif($11::bytea, ''))
         on conflict (client_id, host_id) do update
         set stream_id = excluded.stream_id, boot_id = excluded.boot_id, seq = excluded.seq, epoch = excluded.epoch,
           pending_epoch = excluded.pending_epoch, session_id = excluded.session_id,
           connected_at = excluded.connected_at, last_seen_at = excluded.last_seen_at,
           clock_skew_ms = excluded.clock_skew_ms,
-          fork_seen_at = coalesce(excluded.fork_seen_at, agent_stream.fork_seen_at)
+          fingerprint = coalesce(excluded.fingerprint, agent_stream.fingerprint)
         "#,
         opening.client_id,
         opening.host_id,
@@ -71,7 +96,7 @@ pub async fn open(connection: &mut PgConnection, opening: &Opening<'_>, now: Dat
         opening.session_id,
         now,
         cursor.clock_skew_ms,
-        opening.fork_seen_at,
+        opening.fingerprint,
     )
     .execute(&mut *connection)
     .await?;
@@ -88,6 +113,85 @@ pub async fn open(connection: &mut PgConnection, opening: &Opening<'_>, now: Dat
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Notes that the machine came with an older state than it had.
+pub async fn note_restored(
+    connection: &mut PgConnection,
+    (client_id, host_id): (i32, i64),
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update agent_stream set restored_at = $3 where client_id = $1 and host_id = $2",
+        client_id,
+        host_id,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Notes that two machines with one fingerprint take turns.
+pub async fn note_forked(
+    connection: &mut PgConnection,
+    (client_id, host_id): (i32, i64),
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update agent_stream set fork_seen_at = $3 where client_id = $1 and host_id = $2",
+        client_id,
+        host_id,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Notes that another machine came with the identity.
+pub async fn note_cloned(
+    connection: &mut PgConnection,
+    (client_id, host_id): (i32, i64),
+    fingerprint: &[u8],
+    address: IpAddr,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        update agent_stream
+        set clone_seen_at = $3, clone_fingerprint = $4, clone_address = $5
+        where client_id = $1 and host_id = $2
+        "#,
+        client_id,
+        host_id,
+        now,
+        fingerprint,
+        IpNet::from(address),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Lets the next machine that says Hello speak with the identity, and takes back what was noted of others. `None`: no such
+/// host in this scope, or it has no agent.
+pub async fn accept_machine(db: &Db, scope: &Scope, host_id: i64) -> sqlx::Result<Option<i32>> {
+    let mut transaction = db.begin(scope).await?;
+    let client_id = sqlx::query_scalar!(
+        r#"
+        update agent_stream
+        set fingerprint = null, restored_at = null, fork_seen_at = null, clone_seen_at = null,
+          clone_fingerprint = null, clone_address = null
+        where host_id = $1
+        returning client_id
+        "#,
+        host_id,
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(client_id)
 }
 
 /// Whose cursor moves, and from where.

@@ -79,7 +79,14 @@ async fn play(player: Player, server: Server, stop: CancellationToken) -> anyhow
     let (collect_every, _) = watch::channel(Duration::ZERO);
     // It is on the same machine: there is no crowd to spread.
     let pacing = Pacing { cap: RECONNECT_WITHIN, spread: RECONNECT_WITHIN, ..Pacing::default() };
-    let agent = Agent { identity, state_dir: player.folder, pacing, spool: Limits::default(), clock: clock::now };
+    let agent = Agent {
+        identity,
+        state_dir: player.folder,
+        fingerprint: Vec::new(),
+        pacing,
+        spool: Limits::default(),
+        clock: clock::now,
+    };
     tokio::select! {
         ended = run::run(agent, Source { facts, collect_every, connections: None }, stop.cancelled()) => Ok(ended?),
         () = tell(&player.actor, sender) => Ok(()),

@@ -1,5 +1,7 @@
 //! The answer to a Hello: who holds the cursor now, where it stands, and which sections must come in full.
 
+use std::net::IpAddr;
+
 use chrono::{DateTime, Utc};
 use proto::Digests;
 use proto::fleet::v1::{Hello, Section};
@@ -10,6 +12,7 @@ use crate::db::boots;
 use crate::db::facts;
 use crate::db::stream::{self, Cursor, Opening};
 use crate::db::{Db, Scope};
+use crate::ingest::claim::{self, Claim, Denial};
 use crate::ingest::skew::HostClock;
 
 /// What a Hello says, checked.
@@ -23,6 +26,8 @@ pub(super) struct Greeting {
     pub(super) wall_clock_ms: i64,
     pub(super) uptime_ms: u64,
     pub(super) agent_version: Option<Text>,
+    /// Empty: not said.
+    pub(super) fingerprint: Vec<u8>,
 }
 
 impl Greeting {
@@ -36,6 +41,9 @@ impl Greeting {
         let Ok(digests) = proto::wire::digests_from_wire(hello.digests) else {
             return Err("a digest has at most 32 bytes");
         };
+        if hello.fingerprint.len() > 32 {
+            return Err("a fingerprint has at most 32 bytes");
+        }
         Ok(Self {
             stream_id,
             boot_id: hello.boot_id,
@@ -45,6 +53,7 @@ impl Greeting {
             wall_clock_ms: hello.wall_clock_ms,
             uptime_ms: hello.uptime_ms,
             agent_version: (!hello.agent_version.is_empty()).then(|| Text::new(&hello.agent_version)),
+            fingerprint: hello.fingerprint,
         })
     }
 }
@@ -58,22 +67,36 @@ pub(super) struct Opened {
     /// As stored, of sections that were ever reported.
     pub(super) held: Digests,
     pub(super) send_full: Vec<Section>,
-    pub(super) is_fork: bool,
 }
 
-/// Takes the cursor over: from here on an older stream of the agent can commit nothing.
+/// Takes the cursor over: from here on an older stream of the agent can commit nothing. Somebody who is denied takes
+/// nothing, and leaves a note.
 pub(super) async fn open(
     db: &Db,
     (client_id, host_id): (i32, i64),
+    (session_id, address): (Uuid, IpAddr),
     greeting: &Greeting,
-    session_id: Uuid,
     now: DateTime<Utc>,
-) -> sqlx::Result<Opened> {
+) -> sqlx::Result<Result<Opened, Denial>> {
     let mut transaction = db.begin(&Scope::of(client_id)).await?;
     let stored = stream::lock_cursor(&mut transaction, client_id, host_id).await?;
-    let mut clock = HostClock::stored(stored.as_ref().map_or(0, |cursor| cursor.clock_skew_ms));
+    let mut clock = HostClock::stored(stored.as_ref().map_or(0, |(cursor, _)| cursor.clock_skew_ms));
     clock.hear_now(greeting.wall_clock_ms, greeting.uptime_ms, now);
-    let (mut cursor, is_fork) = next_cursor(stored.as_ref(), greeting);
+    let mut cursor = match claim::judge(stored.as_ref().map(|(cursor, machine)| (cursor, machine)), greeting, now) {
+        Claim::Granted(cursor) => cursor,
+        Claim::Denied(denial) => {
+            let host = (client_id, host_id);
+            match denial {
+                Denial::Restored => stream::note_restored(&mut transaction, host, now).await?,
+                Denial::Forked => stream::note_forked(&mut transaction, host, now).await?,
+                Denial::Cloned => {
+                    stream::note_cloned(&mut transaction, host, &greeting.fingerprint, address, now).await?;
+                }
+            }
+            transaction.commit().await?;
+            return Ok(Err(denial));
+        }
+    };
     cursor.clock_skew_ms = clock.skew_ms();
     let opening = Opening {
         client_id,
@@ -82,36 +105,16 @@ pub(super) async fn open(
         boot_id: &greeting.boot_id,
         session_id,
         agent_version: greeting.agent_version.as_deref(),
-        fork_seen_at: is_fork.then_some(now),
+        fingerprint: &greeting.fingerprint,
     };
     boots::note_last_seen(&mut transaction, client_id, host_id).await?;
     stream::open(&mut transaction, &opening, now).await?;
     let held = facts::digests(&mut transaction, client_id, host_id).await?;
     transaction.commit().await?;
-    let continues = !is_fork && pending_continues(greeting.pending, cursor.seq);
+    let continues = pending_continues(greeting.pending, cursor.seq);
     let send_full = sections_to_send(&greeting.digests, &held, continues);
     let session = stream::Session { client_id, host_id, stream_id: cursor.stream_id, session_id };
-    Ok(Opened { session, cursor, clock, held, send_full, is_fork })
-}
-
-/// The cursor after a Hello, and whether it shows a fork. Each Welcome hands out an epoch that was never handed out
-/// before; an agent presents the last one it got, or, if it died before it kept it, the one it had presented before.
-/// Whoever presents another one is a copy of an older state.
-fn next_cursor(stored: Option<&Cursor>, greeting: &Greeting) -> (Cursor, bool) {
-    let Some(stored) = stored.filter(|stored| stored.stream_id == greeting.stream_id) else {
-        let after = stored.map_or(0, |stored| stored.pending_epoch);
-        let cursor = Cursor {
-            stream_id: greeting.stream_id,
-            seq: 0,
-            epoch: greeting.epoch,
-            pending_epoch: after.max(greeting.epoch).saturating_add(1),
-            clock_skew_ms: 0,
-        };
-        return (cursor, false);
-    };
-    let is_fork = greeting.epoch != stored.epoch && greeting.epoch != stored.pending_epoch;
-    let pending_epoch = stored.pending_epoch.max(greeting.epoch).saturating_add(1);
-    (Cursor { epoch: greeting.epoch, pending_epoch, ..stored.clone() }, is_fork)
+    Ok(Ok(Opened { session, cursor, clock, held, send_full }))
 }
 
 /// Whether the reports that the agent still holds lead on from what is committed: then they bring what is missing.
@@ -134,55 +137,8 @@ fn sections_to_send(agent: &Digests, held: &Digests, pending_continues: bool) ->
 mod tests {
     use proto::Digests;
     use proto::fleet::v1::Section;
-    use uuid::Uuid;
 
-    use super::{Greeting, next_cursor, pending_continues, sections_to_send};
-    use crate::db::stream::Cursor;
-
-    fn greeting(stream: u128, epoch: i64) -> Greeting {
-        Greeting {
-            stream_id: Uuid::from_u128(stream),
-            boot_id: vec![0; 16],
-            epoch,
-            digests: Digests::new(),
-            pending: None,
-            wall_clock_ms: 0,
-            uptime_ms: 0,
-            agent_version: None,
-        }
-    }
-
-    fn stored(epoch: i64, pending_epoch: i64) -> Cursor {
-        Cursor { stream_id: Uuid::from_u128(1), seq: 7, epoch, pending_epoch, clock_skew_ms: 0 }
-    }
-
-    #[test]
-    fn the_last_epoch_and_the_one_before_it_are_the_same_agent() {
-        for epoch in [4, 5] {
-            let (cursor, is_fork) = next_cursor(Some(&stored(4, 5)), &greeting(1, epoch));
-            assert_eq!((cursor.seq, cursor.epoch, cursor.pending_epoch, is_fork), (7, epoch, 6, false));
-        }
-    }
-
-    #[test]
-    fn two_copies_of_a_state_are_found_within_two_hellos_each() {
-        let first = next_cursor(Some(&stored(4, 5)), &greeting(1, 5)).0;
-        let (copy, is_fork) = next_cursor(Some(&first), &greeting(1, 5));
-        assert!(!is_fork, "an agent that died before it kept its new epoch looks the same");
-        let (_, is_fork) = next_cursor(Some(&copy), &greeting(1, first.pending_epoch));
-        assert!(is_fork);
-        let (cursor, is_fork) = next_cursor(Some(&stored(4, 5)), &greeting(1, 3));
-        assert!(is_fork);
-        assert!(cursor.pending_epoch > 5, "an epoch is never handed out twice");
-    }
-
-    #[test]
-    fn a_new_stream_begins_at_nothing() {
-        let (cursor, is_fork) = next_cursor(Some(&stored(4, 5)), &greeting(2, 0));
-        assert_eq!((cursor.seq, cursor.pending_epoch, is_fork), (0, 6, false));
-        let (cursor, is_fork) = next_cursor(None, &greeting(2, 0));
-        assert_eq!((cursor.seq, cursor.pending_epoch, is_fork), (0, 1, false));
-    }
+    use super::{pending_continues, sections_to_send};
 
     #[test]
     fn pending_reports_lead_on_or_do_not() {

@@ -11,6 +11,7 @@ use proto::fleet::v1::server_message::Kind as Answer;
 use proto::fleet::v1::{AgentMessage, Revoked, ServerMessage};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -63,7 +64,7 @@ impl Session {
     pub(super) async fn run(self, incoming: Streaming<AgentMessage>, outgoing: Outgoing) {
         let session_id = Uuid::new_v4();
         let key = (self.host.client_id, self.host.host_id);
-        let newer = self.ingest.streams.enter(key, session_id);
+        let newer = CancellationToken::new();
         let end = tokio::select! {
             biased;
             () = self.ingest.app.identity.revocations.revoked(&self.peer.serial) => {
@@ -80,7 +81,7 @@ impl Session {
                 "certificate.expired",
                 "the certificate of this stream has expired; renew it",
             )),
-            end = self.converse(session_id, incoming, &outgoing) => end,
+            end = self.converse(session_id, &newer, incoming, &outgoing) => end,
         };
         self.ingest.streams.leave(key, session_id);
         if let Err(error) = stream::close(&self.ingest.app.db, key, session_id).await {
@@ -102,6 +103,7 @@ impl Session {
     async fn converse(
         &self,
         session_id: Uuid,
+        newer: &CancellationToken,
         mut incoming: Streaming<AgentMessage>,
         outgoing: &Outgoing,
     ) -> Result<(), Status> {
@@ -113,6 +115,8 @@ impl Session {
             return Err(refused(Code::InvalidArgument, "stream.hello-missing", "a stream begins with a Hello"));
         };
         let mut talk = Talk::open(self, hello, session_id, outgoing).await?;
+        // Only now: somebody who is denied disturbs nobody.
+        self.ingest.streams.enter((self.host.client_id, self.host.host_id), session_id, newer.clone());
         let mut questions = self.ingest.app.questions.listen((self.host.client_id, self.host.host_id));
         let mut silent_at = Instant::now() + SILENCE;
         loop {

@@ -28,15 +28,13 @@ struct Open {
 }
 
 impl Streams {
-    /// Enters a stream and ends an older one of the same host. The token is cancelled when a newer one enters.
-    pub(super) fn enter(&self, host: HostKey, session_id: Uuid) -> CancellationToken {
-        let fenced = CancellationToken::new();
+    /// Enters a stream and ends an older one of the same host. `fenced` is cancelled when a newer one enters.
+    pub(super) fn enter(&self, host: HostKey, session_id: Uuid, fenced: CancellationToken) {
         let mut open = self.lock();
-        if let Some((_, older)) = open.sessions.insert(host, (session_id, fenced.clone())) {
+        if let Some((_, older)) = open.sessions.insert(host, (session_id, fenced)) {
             older.cancel();
         }
         metrics::gauge!("portreeve_streams").set(as_f64(open.sessions.len()));
-        fenced
     }
 
     pub(super) fn leave(&self, host: HostKey, session_id: Uuid) {

@@ -23,6 +23,7 @@ use crate::db::Scope;
 use crate::db::facts;
 use crate::db::stream::{self, Rejected, Seen, Step};
 use crate::identity::authority::AGENT_LIFETIME;
+use crate::ingest::claim::Denial;
 use crate::ingest::commit::{Applied, CommitFault, Events, Judged, Refused};
 use crate::ingest::ledger::{self, Extent};
 use crate::ingest::opening::{self, Greeting, Opened};
@@ -86,17 +87,10 @@ impl<'a> Talk<'a> {
         let greeting =
             Greeting::read(hello).map_err(|fault| refused(Code::InvalidArgument, "stream.hello-malformed", fault))?;
         let host = (session.host.client_id, session.host.host_id);
-        let opened = opening::open(&session.ingest.app.db, host, &greeting, session_id, (session.clock)()).await;
-        let Opened { session: cursor, cursor: stored, clock, held, send_full, is_fork } =
-            opened.map_err(|error| store_unavailable(&error))?;
-        if is_fork {
-            warn!(
-                host.id = host.1,
-                epoch = greeting.epoch,
-                "Two copies of one agent's state are in use; enroll one of them anew"
-            );
-            metrics::counter!("portreeve_forks_total").increment(1);
-        }
+        let opener = (session_id, session.peer.address.ip());
+        let opened = opening::open(&session.ingest.app.db, host, opener, &greeting, (session.clock)()).await;
+        let opened = opened.map_err(|error| store_unavailable(&error))?.map_err(|denial| denied(session, denial))?;
+        let Opened { session: cursor, cursor: stored, clock, held, send_full } = opened;
         info!(host.id = host.1, peer = %session.peer.address, seq = stored.seq, send_full = send_full.len(), "Opened a stream");
         let mut talk = Self {
             session,
@@ -363,6 +357,31 @@ impl<'a> Talk<'a> {
             Err(_) => Err(silent()),
         }
     }
+}
+
+/// The agent acts on the number of the status only: `DataLoss` makes it begin another stream, `AlreadyExists` leaves it
+/// waiting for an hour.
+fn denied(session: &Session, denial: Denial) -> Status {
+    let (kind, code, text) = match denial {
+        Denial::Restored => (
+            Code::DataLoss,
+            "agent.restored",
+            "this agent's state is older than what it said before: it begins another stream",
+        ),
+        Denial::Cloned => (
+            Code::AlreadyExists,
+            "agent.cloned",
+            "another machine has this identity: enroll this one anew, or accept it if the hardware was replaced",
+        ),
+        Denial::Forked => (
+            Code::AlreadyExists,
+            "agent.forked",
+            "two machines take turns with this identity: enroll one of them anew, then accept the other",
+        ),
+    };
+    warn!(host.id = session.host.host_id, peer = %session.peer.address, code, "Denied a stream: {text}");
+    metrics::counter!("portreeve_forks_total", "code" => code).increment(1);
+    refused(kind, code, text)
 }
 
 fn status_of(fault: CommitFault) -> Status {

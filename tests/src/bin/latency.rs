@@ -85,6 +85,7 @@ async fn connect(server: &Server, token: &str) -> Result<mpsc::Sender<Facts>> {
     let agent = Agent {
         identity,
         state_dir,
+        fingerprint: Vec::new(),
         pacing: Pacing::default(),
         spool: Limits::default(),
         clock: portreeve_agent::clock::now,

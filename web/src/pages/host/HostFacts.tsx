@@ -163,8 +163,20 @@ function StreamFacts({ stream }: { stream: NonNullable<HostDetail["stream"]> }) 
           <Fact name="Left out">{stream.dropped_rows} rows that could not be stored</Fact>
         ) : null}
         {stream.fork_seen_at ? (
-          <Fact name="Second agent">
-            seen with this identity <When at={stream.fork_seen_at} />
+          <Fact name="Copies">
+            two machines took turns with this identity, seen <When at={stream.fork_seen_at} />
+          </Fact>
+        ) : null}
+        {stream.clone ? (
+          <Fact name="Another machine">
+            {stream.clone.fingerprint ? <span className="mono">{stream.clone.fingerprint} </span> : null}
+            {stream.clone.address ? `from ${stream.clone.address} ` : ""}
+            was refused with this identity <When at={stream.clone.seen_at} />
+          </Fact>
+        ) : null}
+        {stream.restored_at ? (
+          <Fact name="Restored">
+            came with an older state <When at={stream.restored_at} />
           </Fact>
         ) : null}
       </Facts>
