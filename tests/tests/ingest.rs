@@ -284,20 +284,6 @@ async fn equal_digests_ask_for_nothing_and_a_differing_one_for_its_section() -> 
 }
 
 #[tokio::test]
-async fn two_copies_of_an_agent_s_state_are_seen() -> Result<()> {
-    let host = Host::new("SRV1").await?;
-    let first = host.connect(&hello(1)).await?;
-    let epoch = first.welcome.epoch;
-    let second = host.connect(&proto::fleet::v1::Hello { epoch, ..hello(1) }).await?;
-    assert!(second.welcome.epoch > epoch);
-    let forks = "select count(*) from agent_stream where fork_seen_at is not null";
-    assert_eq!(host.number(forks).await?, 0);
-    host.connect(&hello(1)).await?;
-    assert_eq!(host.number(forks).await?, 1);
-    Ok(())
-}
-
-#[tokio::test]
 async fn revocation_cuts_a_live_stream() -> Result<()> {
     let host = Host::new("SRV1").await?;
     let mut agent = host.connect(&hello(1)).await?;
