@@ -37,9 +37,6 @@ call :run times.txt wmic os get CSName,Caption,Version,CSDVersion,ProductType,Lo
 call :run times.txt wmic computersystem get DNSHostName,Domain,DomainRole,PartOfDomain /value
 call :run updates.txt wmic qfe get CSName,Description,HotFixID,InstalledBy,InstalledOn /value
 
-rem One block for each service: start mode, account, dependencies.
-for /f "tokens=1,*" %%A in ('sc query type^= service state^= all bufsize^= 65000 ^| find /v "    "') do call :configuration "%%A" "%%B"
-
 call :run ports.txt netsh interface ipv4 show dynamicport tcp
 call :run ports.txt netsh interface ipv4 show dynamicport udp
 call :run ports.txt netsh interface ipv6 show dynamicport tcp
@@ -72,6 +69,9 @@ call :run registry-updates.txt reg query "%REG_WINDOWS%\Uninstall" /s
 call :run registry-updates.txt reg query "HKLM\SOFTWARE\WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall" /s
 call :run registry-updates.txt reg query "%REG_NT%\HotFix" /s
 call :run registry-packages.txt reg query "%REG_WINDOWS%\Component Based Servicing\Packages" /s
+
+rem One block for each service: start mode, account, dependencies.
+for /f "tokens=1,*" %%A in ('sc query type^= service state^= all bufsize^= 65000 ^| find /v "    "') do call :configuration "%%A" "%%B"
 
 echo.
 echo Done. Give all files of this folder to portreeve-server import:
