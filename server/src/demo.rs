@@ -26,6 +26,8 @@ pub mod player;
 
 pub mod stage;
 
+mod told;
+
 const SERVICES: &str = include_str!("demo/systems/services.toml");
 const SYSTEMS: &str = include_str!("demo/systems/systems.toml");
 const SCENES: [(&str, &str); 3] = [

@@ -36,10 +36,10 @@ insert into boot (client_id, host_id, number, boot_id, booted_at, first_seen_at,
 select client_id, host_id, 1, 'boot of ' || name, now(), now(), now(), true, true, 2
 from host;
 insert into boot_entry (client_id, host_id, number, key, kind, basis, at, learned_at, protocol, address, port, last_port, port_count, pid, image_id, services, exit_code, log, record_id)
-select client_id, host_id, 1, 1, 1, 1, now(), now(), 17, '0.0.0.0', 1812, 1812, 1, 1420, client_id, array[name], null, null, null
+select client_id, host_id, 1, 1, 1, 1, now(), now(), 17, '0.0.0.0'::inet, 1812, 1812, 1, 1420::int8, client_id, array[name], null::int8, null::text, null::int8
 from host
 union all
-select client_id, host_id, 1, 2, 5, 2, now(), now(), null, null, null, null, null, null, null, array['IAS'], 10048, 'System', 1
+select client_id, host_id, 1, 2, 5, 2, now(), now(), null, null::inet, null, null, null, null, null, array['IAS'], 10048, 'System', 1
 from host;
 insert into socket_now (key, client_id, host_id, learned_at, bound_at, pid, image_id, port, scope, protocol, state, address, services)
 select 1, host.client_id, host.host_id, now(), now(), 1420, host.client_id, 1812, 0, 17, 2, '0.0.0.0', array['DNS']

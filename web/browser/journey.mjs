@@ -60,6 +60,8 @@ export async function findPages(signedIn, url) {
   const port = findings.find((finding) => finding.rule.startsWith("port-conflict/"));
   const update = findings.find((finding) => finding.rule.startsWith("bad-update/"));
   const host = port?.host ?? (await ask("/hosts?limit=1")).items[0];
+  const { items: captures } = await ask("/hosts?state=capture&limit=1");
+  const capture = captures[0];
   const bad = updates.find((each) => each.verdict) ?? updates[0];
 
   const pages = [
@@ -85,12 +87,23 @@ export async function findPages(signedIn, url) {
       { name: "host-services", path: at, ready: region("Services") },
       { name: "host-ports", path: `${at}?tab=ports`, ready: region("Ports") },
       {
+        name: "host-boots",
+        path: `${at}?tab=boots&port=${encodeURIComponent(port?.subject?.port ?? "udp/53")}`,
+        ready: region("All boots"),
+      },
+      { name: "host-events", path: `${at}?tab=events`, ready: { role: "searchbox", name: "Search events" } },
+      {
         name: "host-updates",
         path: `${at}?tab=updates`,
         ready: { role: "searchbox", name: "Search updates" },
       },
       { name: "host-findings", path: `${at}?tab=findings`, ready: heading(host.name) },
       { name: "host-facts", path: `${at}?tab=facts`, ready: region("Port policy") },
+      {
+        name: "host-boots-none",
+        path: `/hosts/${capture?.id ?? host.id}?tab=boots`,
+        ready: heading(capture?.name ?? host.name),
+      },
     );
   }
   if (bad) pages.push({ name: "update", path: `/updates/${bad.kb}`, ready: region("Hosts that list it") });

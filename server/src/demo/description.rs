@@ -35,12 +35,29 @@ pub struct Host {
     /// Sections that its agent cannot read, and why.
     #[serde(default)]
     pub unknown: Unknown,
+    /// Boots that it had before those of the story.
+    pub past: Option<Past>,
+    /// Why it wants a restart, one entry a sign.
+    #[serde(default)]
+    pub wants_restart: Vec<Text>,
     /// What is true in all phases.
     #[serde(flatten)]
     pub always: Scene,
     /// Played in turn, for ever. None: the host stays as it is.
     #[serde(default, rename = "phase")]
     pub phases: Vec<Phase>,
+}
+
+/// Boots from before the demonstration, told once, when the host enrolls.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Past {
+    /// How many.
+    pub boots: u32,
+    /// Days from one to the next, and from the last of them to the story.
+    pub days_apart: i64,
+    /// What each of them showed, in place of what is always true in the story.
+    #[serde(flatten)]
+    pub scene: Scene,
 }
 
 /// What a host shows for a while, beside what it always shows.

@@ -12,16 +12,18 @@ use rules::facts::{
     CollectedBy, DnsSocketPool, DynamicRange, Facts, Host as HostFacts, PortPolicy, SCHEMA, Section, Service,
     ServiceState, Socket, SocketState, Update, UpdateSource, UpdateState,
 };
-use rules::ports::{Family, Port, Protocol};
+use rules::ports::{Family, Port, PortRange, Protocol};
 use rules::text::Text;
 use uuid::Uuid;
 
-use super::Actor;
 use super::description::{self, Host, Phase, Pool, Process, Scene, Stopped};
+use super::{Actor, told};
 
 /// Where in its story a host is.
 #[derive(Clone, Debug)]
 pub struct Moment<'a> {
+    /// The scene of a boot before the story. `None`: the story has begun.
+    pub past: Option<&'a Scene>,
     /// `None`: the host has no phases.
     pub phase: Option<&'a Phase>,
     pub phase_began_at: DateTime<Utc>,
@@ -34,7 +36,8 @@ pub fn facts(actor: &Actor, moment: &Moment<'_>) -> Facts {
     let stage = Stage { actor, host: &actor.host, moment };
     Facts {
         schema: SCHEMA.to_owned(),
-        collected_at: Some(moment.now),
+        // What is told of the past is read now: else its clock would seem to be wrong by weeks.
+        collected_at: moment.past.is_none().then_some(moment.now),
         host: Section::Known(stage.host_facts()),
         sockets: Section::Known(stage.scenes().flat_map(|(scene, zero)| stage.sockets(scene, zero)).collect()),
         services: Section::Known(stage.scenes().flat_map(|(scene, zero)| stage.services(scene, zero)).collect()),
@@ -43,29 +46,41 @@ pub fn facts(actor: &Actor, moment: &Moment<'_>) -> Facts {
             None => Section::Known(stage.scenes().flat_map(|(scene, _)| stage.updates(scene)).collect()),
         },
         port_policy: Section::Known(stage.port_policy()),
-        ..Facts::default()
+        events: stage.told(|| told::events(&stage)),
+        connections: stage.told(|| told::connections(&stage)),
     }
 }
 
-struct Stage<'a> {
+pub(super) struct Stage<'a> {
     actor: &'a Actor,
-    host: &'a Host,
-    moment: &'a Moment<'a>,
+    pub(super) host: &'a Host,
+    pub(super) moment: &'a Moment<'a>,
 }
 
 impl<'a> Stage<'a> {
     /// What is true at the moment, each with the instant that its seconds count from.
-    fn scenes(&self) -> impl Iterator<Item = (&'a Scene, DateTime<Utc>)> {
+    pub(super) fn scenes(&self) -> impl Iterator<Item = (&'a Scene, DateTime<Utc>)> {
         let booted_at = self.moment.booted_at;
         let phase = self.moment.phase.map(|phase| {
             let zero = if phase.booted_ago.is_some() { booted_at } else { self.moment.phase_began_at };
             (&phase.scene, zero)
         });
-        [(&self.actor.system_scene, booted_at), (&self.host.always, booted_at)].into_iter().chain(phase)
+        let base = self.moment.past.unwrap_or(&self.host.always);
+        [(&self.actor.system_scene, booted_at), (base, booted_at)].into_iter().chain(phase)
     }
 
     fn is_capture(&self) -> bool {
         self.host.collected_by == CollectedBy::Capture
+    }
+
+    /// `None`: the system has no such setting.
+    pub(super) fn udp_range(&self) -> Option<PortRange> {
+        self.actor.system.dynamic_range.map(|default| self.host.policy.udp_range.unwrap_or(default))
+    }
+
+    /// What an agent tells and no capture does.
+    fn told<T>(&self, tell: impl FnOnce() -> T) -> Section<T> {
+        if self.is_capture() { Section::default() } else { Section::Known(tell()) }
     }
 
     /// A capture is text of commands, and none of them prints when something began.
@@ -90,12 +105,16 @@ impl<'a> Stage<'a> {
             domain_controller: Some(self.host.domain_controller),
             products: Section::Known(self.host.products.clone()),
             roles: Section::Known(self.host.roles.clone()),
-            pending_restart: Section::default(),
-            collectors: Vec::new(),
+            pending_restart: if self.is_capture() {
+                Section::default()
+            } else {
+                Section::Known(self.host.wants_restart.clone())
+            },
+            collectors: if self.is_capture() { Vec::new() } else { told::collectors(self.host) },
         }
     }
 
-    fn sockets(&self, scene: &Scene, zero: DateTime<Utc>) -> Vec<Socket> {
+    pub(super) fn sockets(&self, scene: &Scene, zero: DateTime<Utc>) -> Vec<Socket> {
         scene.processes.iter().flat_map(|process| self.process_sockets(process, zero)).collect()
     }
 
@@ -179,7 +198,7 @@ impl<'a> Stage<'a> {
     }
 
     /// The service as it is configured, stopped.
-    fn service(&self, name: &str) -> Service {
+    pub(super) fn service(&self, name: &str) -> Service {
         let entry = self.actor.services.get(name);
         let display = self.actor.system.display.get(name).or(entry.map(|entry| &entry.display));
         Service {
@@ -196,7 +215,7 @@ impl<'a> Stage<'a> {
             account: None,
             depends_on: Vec::new(),
             state_since: None,
-            recovery: None,
+            recovery: self.seen(self.moment.now).and(entry).map(|entry| told::recovery(entry.start)),
         }
     }
 
@@ -250,7 +269,14 @@ impl<'a> Stage<'a> {
             max_user_port: Section::Known(policy.max_user_port),
             dns_socket_pool: Section::Known(DnsSocketPool { size: policy.dns_pool_size, excluded: Vec::new() }),
             ntds_port: Section::Known(None),
-            ..PortPolicy::default()
+            netlogon_port: self.told(|| None),
+            frs_port: self.told(|| None),
+            dfsr_port: self.told(|| None),
+            rpc_ports: self.told(|| None),
+            url_reservations: self.told(told::url_reservations),
+            http_listen_only: self.told(Vec::new),
+            sql_ports: self.told(Vec::new),
+            waiting_for_restart: self.told(Vec::new),
         }
     }
 }

@@ -17,8 +17,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Actor;
+use super::description::Past;
 use super::expand::{self, Moment};
 use crate::clock;
+
+/// How long a boot of the past is told; the first one waits for the stream to open.
+const PAST_BOOT: Duration = Duration::from_millis(250);
+const FIRST_PAST_BOOT: Duration = Duration::from_secs(4);
 
 /// Between two attempts to enroll.
 const ENROLL_AGAIN_AFTER: Duration = Duration::from_secs(2);
@@ -61,6 +66,10 @@ pub async fn play_all(players: Vec<Player>, server: Server, stop: CancellationTo
 }
 
 async fn play(player: Player, server: Server, stop: CancellationToken) -> anyhow::Result<()> {
+    let past = match &player.credential {
+        Credential::Enrolled(_) => None,
+        Credential::Token(_) => player.actor.host.past.as_ref(),
+    };
     let mut identity = match player.credential {
         Credential::Enrolled(identity) => *identity,
         Credential::Token(token) => {
@@ -89,7 +98,7 @@ async fn play(player: Player, server: Server, stop: CancellationToken) -> anyhow
     };
     tokio::select! {
         ended = run::run(agent, Source { facts, collect_every, connections: None }, stop.cancelled()) => Ok(ended?),
-        () = tell(&player.actor, sender) => Ok(()),
+        () = tell(&player.actor, past, sender) => Ok(()),
     }
 }
 
@@ -106,12 +115,24 @@ async fn enroll(server: &Server, token: &Token, actor: &Actor) -> Result<Identit
 }
 
 /// Hands out what the host shows, phase after phase; ends when nobody listens.
-async fn tell(actor: &Actor, sender: mpsc::Sender<Facts>) {
+async fn tell(actor: &Actor, past: Option<&Past>, sender: mpsc::Sender<Facts>) {
     let host = &actor.host;
     let mut booted_at = clock::now() - TimeDelta::seconds(host.booted_ago);
+    if let Some(past) = past {
+        for boot in (1..=i64::from(past.boots)).rev() {
+            let booted_at = booted_at - TimeDelta::days(boot * past.days_apart);
+            let now = booted_at + TimeDelta::minutes(5);
+            let moment = Moment { past: Some(&past.scene), phase: None, phase_began_at: now, booted_at, now };
+            if sender.send(expand::facts(actor, &moment)).await.is_err() {
+                return;
+            }
+            let is_first = boot == i64::from(past.boots);
+            tokio::time::sleep(if is_first { FIRST_PAST_BOOT } else { PAST_BOOT }).await;
+        }
+    }
     if host.phases.is_empty() {
         let now = clock::now();
-        let facts = expand::facts(actor, &Moment { phase: None, phase_began_at: now, booted_at, now });
+        let facts = expand::facts(actor, &Moment { past: None, phase: None, phase_began_at: now, booted_at, now });
         if sender.send(facts).await.is_ok() {
             sender.closed().await;
         }
@@ -120,7 +141,8 @@ async fn tell(actor: &Actor, sender: mpsc::Sender<Facts>) {
     for phase in host.phases.iter().cycle() {
         let now = clock::now();
         booted_at = phase.booted_ago.map_or(booted_at, |ago| now - TimeDelta::seconds(ago));
-        let facts = expand::facts(actor, &Moment { phase: Some(phase), phase_began_at: now, booted_at, now });
+        let facts =
+            expand::facts(actor, &Moment { past: None, phase: Some(phase), phase_began_at: now, booted_at, now });
         if sender.send(facts).await.is_err() {
             return;
         }

@@ -25,7 +25,7 @@ fn states(actor: &Actor) -> Vec<(Facts, Vec<String>)> {
         .map(|phase| {
             booted_at =
                 phase.and_then(|phase| phase.booted_ago).map_or(booted_at, |ago| now() - TimeDelta::seconds(ago));
-            let moment = Moment { phase, phase_began_at: now(), booted_at, now: now() };
+            let moment = Moment { past: None, phase, phase_began_at: now(), booted_at, now: now() };
             let shows = phase.map_or(&host.always.shows, |phase| &phase.scene.shows);
             (expand::facts(actor, &moment), shows.clone())
         })
@@ -78,7 +78,7 @@ fn a_domain_controller_shows_five_thousand_sockets_of_its_pool() {
 fn the_pool_is_drawn_anew_at_each_start_and_only_then() {
     let states = |now: DateTime<Utc>, booted_at| {
         let actor = actor("DC2");
-        expand::facts(&actor, &Moment { phase: None, phase_began_at: now, booted_at, now }).sockets
+        expand::facts(&actor, &Moment { past: None, phase: None, phase_began_at: now, booted_at, now }).sockets
     };
     let boot = now() - TimeDelta::hours(1);
     assert_eq!(states(now(), boot), states(now() + TimeDelta::minutes(5), boot));
