@@ -103,9 +103,13 @@ async function visitAll(signedIn, pages, colorScheme) {
         .getByRole(ready.role, { name: ready.name, exact: true })
         .first()
         .waitFor({ timeout: DEADLINE_MS });
-      await page
-        .getByRole("status", { name: "Loading" })
-        .waitFor({ state: "detached", timeout: DEADLINE_MS });
+      await page.waitForFunction(
+        () => !document.querySelector('[role="status"][aria-label="Loading"]'),
+        null,
+        {
+          timeout: DEADLINE_MS,
+        },
+      );
       await page.evaluate(() => document.fonts.ready);
       faults.push(...(await checkAccessibility(page)).map((fault) => `${at}: ${fault}`));
       await page.screenshot({ path: `${screenshots}/${name}-${colorScheme}.png` });
