@@ -18,6 +18,7 @@ use crate::enroll::{self, EnrollFault};
 use crate::identity::{Identity, Server};
 use crate::logging::{self, Sink};
 use crate::run::{Agent, Source, Stopped, run};
+use crate::selftest::selftest;
 #[cfg(windows)]
 use crate::service;
 use crate::spool::Limits;
@@ -25,6 +26,8 @@ use crate::stream::Pacing;
 use crate::token::{BadToken, Token};
 use crate::{clock, fingerprint, place};
 
+/// Reads of `selftest --bench`.
+const BENCH_READS: usize = 20;
 /// Longest token file: a token has about 120 characters.
 const LONGEST_TOKEN: u64 = 4096;
 
@@ -57,6 +60,15 @@ enum Command {
     Collect {
         /// As a facts document.
         #[arg(long, required = true)]
+        json: bool,
+    },
+    /// Say what works on this host and how long it takes; fine even where something does not.
+    Selftest {
+        /// Read many times: medians, and the memory of this process.
+        #[arg(long)]
+        bench: bool,
+        /// As a document instead of lines.
+        #[arg(long)]
         json: bool,
     },
     /// Report a recorded host instead of this one.
@@ -207,6 +219,11 @@ fn answer(command: Command, level: Level) -> anyhow::Result<()> {
             let mut out = std::io::stdout().lock();
             serde_json::to_writer(&mut out, &live::snapshot(clock::now()))?;
             Ok(writeln!(out)?)
+        }
+        Command::Selftest { bench, json } => {
+            let report = selftest(clock::now, if bench { BENCH_READS } else { 2 });
+            let mut out = std::io::stdout().lock();
+            if json { Ok(writeln!(out, "{}", serde_json::to_string(&report)?)?) } else { Ok(write!(out, "{report}")?) }
         }
         Command::Capture => Ok(std::io::stdout().lock().write_all(SCRIPT.as_bytes())?),
         Command::Replay(arguments) => block_on(async move {

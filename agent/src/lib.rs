@@ -38,6 +38,8 @@ mod logging;
 
 mod place;
 
+pub mod selftest;
+
 pub mod cli;
 
 pub mod clock;

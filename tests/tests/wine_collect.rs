@@ -298,3 +298,26 @@ fn free_ports() -> anyhow::Result<(Port, Port)> {
 fn find(sockets: &[Socket], port: Port) -> &Socket {
     sockets.iter().find(|socket| socket.local_port() == port).unwrap_or_else(|| panic!("{port} is not listed"))
 }
+
+#[test]
+fn says_what_this_system_cannot_tell() -> anyhow::Result<()> {
+    let prefix = WinePrefix::new()?;
+    let output = prefix.run(&agent_exe()?, &["selftest", "--json"])?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let collectors = report["collectors"].as_array().context("a list of collectors")?;
+    for (name, state) in [
+        ("sockets", "ok"),
+        ("socket-owners", "unavailable"),
+        ("http-queues", "unavailable"),
+        ("services", "ok"),
+        ("service-push", "ok"),
+        ("service-config", "degraded"),
+        ("connections", "ok"),
+    ] {
+        let line = collectors.iter().find(|line| line["name"] == name).with_context(|| format!("no line of {name}"))?;
+        assert_eq!(line["state"], state, "{line}");
+        assert_eq!(line["reason"].is_string(), state != "ok", "{line}");
+    }
+    Ok(())
+}

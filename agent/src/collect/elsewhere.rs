@@ -5,15 +5,23 @@ use proto::wire;
 use rules::facts::{Facts, SCHEMA, Section};
 use rules::text::Text;
 
+use super::live::Took;
 use super::reading::Unreadable;
 
 #[derive(Debug)]
-pub(super) struct Collector;
+pub(super) struct Collector {
+    took: Took,
+}
 
 impl Collector {
     /// Nothing ever changes here.
     pub(super) fn new(_on_change: impl Fn() + Clone + Send + 'static) -> Self {
-        Self
+        Self { took: Took::new() }
+    }
+
+    /// There is nothing that takes time.
+    pub(super) fn took(&self) -> &Took {
+        &self.took
     }
 
     #[expect(clippy::unused_self, reason = "as the collector of Windows")]
@@ -31,6 +39,10 @@ impl Collector {
             connections: Section::Unknown(reason),
         }
     }
+}
+
+pub(super) fn private_bytes() -> Option<u64> {
+    None
 }
 
 pub(super) fn list_connections() -> Result<Vec<wire::Connection>, Unreadable> {

@@ -2,6 +2,7 @@
 //!
 //! Invariant: there is one look at a time, so no table is read twice at once.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc as blocking;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,6 +26,26 @@ const COLLECT_EVERY: Duration = Duration::from_secs(5);
 /// One look at this host.
 pub fn snapshot(now: DateTime<Utc>) -> Facts {
     platform::Collector::new(|| {}).look(now)
+}
+
+/// How long each source took in one look, by the name of its collector.
+pub type Took = BTreeMap<&'static str, Duration>;
+
+/// Looks `reads` times without a pause: the host at the last look, and what each look took.
+pub fn measure(clock: fn() -> DateTime<Utc>, reads: usize) -> (Facts, Vec<Took>) {
+    let mut collector = platform::Collector::new(|| {});
+    let mut facts = Facts::default();
+    let mut took = Vec::with_capacity(reads);
+    for _ in 0..reads {
+        facts = collector.look(clock());
+        took.push(collector.took().clone());
+    }
+    (facts, took)
+}
+
+/// Memory that this process has for itself. `None`: not known.
+pub fn private_bytes() -> Option<u64> {
+    platform::private_bytes()
 }
 
 /// The connections of this moment, those of the processes with most of them first. It blocks.

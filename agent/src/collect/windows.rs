@@ -9,6 +9,7 @@
 mod connections;
 mod host;
 mod http;
+mod memory;
 mod owners;
 mod platform;
 mod policy;
@@ -22,6 +23,8 @@ mod sockets;
 mod tables;
 mod updates;
 mod watch;
+
+pub use self::memory::private_bytes;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,6 +42,7 @@ use self::services::configuration::Configurations;
 use self::tables::Tables;
 use self::watch::Changes;
 use super::capability::Capability;
+use super::live::Took;
 use super::reading::{Unreadable, section};
 use super::service_memory::{Entered, ExcludedPorts, ServiceMemory, since_process_start};
 
@@ -59,6 +63,7 @@ pub struct Collector {
     owners: Owners,
     queues: http::Queues,
     counts: connections::Counts,
+    laps: Laps,
     boot: Option<host::Boot>,
     packages: updates::Packages,
     updates: Kept<Section<Vec<Update>>>,
@@ -80,6 +85,7 @@ impl Collector {
             owners: Owners::new(),
             queues: http::Queues::default(),
             counts: connections::Counts::default(),
+            laps: Laps::start(),
             boot: None,
             packages: updates::Packages::default(),
             updates: Kept::default(),
@@ -90,6 +96,7 @@ impl Collector {
 
     /// The host as it is `now`.
     pub fn look(&mut self, now: DateTime<Utc>) -> Facts {
+        self.laps = Laps::start();
         let changed = self.changes.take();
         if changed.services {
             self.configurations.forget_changed();
@@ -109,6 +116,7 @@ impl Collector {
             }
         }
         let services = section(services);
+        self.laps.end("services");
 
         if changed.updates {
             self.updates.forget();
@@ -118,16 +126,19 @@ impl Collector {
             self.policy.forget();
         }
         let mut sockets = sockets::read(&mut self.tables, &mut self.owners, &mut processes);
+        self.laps.end("sockets");
         let http_queues = match &mut sockets {
             Ok(sockets) => self.queues.name_services(sockets, &mut processes, now),
             Err(reason) => Capability::Unavailable(reason.to_string()),
         };
+        self.laps.end("http-queues");
         let bind_times = sockets::bind_times(sockets.as_deref().unwrap_or_default());
         let sockets = section(sockets);
         let boot = self.boot.get_or_insert_with(|| host::Boot::read(now));
         let boot_at = boot.at;
         let software = self.software.get(now, host::Software::read);
         let port_policy = self.policy.get(now, || policy::read(boot_at));
+        self.laps.skip();
         let connections = section(self.counts.get(
             now,
             &mut self.tables,
@@ -135,6 +146,7 @@ impl Collector {
             sockets.known().map_or(&[], Vec::as_slice),
             port_policy.dynamic_ranges.known().map_or(&[], Vec::as_slice),
         ));
+        self.laps.end("connections");
         let mut host = section(host::read(boot, software, &services, now));
         if let Section::Known(host) = &mut host {
             host.collectors = vec![
@@ -170,11 +182,40 @@ pub fn list_connections() -> Result<Vec<wire::Connection>, Unreadable> {
 }
 
 impl Collector {
+    /// How long each source took in the last look.
+    pub fn took(&self) -> &Took {
+        &self.laps.took
+    }
+
     fn service_push(&self) -> Capability {
         match &self.pushes {
             Ok(pushes) => pushes.capability(),
             Err(reason) => Capability::Unavailable(reason.clone()),
         }
+    }
+}
+
+/// Tells what each part of a look took.
+#[derive(Debug)]
+struct Laps {
+    since: Instant,
+    took: Took,
+}
+
+impl Laps {
+    fn start() -> Self {
+        Self { since: Instant::now(), took: Took::new() }
+    }
+
+    /// The time since the last lap is of the collector `name`.
+    fn end(&mut self, name: &'static str) {
+        self.took.insert(name, self.since.elapsed());
+        self.skip();
+    }
+
+    /// The time since the last lap is of none.
+    fn skip(&mut self) {
+        self.since = Instant::now();
     }
 }
 
