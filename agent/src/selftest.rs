@@ -88,9 +88,10 @@ fn rows(facts: &Facts, name: &str) -> Option<usize> {
     match name {
         "sockets" => facts.sockets.known().map(Vec::len),
         "services" => facts.services.known().map(Vec::len),
-        "connections" => facts.connections.known().map(|counts| {
-            counts.states.iter().map(|count| usize::try_from(count.count).unwrap_or(usize::MAX)).sum()
-        }),
+        "connections" => facts
+            .connections
+            .known()
+            .map(|counts| counts.states.iter().map(|count| usize::try_from(count.count).unwrap_or(usize::MAX)).sum()),
         "event-log" => facts.events.known().map(Vec::len),
         "update-packages" => facts.updates.known().map(Vec::len),
         _ => None,
