@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use rules::facts::{Section, Service, ServiceState, Socket, StartMode, UpdateSource, UpdateState};
 use rules::ports::{Port, Protocol};
-use tests::wine::{WinePrefix, example_exe};
+use tests::wine::{WinePrefix, agent_exe, example_exe};
 
 /// The two updates that the first incident was about, as their lists hold them, and an Exchange Server 2007 SP1.
 const PACKAGE: &str = r#"
