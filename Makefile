@@ -5,7 +5,7 @@
 # PORTREEVE_DATA_DIR to keep the data of `make run` elsewhere than ./data.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check gen web agent-windows agent-msi bench
+.PHONY: help run test check gen web agent-windows agent-msi bench bench-agent
 .NOTPARALLEL:
 
 step := tools/step.sh
@@ -26,6 +26,8 @@ test: ## Run every test: Rust, Windows agent under Wine, dashboard, browser
 	@$(step) 'Build the Windows agent' tools/build-agent-windows.sh
 	@$(step) 'Build the workspace' tools/cargo.sh build --locked --workspace --all-targets
 	@$(step) 'Test the workspace' tools/cargo.sh test --locked --workspace
+	@$(step) 'Build the agent as it is shipped' tools/build-agent-native.sh
+	@$(step) 'Hold the agent to its budgets' tools/built.sh agent_budget
 
 check: ## Format, lints, types, generated files, tidiness
 	@tools/setup.sh check
@@ -62,3 +64,11 @@ bench: ## Measure report → finding → browser event → webhook with the demo
 	@$(step) 'Build the dashboard' tools/web.sh build
 	@$(step) 'Build the workspace' tools/cargo.sh build --locked --workspace --all-targets
 	@$(step) 'Measure' tools/built.sh latency
+
+bench-agent: ## Measure what the agent costs against its budgets, and Zabbix agent 2 beside it
+	@tools/setup.sh bench-agent
+	@$(step) 'Build the dashboard' tools/web.sh build
+	@$(step) 'Build the Windows agent' tools/build-agent-windows.sh
+	@$(step) 'Build the workspace' tools/cargo.sh build --locked --workspace --all-targets
+	@$(step) 'Build the agent as it is shipped' tools/build-agent-native.sh
+	@$(step) 'Measure' tools/built.sh agent_budget --compare

@@ -1,5 +1,5 @@
 #!/bin/sh
-# usage: tools/setup.sh run|test|check|gen|agent-windows|agent-msi
+# usage: tools/setup.sh run|test|check|gen|agent-windows|agent-msi|bench-agent
 # Installs exactly what the command needs and this machine lacks. Without root and sudo it names that and stops.
 set -eu
 cd "$(dirname "$0")/.."
@@ -42,6 +42,11 @@ needs_doors() {
     command -v chromium >/dev/null || need chromium
 }
 
+# The agent that ours is measured against.
+needs_comparison() {
+    [ -x /usr/sbin/zabbix_agent2 ] || need zabbix-agent2
+}
+
 case $purpose in
     run) needs_server ;;
     gen) needs_server ;;
@@ -49,7 +54,8 @@ case $purpose in
     test) needs_server && needs_windows_agent && needs_agent_package && needs_doors ;;
     agent-windows) needs_windows_agent ;;
     agent-msi) needs_windows_agent && needs_agent_package ;;
-    *) echo "usage: tools/setup.sh run|test|check|gen|agent-windows|agent-msi" >&2; exit 2 ;;
+    bench-agent) needs_server && needs_windows_agent && needs_doors && needs_comparison ;;
+    *) echo "usage: tools/setup.sh run|test|check|gen|agent-windows|agent-msi|bench-agent" >&2; exit 2 ;;
 esac
 
 if [ -n "$packages" ]; then

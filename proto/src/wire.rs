@@ -8,6 +8,7 @@ mod connections;
 mod documents;
 mod events;
 mod merge;
+mod packed;
 mod parts;
 mod rows;
 mod sockets;
@@ -31,6 +32,8 @@ use crate::wire::values::Dropped;
 pub const MAX_MESSAGE: usize = 256 * 1024;
 /// Messages of one report.
 pub const MAX_PARTS: usize = 64;
+/// Bytes of one report when its sections are unpacked.
+pub(crate) const MAX_REPORT: usize = MAX_PARTS * MAX_MESSAGE;
 /// Rows of one report: every port of four address and protocol combinations.
 pub const MAX_SOCKETS: usize = 4 * 65_536;
 pub const MAX_SERVICES: usize = 5_000;

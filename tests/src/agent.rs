@@ -20,13 +20,18 @@ pub struct Agent {
 impl Agent {
     /// Enrolls under `name` (a folder name of this test) with `token`.
     pub async fn enroll(server: &Server, name: &str, token: &str) -> Result<Self> {
+        Self::enroll_behind(server, name, token, server.agents().port()).await
+    }
+
+    /// As [`Agent::enroll`], with another door for its stream.
+    pub async fn enroll_behind(server: &Server, name: &str, token: &str, agents_port: u16) -> Result<Self> {
         let state = server.scratch().join(name);
         let mut process = Command::new(binary("portreeve-agent")?)
             .arg("enroll")
             .arg("--state-dir")
             .arg(&state)
             .args(["--server", &server.enroll().to_string()])
-            .args(["--agents-port", &server.agents().port().to_string()])
+            .args(["--agents-port", &agents_port.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -64,8 +69,8 @@ impl Agent {
         Ok(())
     }
 
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    pub fn state_dir(&self) -> &Path {
+        &self.state
     }
 
     fn log_path(&self) -> PathBuf {

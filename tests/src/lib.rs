@@ -24,3 +24,7 @@ pub mod wine;
 pub mod windows_host;
 
 pub mod msi;
+
+pub mod meter;
+
+pub mod zabbix;

@@ -1063,7 +1063,7 @@ pub struct SectionReport {
     /// The agent's digest of the section after this report.
     #[prost(bytes = "vec", tag = "2")]
     pub digest: ::prost::alloc::vec::Vec<u8>,
-    #[prost(oneof = "section_report::Body", tags = "3, 4, 5")]
+    #[prost(oneof = "section_report::Body", tags = "3, 4, 5, 6")]
     pub body: ::core::option::Option<section_report::Body>,
 }
 /// Nested message and enum types in `SectionReport`.
@@ -1080,6 +1080,27 @@ pub mod section_report {
         /// Rows added or changed, and rows gone. Applies only to a section that is Known at the server.
         #[prost(message, tag = "5")]
         Delta(super::Changes),
+        /// One of the two before, deflated, where that is shorter.
+        #[prost(message, tag = "6")]
+        Packed(super::Packed),
+    }
+}
+/// Inflates to at most the size of a message.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Packed {
+    #[prost(oneof = "packed::Body", tags = "1, 2")]
+    pub body: ::core::option::Option<packed::Body>,
+}
+/// Nested message and enum types in `Packed`.
+pub mod packed {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Body {
+        /// Rows, encoded and deflated (RFC 1951).
+        #[prost(bytes, tag = "1")]
+        Full(::prost::alloc::vec::Vec<u8>),
+        /// Changes, encoded and deflated.
+        #[prost(bytes, tag = "2")]
+        Delta(::prost::alloc::vec::Vec<u8>),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

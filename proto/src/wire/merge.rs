@@ -11,6 +11,8 @@ use crate::fleet::v1::section_report::Body;
 use crate::wire::values::{Dropped, time};
 use crate::wire::{Received, Report, WireFault, connections, documents, events, rows, sockets};
 
+/// `Assembly` unpacks what it gathers.
+const STILL_PACKED: WireFault = WireFault::Malformed("a section was not unpacked");
 const FOREIGN: WireFault = WireFault::Malformed("a section holds what belongs to another");
 
 /// Parts that `Assembly` found complete, as one report.
@@ -79,6 +81,7 @@ fn append(before: &mut Body, after: Body) -> Result<(), WireFault> {
 fn read(section: v1::Section, body: Body, delta: &mut Delta, dropped: &mut Dropped) -> Result<(), WireFault> {
     let is_foreign = match &body {
         Body::Unknown(_) => false,
+        Body::Packed(_) => return Err(STILL_PACKED),
         Body::Full(rows) => !rows_are_of(rows, section),
         Body::Delta(changes) => !changes_are_of(changes, section),
     };
@@ -99,6 +102,7 @@ fn read(section: v1::Section, body: Body, delta: &mut Delta, dropped: &mut Dropp
         }
         v1::Section::Sockets => {
             delta.sockets = Some(match body {
+                Body::Packed(_) => return Err(STILL_PACKED),
                 Body::Unknown(unknown) => unknown_rows(&unknown),
                 Body::Full(rows) => Change::Full(Section::Known(sockets::from_wire(rows.sockets, dropped))),
                 Body::Delta(changes) => changed(
@@ -109,6 +113,7 @@ fn read(section: v1::Section, body: Body, delta: &mut Delta, dropped: &mut Dropp
         }
         v1::Section::Services => {
             delta.services = Some(match body {
+                Body::Packed(_) => return Err(STILL_PACKED),
                 Body::Unknown(unknown) => unknown_rows(&unknown),
                 Body::Full(rows) => Change::Full(Section::Known(rows::services_from_wire(rows.services, dropped))),
                 Body::Delta(changes) => changed(
@@ -119,6 +124,7 @@ fn read(section: v1::Section, body: Body, delta: &mut Delta, dropped: &mut Dropp
         }
         v1::Section::Updates => {
             delta.updates = Some(match body {
+                Body::Packed(_) => return Err(STILL_PACKED),
                 Body::Unknown(unknown) => unknown_rows(&unknown),
                 Body::Full(rows) => Change::Full(Section::Known(rows::updates_from_wire(rows.updates, dropped))),
                 Body::Delta(changes) => changed(
@@ -129,6 +135,7 @@ fn read(section: v1::Section, body: Body, delta: &mut Delta, dropped: &mut Dropp
         }
         v1::Section::Events => {
             delta.events = Some(match body {
+                Body::Packed(_) => return Err(STILL_PACKED),
                 Body::Unknown(unknown) => unknown_rows(&unknown),
                 Body::Full(rows) => Change::Full(Section::Known(events::from_wire(rows.events, dropped))),
                 Body::Delta(changes) => changed(
@@ -150,7 +157,7 @@ fn document<T>(body: Body, read: impl FnOnce(v1::Rows) -> Option<T>) -> Result<S
     match body {
         Body::Unknown(unknown) => Ok(Section::Unknown(Text::new(&unknown.reason))),
         Body::Full(rows) => read(rows).map(Section::Known).ok_or(FOREIGN),
-        Body::Delta(_) => Err(FOREIGN),
+        Body::Delta(_) | Body::Packed(_) => Err(FOREIGN),
     }
 }
 

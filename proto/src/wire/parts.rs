@@ -9,8 +9,8 @@ use crate::fleet::v1;
 use crate::fleet::v1::section_report::Body;
 use crate::wire::values::milliseconds;
 use crate::wire::{
-    MAX_EVENTS, MAX_PARTS, MAX_SERVICES, MAX_SOCKETS, MAX_TEXT, MAX_UPDATES, PART_TARGET, Report, WireFault,
-    connections, documents, events, rows, sockets,
+    MAX_EVENTS, MAX_PARTS, MAX_REPORT, MAX_SERVICES, MAX_SOCKETS, MAX_TEXT, MAX_UPDATES, PART_TARGET, Report,
+    WireFault, connections, documents, events, packed, rows, sockets,
 };
 
 /// What surrounds a row or opens a section in a part, at most.
@@ -38,6 +38,8 @@ impl Assembly {
         if gathered.parts.first().is_some_and(|first| first.seq != part.seq || first.parts != part.parts) {
             return Err(WireFault::Malformed("parts of two reports are mixed"));
         }
+        let mut part = part;
+        gathered.weight.inflated += packed::unpack(&mut part, MAX_REPORT - gathered.weight.inflated)?;
         gathered.weight.add(&part)?;
         let complete = due + 1 == part.parts;
         gathered.parts.push(part);
@@ -62,6 +64,8 @@ struct Weight {
     updates: usize,
     events: usize,
     text: usize,
+    /// Bytes that came out of packed sections.
+    inflated: usize,
 }
 
 impl Weight {
@@ -82,7 +86,8 @@ impl Weight {
                     self.updates += delta.updates_set.len() + delta.updates_removed.len();
                     self.events += delta.events_set.len() + delta.events_removed.len();
                 }
-                Some(Body::Unknown(_)) | None => {}
+                // Unpacked before it is weighed.
+                Some(Body::Packed(_) | Body::Unknown(_)) | None => {}
             }
         }
         if self.sockets > MAX_SOCKETS {
@@ -165,7 +170,7 @@ pub(super) fn split(report: &Report) -> Result<Vec<v1::Report>, WireFault> {
             parts,
             wall_clock_ms: milliseconds(report.wall_clock),
             uptime_ms: report.uptime_ms,
-            sections,
+            sections: sections.into_iter().map(packed::pack).collect(),
             gap: report.gap,
         })
         .collect())
@@ -259,7 +264,7 @@ impl Cutter {
     fn add(&mut self, section: v1::Section, digest: Vec<u8>, body: Body) {
         let open = |digest, body| v1::SectionReport { section: section as i32, digest, body: Some(body) };
         match body {
-            Body::Unknown(_) => self.start(open(digest, body)),
+            Body::Unknown(_) | Body::Packed(_) => self.start(open(digest, body)),
             Body::Full(v1::Rows { host, sockets, services, updates, port_policy, events, connections }) => {
                 let documents = v1::Rows { host, port_policy, connections, ..v1::Rows::default() };
                 self.start(open(digest, Body::Full(documents)));
@@ -338,13 +343,13 @@ impl Cutter {
 fn full(body: &mut Body) -> Option<&mut v1::Rows> {
     match body {
         Body::Full(rows) => Some(rows),
-        Body::Delta(_) | Body::Unknown(_) => None,
+        Body::Delta(_) | Body::Unknown(_) | Body::Packed(_) => None,
     }
 }
 
 fn delta(body: &mut Body) -> Option<&mut v1::Changes> {
     match body {
         Body::Delta(changes) => Some(changes),
-        Body::Full(_) | Body::Unknown(_) => None,
+        Body::Full(_) | Body::Unknown(_) | Body::Packed(_) => None,
     }
 }
