@@ -37,6 +37,10 @@ const WELCOME_WITHIN: Duration = Duration::from_secs(30);
 /// Facts that are older than this were read by another clock than ours: they are recorded.
 const SLOW_READING: TimeDelta = TimeDelta::minutes(1);
 
+/// How often a heartbeat names the digests of all sections. Reports name those that they change, so this finds only what
+/// should never happen.
+const COMPARE_EVERY: Duration = Duration::from_mins(15);
+
 /// Reports that may be under way at once: the rest waits on the disk, not in memory.
 const WINDOW: u64 = 32;
 
@@ -195,6 +199,8 @@ pub struct Stream {
     wanted_whole: BTreeSet<v1::Section>,
     /// No whole section is sent before this.
     whole_after: Duration,
+    /// When digests were sent last, beside those of reports.
+    compared_at: Duration,
     next_seq: u64,
     pending: Pending,
     /// The last report that was sent on this connection, or was committed before it.
@@ -235,6 +241,7 @@ impl Stream {
             greeted_with: None,
             wanted_whole: BTreeSet::new(),
             whole_after: Duration::ZERO,
+            compared_at: Duration::ZERO,
             next_seq: held.next_seq,
             pending: Pending::new(held.reports),
             sent: 0,
@@ -378,6 +385,7 @@ impl Stream {
         self.epoch = welcome.epoch;
         outputs.push(Order::Note { epoch: self.epoch, digests: Digests::clone(&held.digests) }.into());
         self.link = Link::Up { since: now.elapsed, last_sent: now.elapsed };
+        self.compared_at = now.elapsed;
         if let Some(pace) = welcome.pace {
             self.pace(pace, now, outputs);
         }
@@ -543,8 +551,16 @@ impl Stream {
         }
     }
 
-    fn heartbeat(&self, now: Now) -> v1::AgentMessage {
-        let digests = self.told.as_ref().map(|told| wire::digests_to_wire(&told.digests)).unwrap_or_default();
+    /// A sign of life; now and then also what we believe that the server holds.
+    fn heartbeat(&mut self, now: Now) -> v1::AgentMessage {
+        let is_due = now.elapsed >= self.compared_at + COMPARE_EVERY;
+        let digests = match &self.told {
+            Some(told) if is_due => {
+                self.compared_at = now.elapsed;
+                wire::digests_to_wire(&told.digests)
+            }
+            _ => Vec::new(),
+        };
         message(v1::agent_message::Kind::Heartbeat(v1::Heartbeat {
             wall_clock_ms: self.host_clock(now).timestamp_millis(),
             uptime_ms: self.uptime_ms(self.host_clock(now)),

@@ -191,11 +191,13 @@ fn a_heartbeat_breaks_a_silence_and_only_a_silence() {
     assert_eq!(stream.stream.wakes_at(Duration::from_millis(3)), Some(Duration::from_millis(60_002)));
     assert!(stream.step(at(60_001), Input::Tick).is_empty());
     let said = said(stream.step(at(60_002), Input::Tick));
+    assert!(matches!(said.as_slice(), [Said::Heartbeat(beat)] if beat.seq == 1 && beat.digests.is_empty()));
+    let said = self::said(stream.step(at(900_002), Input::Tick));
     assert!(
         matches!(said.as_slice(), [Said::Heartbeat(beat)] if beat.seq == 1 && beat.digests.len() == SECTIONS.len())
     );
-    stream.step(at(70_000), observed(facts(&[1], ServiceState::Stopped)));
-    assert_eq!(stream.stream.wakes_at(at(70_000).elapsed), Some(at(130_000).elapsed));
+    stream.step(at(970_000), observed(facts(&[1], ServiceState::Stopped)));
+    assert_eq!(stream.stream.wakes_at(at(970_000).elapsed), Some(at(1_030_000).elapsed));
 }
 
 #[test]

@@ -1173,7 +1173,7 @@ pub struct Heartbeat {
     /// As in Hello; 0: not known.
     #[prost(uint64, tag = "2")]
     pub uptime_ms: u64,
-    /// As in Hello, so that drift is found within an interval.
+    /// As in Hello, so that drift is found. Four times an hour; other heartbeats name none.
     #[prost(message, repeated, tag = "3")]
     pub digests: ::prost::alloc::vec::Vec<SectionDigest>,
     /// Highest seq that those digests include.

@@ -24,9 +24,9 @@ use crate::ingest::talk::Talk;
 use crate::listeners::{AgentPeer, agents};
 
 /// An agent with nothing to say says so this often.
-pub(super) const HEARTBEAT: Duration = Duration::from_secs(30);
+pub(super) const HEARTBEAT: Duration = Duration::from_mins(1);
 /// An agent that is silent for this long is gone, whatever the network says.
-pub(super) const SILENCE: Duration = Duration::from_secs(90);
+pub(super) const SILENCE: Duration = Duration::from_mins(3);
 /// How long the reason of an end may wait for an agent that does not read.
 const FAREWELL: Duration = Duration::from_secs(5);
 

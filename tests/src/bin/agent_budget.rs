@@ -32,8 +32,8 @@ const TYPICAL: u16 = 60;
 const LOOKS: u32 = 60;
 /// The time between two looks at a host with more than 2,000 sockets that has nothing to tell.
 const IDLE_INTERVAL: Duration = Duration::from_secs(15);
-/// The server asks for a sign of life twice a minute.
-const HEARTBEAT: Duration = Duration::from_secs(30);
+/// The server asks for a sign of life once a minute of silence.
+const HEARTBEAT: Duration = Duration::from_mins(1);
 /// How long the other agent is watched.
 const COMPARED: Duration = Duration::from_secs(90);
 
