@@ -47,7 +47,7 @@ fn main() -> anyhow::Result<()> {
     let (looks, facts) = mpsc::channel(1);
     let (collect_every, _) = watch::channel(Duration::from_secs(15));
     let watched = std::thread::spawn(move || look(&looks, pool));
-    let source = Source { facts, collect_every };
+    let source = Source { facts, collect_every, connections: None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(run(agent, source, std::future::pending()))?;
     watched.join().unwrap_or_else(|_| bail!("the watching thread panicked"))
