@@ -42,8 +42,14 @@ fn main() -> anyhow::Result<()> {
     };
     let pool: u16 = pool.to_string_lossy().parse().context("POOL is a number")?;
     let identity = Identity::load(&state_dir)?.context("the folder holds no identity")?;
-    let agent =
-        Agent { identity, state_dir, pacing: Pacing::default(), spool: spool::Limits::default(), clock: clock::now };
+    let agent = Agent {
+        identity,
+        state_dir,
+        fingerprint: Vec::new(),
+        pacing: Pacing::default(),
+        spool: spool::Limits::default(),
+        clock: clock::now,
+    };
     let (looks, facts) = mpsc::channel(1);
     let (collect_every, _) = watch::channel(Duration::from_secs(15));
     let watched = std::thread::spawn(move || look(&looks, pool));
