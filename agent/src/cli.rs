@@ -17,6 +17,7 @@ use crate::collect::{live, replay};
 use crate::enroll::{self, EnrollFault};
 use crate::identity::{Identity, Server};
 use crate::logging::{self, Sink};
+use crate::proxy::ProxyChoice;
 use crate::run::{Agent, Source, Stopped, run};
 use crate::selftest::selftest;
 #[cfg(windows)]
@@ -106,6 +107,9 @@ struct Enroll {
     /// Port of the server's listener for agents.
     #[arg(long, default_value_t = Server::AGENTS_PORT)]
     agents_port: u16,
+    /// HTTP proxy before the server: http://[USER:PASSWORD@]HOST:PORT, `system` for the machine's own setting, or `none`.
+    #[arg(long, env = "PORTREEVE_PROXY", hide_env_values = true, default_value = "system")]
+    proxy: ProxyChoice,
     /// Read the token from this file instead of standard input. A token is never an argument: those are visible.
     #[arg(long)]
     token_file: Option<PathBuf>,
@@ -124,6 +128,9 @@ struct Install {
     /// Port of the server's listener for agents.
     #[arg(long, default_value_t = Server::AGENTS_PORT)]
     agents_port: u16,
+    /// HTTP proxy before the server: http://[USER:PASSWORD@]HOST:PORT, `system` for the machine's own setting, or `none`.
+    #[arg(long, env = "PORTREEVE_PROXY", hide_env_values = true, default_value = "system")]
+    proxy: ProxyChoice,
     /// Read the token from this file instead of standard input.
     #[arg(long)]
     token_file: Option<PathBuf>,
@@ -241,7 +248,7 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
 async fn enroll(arguments: Enroll) -> anyhow::Result<()> {
     let token: Token = read_token(arguments.token_file.as_deref())?.parse().map_err(Failure::Token)?;
     let (host, enroll_port) = arguments.server;
-    let server = Server { host, enroll_port, agents_port: arguments.agents_port };
+    let server = Server { host, enroll_port, agents_port: arguments.agents_port, proxy: arguments.proxy };
     let identity = match enroll::enroll(&server, &token, &arguments.host_name).await {
         Ok(identity) => identity,
         Err(refused @ EnrollFault::Refused { .. }) => return Err(Failure::Refused(refused).into()),
@@ -254,10 +261,10 @@ async fn enroll(arguments: Enroll) -> anyhow::Result<()> {
 
 #[cfg(windows)]
 async fn install(arguments: Install) -> anyhow::Result<()> {
-    let Install { state, server, agents_port, token_file } = arguments;
+    let Install { state, server, agents_port, proxy, token_file } = arguments;
     let folder = state.state_dir.clone();
     if let Some(server) = server {
-        enroll(Enroll { state, server, agents_port, token_file, host_name: place::host_name() }).await?;
+        enroll(Enroll { state, server, agents_port, proxy, token_file, host_name: place::host_name() }).await?;
     }
     service::install(Some(folder.as_path()).filter(|folder| *folder != place::state_dir()))?;
     service::start()

@@ -68,8 +68,7 @@ pub async fn renew(present: &Identity) -> Result<Identity, EnrollFault> {
 }
 
 async fn client(server: &Server, config: ClientConfig) -> Result<EnrollClient<Channel>, EnrollFault> {
-    let address = (server.host.as_str(), server.enroll_port);
-    let (channel, _) = transport::open(address, Listener::Enroll, config).await.map_err(EnrollFault::Failed)?;
+    let (channel, _) = transport::open(server, Listener::Enroll, config).await.map_err(EnrollFault::Failed)?;
     Ok(EnrollClient::new(channel))
 }
 

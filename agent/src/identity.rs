@@ -20,6 +20,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
 use crate::private::write_whole;
+use crate::proxy::ProxyChoice;
 use crate::token::Pin;
 
 /// In the state folder.
@@ -31,6 +32,8 @@ pub struct Server {
     pub host: String,
     pub enroll_port: u16,
     pub agents_port: u16,
+    #[serde(default)]
+    pub proxy: ProxyChoice,
 }
 
 impl Server {

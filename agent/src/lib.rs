@@ -19,6 +19,8 @@ mod transport;
 
 mod tls;
 
+pub mod proxy;
+
 pub mod enroll;
 
 pub mod identity;

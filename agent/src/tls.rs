@@ -28,7 +28,8 @@ use tokio_rustls::client::TlsStream;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
-use crate::identity::{Identity, pin_of};
+use crate::identity::{Identity, Server, pin_of};
+use crate::proxy;
 use crate::token::Pin;
 
 /// A listener of the server, by the name in its certificate.
@@ -43,6 +44,13 @@ impl Listener {
         match self {
             Self::Agents => "agents.portreeve.internal",
             Self::Enroll => "enroll.portreeve.internal",
+        }
+    }
+
+    pub(crate) fn port(self, server: &Server) -> u16 {
+        match self {
+            Self::Agents => server.agents_port,
+            Self::Enroll => server.enroll_port,
         }
     }
 }
@@ -66,10 +74,9 @@ pub(crate) fn mutual(identity: &Identity) -> Result<ClientConfig, rustls::Error>
 }
 
 /// Dials and shakes hands. Nothing but the handshake has left when this fails.
-pub(crate) async fn connect(address: (&str, u16), listener: Listener, config: ClientConfig) -> io::Result<Overheard> {
+pub(crate) async fn connect(server: &Server, listener: Listener, config: ClientConfig) -> io::Result<Overheard> {
     let name = ServerName::try_from(listener.name()).map_err(io::Error::other)?;
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
+    let stream = proxy::dial(&server.proxy, &server.host, listener.port(server)).await?;
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
     Ok(Overheard { stream, fault: Fault::default() })
 }

@@ -18,7 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tower::service_fn;
 
-use crate::identity::Identity;
+use crate::identity::{Identity, Server};
 use crate::stream::Ending;
 use crate::tls::{self, Listener};
 
@@ -88,10 +88,7 @@ async fn converse(
     messages: mpsc::UnboundedReceiver<AgentMessage>,
     events: &mpsc::Sender<Event>,
 ) -> (Ending, String) {
-    let opened = async {
-        let address = (identity.server.host.as_str(), identity.server.agents_port);
-        open(address, Listener::Agents, tls::mutual(identity)?).await
-    };
+    let opened = async { open(&identity.server, Listener::Agents, tls::mutual(identity)?).await };
     let (channel, fault) = match opened.await {
         Ok(opened) => opened,
         Err(error) => return (Ending::Lost, format!("{error:#}")),
@@ -153,13 +150,13 @@ pub(crate) fn describe(status: &Status) -> anyhow::Error {
 
 /// A channel over one connection whose handshake has succeeded.
 pub(crate) async fn open(
-    address: (&str, u16),
+    server: &Server,
     listener: Listener,
     config: ClientConfig,
 ) -> anyhow::Result<(Channel, tls::Fault)> {
-    let failed = || format!("cannot connect to {}:{}", address.0, address.1);
+    let failed = || format!("cannot connect to {}:{}", server.host, listener.port(server));
     let connect = async {
-        let connected = tls::connect(address, listener, config).await;
+        let connected = tls::connect(server, listener, config).await;
         let stream = connected.map_err(|error| match tls::explain(&error) {
             Some(text) => anyhow::anyhow!(text),
             None => error.into(),

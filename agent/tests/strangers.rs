@@ -11,6 +11,7 @@ use portreeve_agent::clock;
 use portreeve_agent::collect::replay::{AfterLast, play, read};
 use portreeve_agent::enroll::enroll;
 use portreeve_agent::identity::{Identity, Server, pin_of};
+use portreeve_agent::proxy::ProxyChoice;
 use portreeve_agent::run::{Agent, run};
 use portreeve_agent::spool::Limits;
 use portreeve_agent::stream::Pacing;
@@ -119,7 +120,7 @@ impl Stranger {
 }
 
 fn server(enroll_port: u16, agents_port: u16) -> Server {
-    Server { host: "127.0.0.1".to_owned(), enroll_port, agents_port }
+    Server { host: "127.0.0.1".to_owned(), enroll_port, agents_port, proxy: ProxyChoice::Direct }
 }
 
 async fn check_enroll(shown: &Authority, name: &str, token: &Token, expected: &str) {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use portreeve_agent::identity::Server;
+use portreeve_agent::proxy::ProxyChoice;
 use serde::de::DeserializeOwned;
 
 use crate::app::App;
@@ -67,7 +68,8 @@ pub async fn start(
     let sign_in = stage::sign_in(app, data_dir, now).await?;
     let ip = enroll_at.ip();
     let host = if ip.is_unspecified() { Ipv4Addr::LOCALHOST.to_string() } else { ip.to_string() };
-    let server = Server { host, enroll_port: enroll_at.port(), agents_port: agents_at.port() };
+    let server =
+        Server { host, enroll_port: enroll_at.port(), agents_port: agents_at.port(), proxy: ProxyChoice::Direct };
     lifecycle.spawn("demonstration", player::play_all(players, server, app.stopping.clone()));
     Ok(sign_in)
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use portreeve_agent::collect::replay::{AfterLast, Frame, play};
 use portreeve_agent::enroll::enroll;
 use portreeve_agent::identity::{Identity, Server};
+use portreeve_agent::proxy::ProxyChoice;
 use portreeve_agent::run::{Agent, Stopped, run};
 use portreeve_agent::spool::Limits;
 use portreeve_agent::stream::Pacing;
@@ -16,6 +17,7 @@ use portreeve_server::{
     identity::authority::read_request,
 };
 use rules::facts::Facts;
+use tests::connect_proxy::{Asked, ConnectProxy};
 use tests::doors::{new_key, request_for};
 use tests::reporting_host::{Host, blocked, mended};
 use tests::server::eventually;
@@ -97,6 +99,7 @@ fn server(host: &Host) -> Server {
         host: "127.0.0.1".to_owned(),
         enroll_port: host.doors.enroll.port(),
         agents_port: host.doors.agents.port(),
+        proxy: ProxyChoice::Direct,
     }
 }
 
@@ -199,5 +202,43 @@ async fn an_agent_that_was_revoked_while_away_stops() -> Result<()> {
     let stopped = reporter.report(vec![blocked()], AfterLast::Stay, portreeve_agent::clock::now).await;
     let stopped = stopped.expect_err("the agent was revoked").downcast::<Stopped>()?;
     assert!(matches!(stopped, Stopped::Revoked), "{stopped}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn everything_goes_through_the_proxy_that_was_named_and_is_named_again_by_the_identity() -> Result<()> {
+    let host = Host::new("SOMEBODY").await?;
+    let proxy = ConnectProxy::start(None).await?;
+    let server = Server { proxy: proxy.url("kim:s3cret@").parse()?, ..server(&host) };
+    let token = host.doors.token(host.site, 1, TimeDelta::hours(1)).await?;
+    let token = token.text(host.doors.app.identity.authority.pin()).parse()?;
+    let state = tempfile::tempdir()?;
+    enroll(&server, &token, "AGENT").await?.save(state.path())?;
+    let reporter = Reporter { host, state };
+    assert_eq!(reporter.identity()?.server, server);
+    reporter.report(vec![blocked()], AfterLast::Leave, portreeve_agent::clock::now).await?;
+    let asked = |port| Asked {
+        destination: format!("127.0.0.1:{port}"),
+        credentials: Some("Basic a2ltOnMzY3JldA==".to_owned()),
+    };
+    assert_eq!(proxy.asked(), [asked(server.enroll_port), asked(server.agents_port)]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_is_named_and_its_password_is_not() -> Result<()> {
+    let host = Host::new("SOMEBODY").await?;
+    let token = host.doors.token(host.site, 1, TimeDelta::hours(1)).await?;
+    let token = token.text(host.doors.app.identity.authority.pin()).parse()?;
+    for (refusal, expected) in
+        [("407 Proxy Authentication Required", "proxy authorization required"), ("502 Bad Gateway", "unsuccessful")]
+    {
+        let proxy = ConnectProxy::start(Some(refusal)).await?;
+        let server = Server { proxy: proxy.url("kim:s3cret@").parse()?, ..server(&host) };
+        let fault = enroll(&server, &token, "AGENT").await.expect_err("the proxy refuses").to_string();
+        assert!(fault.contains(expected) && !fault.contains("s3cret"), "{fault}");
+        assert!(!format!("{server:?}").contains("s3cret"));
+        assert_eq!(proxy.asked().len(), 1);
+    }
     Ok(())
 }

@@ -131,6 +131,7 @@ fn only_the_windows_files_are_unsafe() {
         .except("agent/src/collect/windows")
         .except("agent/src/private/windows.rs")
         .except("agent/src/fingerprint/windows.rs")
+        .except("agent/src/proxy/system/windows.rs")
         .except("agent/src/descriptor.rs")
         .except("agent/src/platform")
         .except("agent/src/service")

@@ -109,7 +109,8 @@ async fn confirm(
 ) -> anyhow::Result<()> {
     let present = identity.context("only a host with an identity has one to confirm")?;
     let mut moved = present.clone();
-    moved.server = server;
+    // Who named a proxy when this host was enrolled meant this network.
+    moved.server = Server { proxy: present.server.proxy.clone(), ..server };
     match renew(&moved).await {
         Ok(renewed) => {
             renewed.save(state_dir)?;

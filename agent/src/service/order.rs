@@ -5,6 +5,7 @@
 use std::fmt;
 
 use crate::identity::{Identity, Server, pin_of};
+use crate::proxy::ProxyChoice;
 use crate::token::Token;
 
 /// Empty where nothing was said. Prints nothing of its token.
@@ -62,7 +63,7 @@ impl Order {
             "" => Server::AGENTS_PORT,
             port => port.parse().map_err(|_| format!("the port of the agents, `{port}`, is not a port"))?,
         };
-        Ok(Server { host, enroll_port, agents_port })
+        Ok(Server { host, enroll_port, agents_port, proxy: ProxyChoice::System })
     }
 }
 
@@ -79,12 +80,18 @@ impl fmt::Debug for Order {
 mod tests {
     use super::{Order, Plan};
     use crate::identity::{Identity, Server, pin_of};
+    use crate::proxy::ProxyChoice;
 
     #[test]
     fn an_order_is_followed() {
         let identity = identity();
         let (ours, foreign) = (token(pin_of(identity.authority()).unwrap()), token([7; 32]));
-        let server = Server { host: "ports.example.net".to_owned(), enroll_port: 8444, agents_port: 8443 };
+        let server = Server {
+            host: "ports.example.net".to_owned(),
+            enroll_port: 8444,
+            agents_port: 8443,
+            proxy: ProxyChoice::System,
+        };
 
         assert!(matches!(order("", "").plan(None), Plan::Wait(_)));
         assert!(matches!(order("ports.example.net", "").plan(None), Plan::Wait(_)));
@@ -121,7 +128,7 @@ mod tests {
     fn identity() -> Identity {
         let made = rcgen::generate_simple_self_signed([]).unwrap();
         let certificate = made.cert.der().to_vec();
-        let server = Server { host: "before".to_owned(), enroll_port: 1, agents_port: 2 };
+        let server = Server { host: "before".to_owned(), enroll_port: 1, agents_port: 2, proxy: ProxyChoice::System };
         Identity::new(server, made.signing_key.serialize_der(), vec![certificate.clone(), certificate]).unwrap()
     }
 }

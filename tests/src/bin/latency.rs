@@ -79,6 +79,7 @@ async fn connect(server: &Server, token: &str) -> Result<mpsc::Sender<Facts>> {
         host: server.enroll().ip().to_string(),
         enroll_port: server.enroll().port(),
         agents_port: server.agents().port(),
+        proxy: portreeve_agent::proxy::ProxyChoice::Direct,
     };
     let identity = portreeve_agent::enroll::enroll(&at, &token.parse()?, "BENCH").await?;
     let state_dir = server.scratch().join("bench-agent");
