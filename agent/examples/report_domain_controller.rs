@@ -137,11 +137,11 @@ impl DomainController {
         let v6 = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
         let mut sockets = Vec::new();
         for index in 0..self.pool {
-            let address = if index % 2 == 0 { v4 } else { v6 };
+            let address = if index.is_multiple_of(2) { v4 } else { v6 };
             sockets.push(self.socket(Protocol::Udp, address, pool_port(index / 2), "dns.exe", 1960, "DNS"));
         }
         for index in 0..LISTENERS {
-            let address = if index % 3 == 0 { v6 } else { v4 };
+            let address = if index.is_multiple_of(3) { v6 } else { v4 };
             let pid = 600 + u32::from(index % 60) * 4;
             sockets.push(self.socket(Protocol::Tcp, address, 88 + index * 13, "svchost.exe", pid, "Kdc"));
         }
@@ -169,14 +169,14 @@ impl DomainController {
 
     fn service(&self, index: u32) -> Service {
         // One of them starts and stops, as triggered ones do.
-        let runs = index % 3 != 0 || (index == 0 && self.changes.services % 2 == 1);
+        let runs = !index.is_multiple_of(3) || (index == 0 && !self.changes.services.is_multiple_of(2));
         Service {
             name: Text::from(format!("Service{index:03}")),
             display_name: Text::from(format!("A service of the operating system, number {index}")),
             state: if runs { ServiceState::Running } else { ServiceState::Stopped },
-            start: Some(if index % 2 == 0 { StartMode::Auto } else { StartMode::Manual }),
-            delayed: Some(index % 5 == 0),
-            trigger_start: Some(index % 7 == 0),
+            start: Some(if index.is_multiple_of(2) { StartMode::Auto } else { StartMode::Manual }),
+            delayed: Some(index.is_multiple_of(5)),
+            trigger_start: Some(index.is_multiple_of(7)),
             pid: runs.then_some(600 + (index % 60) * 4),
             exit_code: Some(if runs { 0 } else { 1077 }),
             service_exit_code: None,
@@ -202,10 +202,10 @@ impl DomainController {
             kb: Some(Text::from(kb.clone())),
             aliases: Vec::new(),
             title: Text::from(format!("Package_for_{kb}")),
-            state: if index % 4 == 0 { UpdateState::Installed } else { UpdateState::Superseded },
+            state: if index.is_multiple_of(4) { UpdateState::Installed } else { UpdateState::Superseded },
             installed_at: Some(self.booted_at - TimeDelta::days(i64::from(index))),
             installed_by: Some(Text::from("S-1-5-18")),
-            removable: Some(index % 4 == 0),
+            removable: Some(index.is_multiple_of(4)),
             version: Some(Text::from(format!("10.0.1.{index}"))),
         }
     }

@@ -291,6 +291,7 @@ fn serve(state: &State, level: Level) -> anyhow::Result<()> {
 const FOR_WINDOWS: &str = "the service is one of Windows; here, `portreeve-agent run` reports this host";
 
 #[cfg(not(windows))]
+#[expect(clippy::unused_async, reason = "as on Windows")]
 async fn install(_: Install) -> anyhow::Result<()> {
     anyhow::bail!(FOR_WINDOWS)
 }
@@ -301,6 +302,7 @@ fn configure(_: Configure) -> anyhow::Result<()> {
 }
 
 #[cfg(not(windows))]
+#[expect(clippy::unused_async, reason = "as on Windows")]
 async fn uninstall(_: State) -> anyhow::Result<()> {
     anyhow::bail!(FOR_WINDOWS)
 }

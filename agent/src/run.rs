@@ -30,8 +30,11 @@ pub struct Source {
     /// How often the server wants the host to be read.
     pub collect_every: watch::Sender<Duration>,
     /// Lists the connections of this moment; it blocks. `None`: this source has none.
-    pub connections: Option<fn() -> Result<Vec<wire::Connection>, Unreadable>>,
+    pub connections: Option<ListConnections>,
 }
+
+/// Reads the table of connections; blocks.
+pub type ListConnections = fn() -> Result<Vec<wire::Connection>, Unreadable>;
 
 /// Who speaks, and how patiently.
 #[derive(Debug)]

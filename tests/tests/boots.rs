@@ -1,6 +1,8 @@
 //! The ledger of boots through the real stream: what a host tells of its boots is in the tables once, in order and
 //! bounded, however often it is told.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 use portreeve_server::people::Role;

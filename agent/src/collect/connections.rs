@@ -55,12 +55,12 @@ pub fn count(
     }
     Connections {
         states: states.into_iter().map(|((family, state), count)| StateCount { family, state, count }).collect(),
-        dynamic_ports: ranges.iter().map(|range| dynamic_ports(range, connections, sockets)).collect(),
+        dynamic_ports: ranges.iter().map(|range| dynamic_ports(*range, connections, sockets)).collect(),
         owners: owners(connections, image),
     }
 }
 
-fn dynamic_ports(range: &DynamicRange, connections: &[Connection], sockets: &[Socket]) -> DynamicPortUse {
+fn dynamic_ports(range: DynamicRange, connections: &[Connection], sockets: &[Socket]) -> DynamicPortUse {
     let is_bound = |socket: &&Socket| (socket.protocol, socket.family()) == (range.protocol, range.family);
     let mut ports: HashSet<u16> = sockets.iter().filter(is_bound).map(|socket| socket.port).collect();
     if range.protocol == Protocol::Tcp {

@@ -178,7 +178,7 @@ Name der Anforderungswarteschlange: Anforderungswarteschlange ist unbenannt.
 
     #[test]
     fn what_is_not_clear_is_left_out() {
-        let crowd: String = (1..=17).map(|process| format!("        {process}\n")).collect();
+        let crowd = (1..=17).map(|process| format!("        {process}\n")).collect::<Vec<_>>().concat();
         assert!(ports(&format!("---\nQueue\n{crowd}    HTTP://+:80/\n")).is_empty());
         assert!(ports("---\nQueue\n    12\n    FTP://+:21/\n    HTTP://+:0/\n    HTTP://+/\n").is_empty());
     }

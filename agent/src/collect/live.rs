@@ -78,8 +78,7 @@ pub fn watch(clock: fn() -> DateTime<Utc>) -> std::io::Result<Source> {
             pace.every = *interval.borrow();
             pace.since_push = pushed_at.map(|at| ended - at);
             if pushes.recv_timeout(pace.pause()).is_ok() {
-                let pushed = Instant::now();
-                pushed_at = Some(pushed);
+                pushed_at = Some(Instant::now());
                 settle(&pushes, ended + rest(ended - started));
             }
         }

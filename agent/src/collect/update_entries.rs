@@ -202,13 +202,14 @@ pub fn framework(key: &str, values: &FrameworkValues) -> Option<Update> {
         return None;
     }
     let key = key.replace('\\', "/");
-    let mut title = format!(".NET Framework {}", key.trim_start_matches(['v', 'V']));
-    if let Some(service_pack) = values.service_pack.filter(|number| *number > 0) {
-        title += &format!(" SP{service_pack}");
-    }
-    if let Some(release) = values.release {
-        title += &format!(", release {release}");
-    }
+    let service_pack = values.service_pack.filter(|number| *number > 0).map(|number| format!(" SP{number}"));
+    let release = values.release.map(|number| format!(", release {number}"));
+    let title = format!(
+        ".NET Framework {}{}{}",
+        key.trim_start_matches(['v', 'V']),
+        service_pack.unwrap_or_default(),
+        release.unwrap_or_default(),
+    );
     Some(Update {
         source: UpdateSource::FrameworkVersion,
         id: Text::from(format!("ndp/{key}")),

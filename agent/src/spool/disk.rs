@@ -300,13 +300,12 @@ impl Disk {
             return Err(io::Error::other("no file is open"));
         };
         let written = faults::write_all(file, &record).and_then(|()| file.sync_data());
-        match written {
-            Ok(()) => segment.bytes += record.len() as u64,
-            Err(_) => {
-                drop(file.set_len(segment.bytes));
-                segment.bytes = file.metadata().map_or(segment.bytes, |metadata| metadata.len());
-                self.active = None;
-            }
+        if written.is_ok() {
+            segment.bytes += record.len() as u64;
+        } else {
+            drop(file.set_len(segment.bytes));
+            segment.bytes = file.metadata().map_or(segment.bytes, |metadata| metadata.len());
+            self.active = None;
         }
         written
     }

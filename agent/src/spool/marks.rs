@@ -13,7 +13,7 @@ use crate::private::{create_file, sync_folder};
 
 const FILE: &str = "marks";
 const MAGIC: [u8; 4] = *b"PRM1";
-const SLOT: u64 = 128;
+const SLOT: usize = 128;
 const FIELDS: usize = 60;
 const CHECKSUM: usize = 8;
 
@@ -84,7 +84,7 @@ impl MarksFile {
         };
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
-        let slots = bytes.chunks(SLOT as usize).take(2).filter_map(Marks::decode);
+        let slots = bytes.chunks(SLOT).take(2).filter_map(Marks::decode);
         let newest = slots.max_by_key(|marks| marks.generation);
         Ok((Self(file), newest))
     }
@@ -92,7 +92,7 @@ impl MarksFile {
     /// Returns once it is on the disk.
     pub(super) fn write(&mut self, marks: &mut Marks) -> io::Result<()> {
         let next = Marks { generation: marks.generation + 1, ..*marks };
-        self.0.seek(SeekFrom::Start(next.generation % 2 * SLOT))?;
+        self.0.seek(SeekFrom::Start(next.generation % 2 * SLOT as u64))?;
         self.0.write_all(&next.encode())?;
         self.0.sync_data()?;
         *marks = next;
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(MarksFile::open(folder.path()).unwrap().1, Some(marks));
         let path = folder.path().join("marks");
         let mut bytes = std::fs::read(&path).unwrap();
-        let at = usize::try_from(marks.generation % 2 * super::SLOT).unwrap();
+        let at = usize::try_from(marks.generation % 2).unwrap() * super::SLOT;
         bytes[at + 40] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
         assert_eq!(MarksFile::open(folder.path()).unwrap().1, Some(before));

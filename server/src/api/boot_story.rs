@@ -248,7 +248,8 @@ fn is_foreign(row: &EntryRow, service: &str, claim: &Claim) -> bool {
     let is_own = |name: &String| {
         name.eq_ignore_ascii_case(service) || claim.shared_with.iter().any(|other| other.eq_ignore_ascii_case(name))
     };
-    !row.services.iter().any(is_own) && !(claim.kernel && row.pid == Some(KERNEL))
+    let is_kernels = claim.kernel && row.pid == Some(KERNEL);
+    !is_kernels && !row.services.iter().any(is_own)
 }
 
 fn was_there(row: &EntryRow, at: DateTime<Utc>) -> bool {

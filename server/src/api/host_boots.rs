@@ -267,17 +267,17 @@ pub async fn holders(
 }
 
 fn boot_holder(row: HolderRow, port: Port, is_kept: ledger::Kept) -> BootHolder {
-    let reason = match (row.at, is_kept) {
-        (Some(_), _) => None,
-        (None, _) if !row.sockets_seen => Some("its sockets could not be read"),
-        (None, ledger::Kept::Never) => Some(
+    let reason = match is_kept {
+        _ if row.at.is_some() => None,
+        _ if !row.sockets_seen => Some("its sockets could not be read"),
+        ledger::Kept::Never => Some(
             "it is a port that the system draws, and no service is known to need it: such ports are not kept one by one",
         ),
-        (None, ledger::Kept::UnlessInPool) if row.in_pool => {
+        ledger::Kept::UnlessInPool if row.in_pool => {
             Some("a process took a pool of random ports that reaches over it: those are not kept one by one")
         }
-        (None, _) if row.omitted > 0 => Some("more happened in this boot than is kept"),
-        (None, _) => None,
+        _ if row.omitted > 0 => Some("more happened in this boot than is kept"),
+        _ => None,
     };
     let holder = row.at.map(|since| PortHolder {
         port: port.to_string(),

@@ -147,8 +147,7 @@ impl From<Unanswered> for Problem {
 impl From<v1::ConnectionList> for ConnectionRows {
     fn from(list: v1::ConnectionList) -> Self {
         let sent = list.connections.len();
-        let items: Vec<_> =
-            list.connections.iter().take(ROWS as usize).filter_map(|connection| Connection::read(connection)).collect();
+        let items: Vec<_> = list.connections.iter().take(ROWS as usize).filter_map(Connection::read).collect();
         let left_out = u32::try_from(sent - items.len()).unwrap_or(u32::MAX);
         Self {
             omitted: list.omitted.saturating_add(left_out),

@@ -9,7 +9,7 @@ use super::{SERVICE_CONTROL_MANAGER, ServiceNews, codes, datum, error_code, is_f
 
 /// `None`: an entry without a template of ours; show its provider, id and data.
 pub fn sentence(event: &Event) -> Option<String> {
-    let templates: &[(&str, fn(&Event) -> Option<String>)] = &[
+    let templates: &[(&str, Template)] = &[
         (SERVICE_CONTROL_MANAGER, service_control_manager),
         ("HttpEvent", http),
         ("DNS-Server-Service", dns),
@@ -24,6 +24,9 @@ pub fn sentence(event: &Event) -> Option<String> {
     let (_, template) = templates.iter().find(|(provider, _)| is_from(event, provider))?;
     template(event)
 }
+
+/// `None`: it has no sentence for this id.
+type Template = fn(&Event) -> Option<String>;
 
 fn service_control_manager(event: &Event) -> Option<String> {
     let service = parameter(event, 1).or(event.service.as_deref()).unwrap_or("A service");

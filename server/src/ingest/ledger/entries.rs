@@ -64,7 +64,7 @@ impl Owner {
     }
 }
 
-fn pools<'a>(all: &'a [Socket], is_claimed: impl Fn(&Socket) -> bool) -> BTreeMap<Owner, Vec<&'a Socket>> {
+fn pools(all: &[Socket], is_claimed: impl Fn(&Socket) -> bool) -> BTreeMap<Owner, Vec<&Socket>> {
     let mut by_owner: BTreeMap<Owner, Vec<&Socket>> = BTreeMap::new();
     let can_be = |socket: &&Socket| socket.pid.is_some() && socket.state != SocketState::Connected;
     for socket in all.iter().filter(can_be) {
