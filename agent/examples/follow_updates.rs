@@ -13,10 +13,11 @@ mod windows {
 
     pub(super) fn follow() {
         let (sender, changes) = mpsc::channel();
-        let mut collector = Collector::new(move || {
+        let on_change = move || {
             // Nobody listens any longer when the program ends.
             let _ = sender.send(());
-        });
+        };
+        let mut collector = Collector::new(on_change, None);
         loop {
             #[expect(clippy::disallowed_methods, reason = "a program of its own reads the clock itself")]
             let facts = collector.look(chrono::Utc::now());

@@ -15,5 +15,6 @@ pub mod replay;
 pub mod roles;
 pub mod service_memory;
 pub mod update_entries;
+pub mod update_history;
 #[cfg(windows)]
 pub mod windows;

@@ -1,5 +1,7 @@
 //! Any system but Windows: there is nothing to read, and it says so instead of being empty.
 
+use std::path::PathBuf;
+
 use chrono::{DateTime, Utc};
 use proto::wire;
 use rules::facts::{Facts, SCHEMA, Section};
@@ -15,7 +17,7 @@ pub(super) struct Collector {
 
 impl Collector {
     /// Nothing ever changes here.
-    pub(super) fn new(_on_change: impl Fn() + Clone + Send + 'static) -> Self {
+    pub(super) fn new(_on_change: impl Fn() + Clone + Send + 'static, _folder: Option<PathBuf>) -> Self {
         Self { took: Took::new() }
     }
 
@@ -23,6 +25,9 @@ impl Collector {
     pub(super) fn took(&self) -> &Took {
         &self.took
     }
+
+    #[expect(clippy::unused_self, reason = "as the collector of Windows")]
+    pub(super) fn settle(&mut self, _now: DateTime<Utc>) {}
 
     #[expect(clippy::unused_self, reason = "as the collector of Windows")]
     pub(super) fn look(&mut self, now: DateTime<Utc>) -> Facts {

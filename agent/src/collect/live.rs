@@ -3,6 +3,7 @@
 //! Invariant: there is one look at a time, so no table is read twice at once.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::mpsc as blocking;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,7 +26,9 @@ const COLLECT_EVERY: Duration = Duration::from_secs(5);
 
 /// One look at this host.
 pub fn snapshot(now: DateTime<Utc>) -> Facts {
-    platform::Collector::new(|| {}).look(now)
+    let mut collector = platform::Collector::new(|| {}, None);
+    collector.settle(now);
+    collector.look(now)
 }
 
 /// How long each source took in one look, by the name of its collector.
@@ -33,7 +36,8 @@ pub type Took = BTreeMap<&'static str, Duration>;
 
 /// Looks `reads` times without a pause: the host at the last look, and what each look took.
 pub fn measure(clock: fn() -> DateTime<Utc>, reads: usize) -> (Facts, Vec<Took>) {
-    let mut collector = platform::Collector::new(|| {});
+    let mut collector = platform::Collector::new(|| {}, None);
+    collector.settle(clock());
     let mut facts = Facts::default();
     let mut took = Vec::with_capacity(reads);
     for _ in 0..reads {
@@ -53,19 +57,21 @@ pub fn list_connections() -> Result<Vec<wire::Connection>, Unreadable> {
     platform::list_connections()
 }
 
-/// Looks at this host until nobody wants to know any more.
-pub fn watch(clock: fn() -> DateTime<Utc>) -> std::io::Result<Source> {
+/// Looks at this host until nobody wants to know any more. `folder` keeps what a restart of the agent
+/// must not forget; `None`: nothing is kept.
+pub fn watch(clock: fn() -> DateTime<Utc>, folder: Option<PathBuf>) -> std::io::Result<Source> {
     let (sender, facts) = mpsc::channel(1);
     let (collect_every, interval) = watch::channel(COLLECT_EVERY);
     thread::Builder::new().name("collect".to_owned()).spawn(move || {
         let (push, pushes) = blocking::channel::<()>();
-        let mut collector = platform::Collector::new({
+        let on_change = {
             let push = push.clone();
             // Nobody waits any more when the program ends.
             move || {
                 let _ = push.send(());
             }
-        });
+        };
+        let mut collector = platform::Collector::new(on_change, folder);
         let mut pushed_at: Option<Instant> = None;
         loop {
             let started = Instant::now();

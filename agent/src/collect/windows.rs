@@ -7,6 +7,8 @@
 //! All of it blocks: call it from a thread that may.
 
 mod connections;
+mod event_functions;
+mod events;
 mod host;
 mod http;
 mod memory;
@@ -18,28 +20,33 @@ mod products;
 mod push;
 mod registry;
 mod restart;
+mod service_names;
 mod services;
 mod sockets;
 mod tables;
+mod update_agent;
 mod updates;
 mod watch;
 
 pub use self::memory::private_bytes;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proto::wire;
 use rules::facts::{Facts, PortPolicy, SCHEMA, Section, Service, ServiceState, StartMode, Update};
 use rules::text::Text;
 
+use self::events::EventLog;
 use self::owners::Owners;
 use self::processes::Processes;
 use self::push::{Pushed, Pushes};
 use self::services::configuration::Configurations;
 use self::tables::Tables;
+use self::update_agent::{Sign, UpdateAgent};
 use self::watch::Changes;
 use super::capability::Capability;
 use super::live::Took;
@@ -49,6 +56,9 @@ use super::service_memory::{Entered, ExcludedPorts, ServiceMemory, since_process
 /// How long what is dear to read stays valid without a sign of change: a safety net under the watched registry keys, and
 /// the pace at which changes without a sign (dynamic ranges, exclusions at run time) are noticed.
 const KEPT_FOR: TimeDelta = TimeDelta::hours(6);
+
+/// How long a single look waits for each of the sources that answer in their own time.
+const FIRST_ANSWERS: Duration = Duration::from_secs(15);
 
 /// Reads the host again and again. Updates, port policy and the configuration of services are dear to read and kept until
 /// the registry says that they changed; the rest is read at every look.
@@ -65,6 +75,8 @@ pub struct Collector {
     counts: connections::Counts,
     laps: Laps,
     boot: Option<host::Boot>,
+    events: EventLog,
+    update_agent: UpdateAgent,
     packages: updates::Packages,
     updates: Kept<Section<Vec<Update>>>,
     software: Kept<host::Software>,
@@ -73,11 +85,14 @@ pub struct Collector {
 
 impl Collector {
     /// Calls `on_change` from threads of its own when something changed that a new look will show: a service's state, which
-    /// may come in storms; updates, port policy and the list of services, at most once a second. Other changes are found by
-    /// looking every few seconds.
-    pub fn new(on_change: impl Fn() + Clone + Send + 'static) -> Self {
+    /// may come in storms; entries of the event log; updates, port policy and the list of services, at most once a second.
+    /// Other changes are found by looking every few seconds. `folder`: where to keep what was read of the event log; `None`:
+    /// nowhere, as for a single look.
+    pub fn new(on_change: impl Fn() + Clone + Send + 'static, folder: Option<PathBuf>) -> Self {
         Self {
             changes: watch::start(on_change.clone()),
+            events: EventLog::new(on_change.clone(), folder),
+            update_agent: UpdateAgent::start(on_change.clone()),
             pushes: Pushes::start(on_change),
             configurations: Configurations::default(),
             memory: ServiceMemory::default(),
@@ -92,6 +107,14 @@ impl Collector {
             software: Kept::default(),
             policy: Kept::default(),
         }
+    }
+
+    /// Waits for sources that answer in their own time, for some seconds at most: a single look would miss them.
+    pub fn settle(&mut self, now: DateTime<Utc>) {
+        self.events.follow(self.boot.get_or_insert_with(|| host::Boot::read(now)), now);
+        self.update_agent.ask(now, Sign::None);
+        self.events.settle(FIRST_ANSWERS);
+        self.update_agent.settle(FIRST_ANSWERS);
     }
 
     /// The host as it is `now`.
@@ -118,9 +141,15 @@ impl Collector {
         let services = section(services);
         self.laps.end("services");
 
-        if changed.updates {
-            self.updates.forget();
+        let boot = self.boot.get_or_insert_with(|| host::Boot::read(now));
+        self.events.follow(boot, now);
+        let has_sign = changed.updates | self.events.take_update();
+        self.update_agent.ask(now, if has_sign { Sign::Seen } else { Sign::None });
+        if has_sign {
             self.software.forget();
+        }
+        if has_sign | self.update_agent.take_news() {
+            self.updates.forget();
         }
         if changed.policy || excluded == ExcludedPorts::MayHaveMoved {
             self.policy.forget();
@@ -134,10 +163,10 @@ impl Collector {
         self.laps.end("http-queues");
         let bind_times = sockets::bind_times(sockets.as_deref().unwrap_or_default());
         let sockets = section(sockets);
-        let boot = self.boot.get_or_insert_with(|| host::Boot::read(now));
-        let boot_at = boot.at;
+        let updates = self.updates.get(now, || section(updates::read(&mut self.packages, &self.update_agent)));
+        let port_policy = self.policy.get(now, || policy::read(boot.at));
         let software = self.software.get(now, host::Software::read);
-        let port_policy = self.policy.get(now, || policy::read(boot_at));
+        let products = software.products();
         self.laps.skip();
         let connections = section(self.counts.get(
             now,
@@ -158,6 +187,13 @@ impl Collector {
                 self.service_push().named("service-push"),
                 self.configurations.capability().named("service-config"),
                 Capability::of(&connections).named("connections"),
+                self.events.capability().named("event-log"),
+                self.packages.capability().named("update-packages"),
+                self.update_agent.history().named("update-history"),
+                self.update_agent.offers().named("update-offers"),
+                Capability::of(&port_policy.dynamic_ranges).named("dynamic-ranges"),
+                Capability::of(&port_policy.exclusions).named("port-exclusions"),
+                products.named("products"),
             ];
         }
         Facts {
@@ -165,10 +201,10 @@ impl Collector {
             collected_at: Some(now),
             host,
             sockets,
-            updates: self.updates.get(now, || section(updates::read(&mut self.packages))),
+            updates,
             port_policy: Section::Known(port_policy),
             services,
-            events: Section::Unknown(Text::new("event logs are not read yet")),
+            events: self.events.section(),
             connections,
         }
     }

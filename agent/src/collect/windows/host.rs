@@ -13,6 +13,7 @@ use windows::Win32::System::SystemInformation::{
 use windows::core::PWSTR;
 
 use super::{products, registry, restart};
+use crate::collect::capability::Capability;
 use crate::collect::reading::{Unreadable, filetime, section};
 use crate::collect::roles::{RoleValues, product_by_service, roles};
 
@@ -34,6 +35,10 @@ pub(super) struct Software {
 impl Software {
     pub(super) fn read() -> Self {
         Self { os: os(), products: products::read(), roles: role_values() }
+    }
+
+    pub(super) fn products(&self) -> Capability {
+        Capability::of(&section(self.products.clone()))
     }
 }
 
@@ -70,7 +75,7 @@ pub(super) fn read(
 #[derive(Clone, Debug)]
 pub(super) struct Boot {
     pub(super) at: Option<DateTime<Utc>>,
-    id: Text,
+    pub(super) id: Text,
 }
 
 impl Boot {

@@ -2,13 +2,15 @@
 //! versions of the .NET Framework.
 //!
 //! Invariant: these four lists together say what is installed, so one that cannot be read makes the whole unknown. What
-//! the Windows Update Agent remembers and offers comes on top (`update_agent`).
+//! the Windows Update Agent remembers and offers comes on top (`update_agent`), and may be missing.
 
 use std::collections::HashMap;
 
 use rules::facts::Update;
 
 use super::registry::{self, text};
+use super::update_agent::UpdateAgent;
+use crate::collect::capability::Capability;
 use crate::collect::reading::Unreadable;
 use crate::collect::update_entries::{
     FrameworkValues, PackageValues, PatchValues, UninstallValues, framework, installer_patch, is_update, package,
@@ -29,18 +31,28 @@ pub(super) const FRAMEWORKS: &str = r"SOFTWARE\Microsoft\NET Framework Setup\NDP
 pub(super) struct Packages {
     /// By identity: when the key was written, and its row.
     rows: HashMap<String, (u64, Update)>,
+    /// Why they could not be read.
+    failure: Option<String>,
 }
 
-pub(super) fn read(packages: &mut Packages) -> Result<Vec<Update>, Unreadable> {
-    let mut updates = without_parts(packages.read()?);
+pub(super) fn read(packages: &mut Packages, agent: &UpdateAgent) -> Result<Vec<Update>, Unreadable> {
+    let of_packages = packages.read();
+    packages.failure = of_packages.as_ref().err().map(ToString::to_string);
+    let mut updates = without_parts(of_packages?);
     updates.extend(installer_patches()?);
     updates.extend(uninstall_entries(UNINSTALL, "")?);
     updates.extend(uninstall_entries(UNINSTALL_32, r"WOW6432Node\")?);
     updates.extend(frameworks()?);
+    let remembered = agent.rows().ok_or_else(|| Unreadable::new("the history of updates is still being read"))?;
+    updates.extend(remembered);
     Ok(updates)
 }
 
 impl Packages {
+    pub(super) fn capability(&self) -> Capability {
+        self.failure.clone().map_or(Capability::Ok, Capability::Unavailable)
+    }
+
     /// Reads the keys that were written since the last time.
     fn read(&mut self) -> Result<Vec<Update>, Unreadable> {
         let key = registry::open_expected(PACKAGES)?;
