@@ -49,8 +49,8 @@ pub struct Facts {
     pub updates: Section<Vec<Update>>,
     #[serde(default)]
     pub port_policy: Section<PortPolicy>,
-    /// The newest entries of the event logs that tell of starts, failures, binds and updates: a window of at most 256, none
-    /// of them older than the last boot.
+    /// The newest entries of the event logs that tell of starts, failures, binds and updates: a window of at most 256, from
+    /// a quarter of an hour before the last boot on, which is what led to it.
     #[serde(default)]
     pub events: Section<Vec<Event>>,
     /// Connections as counts only.
@@ -220,7 +220,7 @@ pub struct Os {
     pub major: u32,
     pub minor: u32,
     pub build: u32,
-    /// Update build revision. `None`: the system has none (before Server 2016), or it was not read.
+    /// Update build revision; of the kernel's file where the system has none (before Server 2016). `None`: not read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

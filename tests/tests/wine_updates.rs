@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rules::facts::{Section, UpdateSource, UpdateState};
+use rules::facts::{CollectorState, Section, UpdateSource, UpdateState};
 use tests::wine::{WinePrefix, example_exe};
 
 const PACKAGES: &str = r#"
@@ -187,5 +187,33 @@ fn sees_patches_and_frameworks_come() -> anyhow::Result<()> {
     follower.wait_for_line(|line| line.starts_with("known") && line.contains("24B2C165"))?;
     prefix.seed(FRAMEWORKS)?;
     follower.wait_for_line(|line| line.starts_with("known") && line.contains("ndp/v2.0.50727"))?;
+    Ok(())
+}
+
+/// Wine has no event log and an update agent without a memory. Both are told, neither is an empty list, and what is read
+/// from the registry stays known.
+#[test]
+fn what_wine_lacks_is_unavailable() -> anyhow::Result<()> {
+    let prefix = WinePrefix::new()?;
+    prefix.seed(PACKAGES)?;
+    let facts = prefix.collect()?;
+    assert_eq!(facts.events.unknown().unwrap(), "the event log is not available: this is Wine, which has none");
+    assert!(known(facts.updates).iter().all(|update| update.source == UpdateSource::ComponentPackage));
+    let host = known(facts.host);
+    let state = |name: &str| {
+        let collector = host.collectors.iter().find(|collector| collector.name == *name).unwrap();
+        (collector.state, collector.reason.as_deref().unwrap_or_default())
+    };
+    assert_eq!(state("update-packages"), (CollectorState::Ok, ""));
+    assert_eq!(state("products"), (CollectorState::Ok, ""));
+    for (name, reason) in [
+        ("event-log", "the event log is not available: this is Wine, which has none"),
+        ("update-history", "the history of updates cannot be read: the Windows Update Agent answers 0x80004001"),
+        ("update-offers", "the list of offered updates cannot be read: the Windows Update Agent answers 0x80004001"),
+        ("dynamic-ranges", "netsh answered nothing"),
+        ("port-exclusions", "netsh answered nothing"),
+    ] {
+        assert_eq!(state(name), (CollectorState::Unavailable, reason), "{name}");
+    }
     Ok(())
 }
