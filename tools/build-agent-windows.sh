@@ -34,7 +34,8 @@ export CC_x86_64_win7_windows_gnu=x86_64-w64-mingw32-gcc AR_x86_64_win7_windows_
 # A toolchain file or a rustup shim must not replace the compiler chosen above.
 unset RUSTUP_TOOLCHAIN RUSTFLAGS
 
-build_std="-Zbuild-std=std,panic_abort"
+# Instead of std's default features: a stripped program has no names for a backtrace, and unwinding ends it anyway.
+build_std="-Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size"
 if [ "${1:-}" = check ]; then
     echo "Checking the agent for $target with $("$rustc" --version)"
     exec "$cargo" check --locked --target "$target" $build_std -p portreeve-agent --bins --examples --profile agent \
