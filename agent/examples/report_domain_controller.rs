@@ -5,9 +5,9 @@
 //!
 //! POOL is the number of UDP sockets of dns.exe, over both address families. Each line of standard input is one look at
 //! the host that finds a change: `sockets` (one socket closed, one opened), `service`, `event`, `connections` or `nothing`.
-//! It ends with its input.
+//! A line is printed when it was taken. It ends with its input.
 
-use std::io::BufRead as _;
+use std::io::{BufRead as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -74,6 +74,7 @@ fn look(looks: &mpsc::Sender<Facts>, pool: u16) -> anyhow::Result<()> {
             other => bail!("no such change: {other}"),
         }
         looks.blocking_send(host.facts())?;
+        writeln!(std::io::stdout(), "taken")?;
     }
     Ok(())
 }

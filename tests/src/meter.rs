@@ -53,7 +53,7 @@ impl Process {
     }
 }
 
-/// Passes connections on to another address, and counts what goes through.
+/// Passes connections on to another address, and counts what is sent there.
 #[derive(Debug)]
 pub struct CountingDoor {
     address: SocketAddr,
@@ -73,7 +73,7 @@ impl CountingDoor {
                     let (near_reads, near_writes) = near.into_split();
                     let (far_reads, far_writes) = far.into_split();
                     tokio::spawn(pass(near_reads, far_writes, Arc::clone(&bytes)));
-                    tokio::spawn(pass(far_reads, near_writes, Arc::clone(&bytes)));
+                    tokio::spawn(pass(far_reads, near_writes, Arc::default()));
                 }
             }
         });
@@ -84,7 +84,7 @@ impl CountingDoor {
         self.address
     }
 
-    /// Both ways, with what TLS adds.
+    /// From who connects to who accepts, with what TLS adds.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -93,7 +93,7 @@ impl CountingDoor {
     pub async fn settled(&self) -> u64 {
         let mut before = self.bytes();
         loop {
-            tokio::time::sleep(Duration::from_millis(400)).await;
+            tokio::time::sleep(Duration::from_secs(2)).await;
             let now = self.bytes();
             if now == before {
                 return now;

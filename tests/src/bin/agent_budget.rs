@@ -19,8 +19,8 @@ use tests::server::{Server, binaries, eventually};
 use tests::windows_host::WindowsHost;
 use tests::wine::agent_exe;
 use tests::zabbix::ZabbixServer;
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -53,7 +53,9 @@ async fn main() -> Result<()> {
     let mut server = Server::start().await?;
     server.sign_up().await?;
     let token = server.new_site("Bench", 3).await?;
-    table.add("threads of portreeve-agent.exe (under Wine)", threads(&server, &token).await?, 8, ToString::to_string);
+    table.add("threads of portreeve-agent.exe (under Wine)", threads(&server, &token).await?, 8, |count| {
+        count.to_string()
+    });
 
     let mut typical = Measured::start(&server, &token, "typical", TYPICAL).await?;
     typical.look("sockets", LOOKS).await?;
@@ -61,14 +63,14 @@ async fn main() -> Result<()> {
     typical.end().await?;
 
     let mut controller = Measured::start(&server, &token, "controller", POOL).await?;
-    table.add("first sync, with TLS", controller.door.settled().await, 60 * KIB, bytes);
+    table.add("first sync, sent with TLS", controller.door.settled().await, 60 * KIB, bytes);
     let cpu = controller.cpu_of_a_look().await?;
     table.add("private memory, 5,000 UDP sockets", controller.process.private_memory()?, 20 * MIB, bytes);
     let percent_of_hundredths = u64::try_from(cpu.as_nanos() * 10_000 / IDLE_INTERVAL.as_nanos())?;
     table.add("processor, 5,000 UDP sockets, idle interval", percent_of_hundredths, 50, hundredths_of_percent);
     table.note(format!("a look takes {:.1} ms of processor time", cpu.as_secs_f64() * 1e3));
     let day = Day::of(&mut controller).await?;
-    table.add("a day in steady state, with TLS", day.bytes(), 500_000, bytes);
+    table.add("a day in steady state, sent with TLS", day.bytes(), 500_000, bytes);
     table.note(day.explained());
     controller.end().await?;
 
@@ -85,6 +87,8 @@ struct Measured {
     process: Process,
     child: Child,
     looks: ChildStdin,
+    /// A line for each look that was taken.
+    taken: Lines<BufReader<ChildStdout>>,
 }
 
 impl Measured {
@@ -95,9 +99,10 @@ impl Measured {
             .arg(agent.state_dir())
             .arg(pool.to_string())
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
+        let taken = BufReader::new(child.stdout.take().context("standard output is piped")?).lines();
         let looks = child.stdin.take().context("standard input is piped")?;
         let process = Process(child.id().context("it runs")?);
         eventually("the first report went out", Duration::from_secs(30), async || {
@@ -105,13 +110,14 @@ impl Measured {
         })
         .await?;
         door.settled().await;
-        Ok(Self { door, process, child, looks })
+        Ok(Self { door, process, child, looks, taken })
     }
 
     /// `times` looks, each with a change of this kind, one after the other as fast as they go.
     async fn look(&mut self, change: &str, times: u32) -> Result<()> {
         for _ in 0..times {
             self.looks.write_all(format!("{change}\n").as_bytes()).await?;
+            self.taken.next_line().await?.context("the agent ended")?;
         }
         self.door.settled().await;
         Ok(())
@@ -120,10 +126,10 @@ impl Measured {
     async fn cpu_of_a_look(&mut self) -> Result<Duration> {
         let before = self.process.cpu()?;
         self.look("sockets", LOOKS).await?;
-        Ok((self.process.cpu()? - before) / LOOKS)
+        Ok(self.process.cpu()?.saturating_sub(before) / LOOKS)
     }
 
-    /// Bytes, both ways, that one change of this kind takes.
+    /// Bytes that the agent sends for one change of this kind, with what TLS and HTTP/2 add.
     async fn bytes_of(&mut self, change: &str) -> Result<u64> {
         let before = self.door.settled().await;
         self.look(change, 1).await?;
@@ -137,14 +143,14 @@ impl Measured {
     }
 }
 
-/// What goes over the wire in a day, by kind: how often, and how much each time.
+/// What the agent sends in a day, by kind: how often, and how much each time.
 struct Day {
     kinds: [(&'static str, u64, u64); 5],
 }
 
 impl Day {
-    /// How often things happen is an assumption: two socket rows a minute, and six services, events and counts of
-    /// connections an hour.
+    /// How often things happen is an assumption: two socket rows a minute; six services, events and counts of connections an
+    /// hour; and a heartbeat in every second minute, as reports leave few minutes silent.
     async fn of(host: &mut Measured) -> Result<Self> {
         Ok(Self {
             kinds: [
@@ -152,7 +158,7 @@ impl Day {
                 ("service", 144, host.bytes_of("service").await?),
                 ("event", 144, host.bytes_of("event").await?),
                 ("connections", 144, host.bytes_of("connections").await?),
-                ("heartbeat", 86_400 / HEARTBEAT.as_secs(), heartbeat(host).await?),
+                ("heartbeat", 86_400 / HEARTBEAT.as_secs() / 2, heartbeat(host).await?),
             ],
         })
     }
@@ -224,11 +230,11 @@ async fn compare(server: &Server, ours: Duration) -> Result<()> {
     let (cpu, sent, values, start) = (process.cpu()?, zabbix.bytes(), zabbix.values(), Instant::now());
     tokio::time::sleep(COMPARED).await;
     let rounds = start.elapsed().as_secs_f64() / IDLE_INTERVAL.as_secs_f64();
-    let a_round = (process.cpu()? - cpu).as_secs_f64() / rounds;
+    let a_round = process.cpu()?.saturating_sub(cpu).as_secs_f64() / rounds;
     let executable = fs::metadata(program)?.len();
     println!("\nZabbix agent 2 ({asked} items every {seconds} s), beside {POOL} UDP sockets it is not asked for");
-    println!("  executable            {:>12}", bytes(&executable));
-    println!("  private memory        {:>12}", bytes(&process.private_memory()?));
+    println!("  executable            {:>12}", bytes(executable));
+    println!("  private memory        {:>12}", bytes(process.private_memory()?));
     println!("  threads               {:>12}", process.threads()?);
     println!("  processor an interval {:>9.1} ms ({:.1} × ours)", a_round * 1e3, a_round / ours.as_secs_f64());
     #[expect(
@@ -240,7 +246,7 @@ async fn compare(server: &Server, ours: Duration) -> Result<()> {
     let a_day = ((zabbix.bytes() - sent) as f64 / start.elapsed().as_secs_f64() * 86_400.0) as u64;
     println!(
         "  bytes a day           {:>12} without TLS ({} values while watched)",
-        bytes(&a_day),
+        bytes(a_day),
         zabbix.values() - values
     );
     Ok(())
@@ -267,8 +273,8 @@ struct Table {
 }
 
 impl Table {
-    fn add(&mut self, what: &str, measured: u64, limit: u64, unit: fn(&u64) -> String) {
-        self.rows.push((what.to_owned(), unit(&measured), unit(&limit), measured <= limit));
+    fn add(&mut self, what: &str, measured: u64, limit: u64, unit: fn(u64) -> String) {
+        self.rows.push((what.to_owned(), unit(measured), unit(limit), measured <= limit));
     }
 
     /// Below the rows.
@@ -295,12 +301,12 @@ impl Table {
     }
 }
 
-fn bytes(count: &u64) -> String {
+fn bytes(count: u64) -> String {
     let text = count.to_string();
     let digits = text.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
     format!("{} B", digits.collect::<Vec<_>>().join(","))
 }
 
-fn hundredths_of_percent(count: &u64) -> String {
+fn hundredths_of_percent(count: u64) -> String {
     format!("{}.{:02} %", count / 100, count % 100)
 }
