@@ -10,5 +10,6 @@ pub fn private_bytes() -> Option<u64> {
     let size = u32::try_from(size_of_val(&counters)).ok()?;
     // SAFETY: the counters are writable for `size` bytes, by which the function tells the longer structure.
     let is_told = unsafe { K32GetProcessMemoryInfo(GetCurrentProcess(), (&raw mut counters).cast(), size) };
-    is_told.as_bool().then(|| u64::try_from(counters.PrivateUsage).ok())?
+    // Wine tells 0.
+    is_told.as_bool().then(|| u64::try_from(counters.PrivateUsage).ok())?.filter(|bytes| *bytes != 0)
 }
