@@ -172,6 +172,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/hosts/{id}/accept-machine": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let another machine speak for a host
+         * @description For hardware that was replaced, or when a copy of a machine was dealt with: the next agent that comes with the host's
+         *     identity is taken for it.
+         */
+        post: operations["post_hosts_id_accept_machine"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/hosts/{id}/boots": {
         parameters: {
             query?: never;
@@ -714,6 +735,15 @@ export interface components {
             /** Format: int32 */
             id: number;
             name: string;
+        };
+        /** @description Another machine with the identity of a host. */
+        CloneSeen: {
+            /** @description From where it came. */
+            address: string | null;
+            /** @description The first bytes of the hash of what identifies it, in hexadecimal digits. */
+            fingerprint: string | null;
+            /** Format: date-time */
+            seen_at: string;
         };
         /**
          * @description Where the facts of a host come from.
@@ -1966,6 +1996,7 @@ export interface components {
              * @description Host clock minus server clock.
              */
             clock_skew_ms: number;
+            clone: components["schemas"]["CloneSeen"] | null;
             /**
              * Format: date-time
              * @description Since when it is open. `null`: it is not.
@@ -1978,7 +2009,7 @@ export interface components {
             dropped_rows: number;
             /**
              * Format: date-time
-             * @description When a second agent with this identity was noticed. `null`: never.
+             * @description When two copies of this machine were seen to take turns. `null`: not, or settled.
              */
             fork_seen_at: string | null;
             /**
@@ -1991,6 +2022,11 @@ export interface components {
              * @description Reports that could not be applied and were set aside.
              */
             quarantined: number;
+            /**
+             * Format: date-time
+             * @description When the agent came with a state that was older than what it had said: a restored snapshot. `null`: never.
+             */
+            restored_at: string | null;
             /**
              * Format: int64
              * @description Number of the last report that was applied.
@@ -2365,6 +2401,28 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["HostDetail"];
                 };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_hosts_id_accept_machine: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the host */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The next machine is the host */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Problem"];
         };
