@@ -88,7 +88,7 @@ struct Measured {
     child: Child,
     looks: ChildStdin,
     /// A line for each look that was taken.
-    taken: Lines<BufReader<ChildStdout>>,
+    looked: Lines<BufReader<ChildStdout>>,
 }
 
 impl Measured {
@@ -102,7 +102,7 @@ impl Measured {
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
-        let taken = BufReader::new(child.stdout.take().context("standard output is piped")?).lines();
+        let looked = BufReader::new(child.stdout.take().context("standard output is piped")?).lines();
         let looks = child.stdin.take().context("standard input is piped")?;
         let process = Process(child.id().context("it runs")?);
         eventually("the first report went out", Duration::from_secs(30), async || {
@@ -110,14 +110,14 @@ impl Measured {
         })
         .await?;
         door.settled().await;
-        Ok(Self { door, process, child, looks, taken })
+        Ok(Self { door, process, child, looks, looked })
     }
 
     /// `times` looks, each with a change of this kind, one after the other as fast as they go.
     async fn look(&mut self, change: &str, times: u32) -> Result<()> {
         for _ in 0..times {
             self.looks.write_all(format!("{change}\n").as_bytes()).await?;
-            self.taken.next_line().await?.context("the agent ended")?;
+            self.looked.next_line().await?.context("the agent ended")?;
         }
         self.door.settled().await;
         Ok(())
