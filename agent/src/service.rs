@@ -37,4 +37,4 @@ pub(crate) use self::setup::{install, start, uninstall};
 
 /// The key name of the service.
 #[cfg(windows)]
-const NAME: &str = "portreeve-agent";
+pub(crate) const NAME: &str = "portreeve-agent";

@@ -52,6 +52,7 @@ use super::capability::Capability;
 use super::live::Took;
 use super::reading::{Unreadable, section};
 use super::service_memory::{Entered, ExcludedPorts, ServiceMemory, since_process_start};
+use crate::service::NAME;
 
 /// How long what is dear to read stays valid without a sign of change: a safety net under the watched registry keys, and
 /// the pace at which changes without a sign (dynamic ranges, exclusions at run time) are noticed.
@@ -255,10 +256,12 @@ impl Laps {
     }
 }
 
-/// Services that ought to run, and those that do.
+/// Services that ought to run, and those that do. Our own is not: it would not hear of its end, and as long as it holds
+/// itself it cannot be deleted (under Wine not even when this process has ended).
 fn worth_hearing_of(services: &[Service]) -> HashMap<Text, ServiceState> {
     services
         .iter()
+        .filter(|service| service.name.as_str() != NAME)
         .filter(|service| service.start == Some(StartMode::Auto) || service.state != ServiceState::Stopped)
         .map(|service| (service.name.clone(), service.state))
         .collect()
