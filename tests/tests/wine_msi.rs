@@ -8,9 +8,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use tests::msi;
 use tests::server::{Server, eventually};
-use tests::wine::{WinePrefix, windows_path};
+use tests::wine::{Program, WinePrefix, windows_path};
 
 const PATIENCE: Duration = Duration::from_mins(2);
+const STARTED_ON_DEMAND: &str = r#"
+[HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Services\portreeve-agent]
+"Start"=dword:00000003
+"#;
 const ORDER: &str = r"HKLM\SOFTWARE\Portreeve\Agent";
 
 /// What only a real Windows Installer acts on.
@@ -71,8 +75,7 @@ async fn one_line_installs_it_and_nothing_is_left_of_it() -> Result<()> {
     ensure!(found.is_empty(), "the token is left in {found:?}");
 
     // Upgrade, with no property.
-    let running = prefix.stay_awake()?;
-    prefix.wait_for_service("portreeve-agent", |service| service.is_some_and(|service| service.pid.is_some()))?;
+    let running = restart_without_the_service(&prefix)?;
     prefix.succeed(Path::new("msiexec"), &["/i", &windows_path(&new), "/qn"])?;
     prefix.wait_for_service("portreeve-agent", |service| service.is_some_and(|service| service.pid.is_some()))?;
     let products = prefix.succeed(Path::new("reg"), &["query", UNINSTALL, "/s"])?;
@@ -83,6 +86,8 @@ async fn one_line_installs_it_and_nothing_is_left_of_it() -> Result<()> {
     })
     .await?;
 
+    drop(running);
+    let running = restart_without_the_service(&prefix)?;
     prefix.succeed(Path::new("msiexec"), &["/x", &windows_path(&new), "/qn"])?;
     prefix.wait_for_service("portreeve-agent", |service| service.is_none())?;
     for left in ["ProgramData/Portreeve", "Program Files/Portreeve"] {
@@ -97,6 +102,14 @@ async fn one_line_installs_it_and_nothing_is_left_of_it() -> Result<()> {
 
 const UNINSTALL: &str = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall";
 const EVENT_SOURCE: &str = r"HKLM\SYSTEM\CurrentControlSet\Services\EventLog\Application\Portreeve";
+
+/// Wine keeps the service handles of a process that awaited notices of services, and then can neither remove nor replace
+/// its service until it is restarted.
+fn restart_without_the_service(prefix: &WinePrefix) -> Result<Program> {
+    prefix.seed(STARTED_ON_DEMAND)?;
+    prefix.kill();
+    prefix.stay_awake()
+}
 
 /// The only host and since when it is connected, when it told its services.
 async fn connected_host(server: &Server) -> Result<Option<(i64, String)>> {
