@@ -37,8 +37,7 @@ const WELCOME_WITHIN: Duration = Duration::from_secs(30);
 /// Facts that are older than this were read by another clock than ours: they are recorded.
 const SLOW_READING: TimeDelta = TimeDelta::minutes(1);
 
-/// How often a heartbeat names the digests of all sections. Reports name those that they change, so this finds only what
-/// should never happen.
+/// How often a heartbeat names the digests of all sections: it finds only what should never happen.
 const COMPARE_EVERY: Duration = Duration::from_mins(15);
 
 /// Reports that may be under way at once: the rest waits on the disk, not in memory.
@@ -554,13 +553,9 @@ impl Stream {
     /// A sign of life; now and then also what we believe that the server holds.
     fn heartbeat(&mut self, now: Now) -> v1::AgentMessage {
         let is_due = now.elapsed >= self.compared_at + COMPARE_EVERY;
-        let digests = match &self.told {
-            Some(told) if is_due => {
-                self.compared_at = now.elapsed;
-                wire::digests_to_wire(&told.digests)
-            }
-            _ => Vec::new(),
-        };
+        self.compared_at = if is_due { now.elapsed } else { self.compared_at };
+        let told = self.told.as_ref().filter(|_| is_due);
+        let digests = told.map(|told| wire::digests_to_wire(&told.digests)).unwrap_or_default();
         message(v1::agent_message::Kind::Heartbeat(v1::Heartbeat {
             wall_clock_ms: self.host_clock(now).timestamp_millis(),
             uptime_ms: self.uptime_ms(self.host_clock(now)),

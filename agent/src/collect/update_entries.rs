@@ -131,7 +131,7 @@ pub fn uninstall_entry(id: &str, values: &UninstallValues) -> Option<Update> {
 
 /// Values of one key below `Installer\UserData\S-1-5-18\Products\PRODUCT\Patches`.
 #[derive(Clone, Debug, Default)]
-pub struct PatchValues {
+pub struct InstallerValues {
     pub display_name: String,
     /// 1 applied, 2 superseded, 4 obsoleted, 8 registered only. `None`: the key is just being written.
     pub state: Option<u32>,
@@ -145,7 +145,7 @@ pub struct PatchValues {
 /// The row of a patch of Windows Installer. Both codes as the registry packs them; one patch may serve several products.
 ///
 /// States: <https://learn.microsoft.com/windows/win32/api/msi/nf-msi-msienumpatchesexw>
-pub fn installer_patch(packed_product: &str, packed_patch: &str, values: &PatchValues) -> Update {
+pub fn installer_entry(packed_product: &str, packed_patch: &str, values: &InstallerValues) -> Update {
     let code = |packed: &str| unpacked_guid(packed).unwrap_or_else(|| packed.to_owned());
     let kb = knowledge_base(&values.display_name).or_else(|| article_of_address(&values.more_info_url));
     Update {
@@ -260,7 +260,7 @@ mod tests {
     use rules::facts::{Update, UpdateState};
 
     use super::{
-        FrameworkValues, PackageValues, PatchValues, UninstallValues, framework, further_names, installer_patch,
+        FrameworkValues, InstallerValues, PackageValues, UninstallValues, framework, further_names, installer_entry,
         knowledge_base, package, uninstall_entry, without_parts,
     };
 
@@ -387,7 +387,7 @@ mod tests {
 
     #[test]
     fn reads_a_patch_of_windows_installer() {
-        let values = PatchValues {
+        let values = InstallerValues {
             display_name: "Update Rollup 9 for Exchange Server 2007 Service Pack 1 (KB970162) 8.1.393.1".to_owned(),
             state: Some(1),
             uninstallable: Some(1),
@@ -395,7 +395,7 @@ mod tests {
             more_info_url: "http://support.microsoft.com/?kbid=970162".to_owned(),
         };
         let (product, patch) = ("4A5CA4D69FC409F418119B5BC32E75FB", "461C2B4266EDEF444B864AD6D9E5B613");
-        let update = installer_patch(product, patch, &values);
+        let update = installer_entry(product, patch, &values);
         assert_eq!(update.id, "{6D4AC5A4-4CF9-4F90-8111-B9B53CE257BF}/{24B2C164-DE66-44FE-B468-A46D9D5E6B31}");
         assert_eq!((update.kb.as_deref(), update.state), (Some("KB970162"), UpdateState::Installed));
         assert_eq!(update.installed_at.unwrap().to_rfc3339(), "2009-07-17T00:00:00+00:00");
@@ -406,7 +406,7 @@ mod tests {
             (Some(8), UpdateState::Staged),
             (None, UpdateState::Staged),
         ] {
-            let update = installer_patch(product, patch, &PatchValues { state, ..PatchValues::default() });
+            let update = installer_entry(product, patch, &InstallerValues { state, ..InstallerValues::default() });
             assert_eq!((update.state, update.removable), (expected, None));
         }
     }
@@ -420,8 +420,8 @@ mod tests {
             ("http://go.microsoft.com/fwlink/?LinkId=123456", None),
             ("https://support.microsoft.com/help", None),
         ] {
-            let values = PatchValues { more_info_url: address.to_owned(), ..PatchValues::default() };
-            assert_eq!(installer_patch("x", "y", &values).kb.as_deref(), kb, "{address}");
+            let values = InstallerValues { more_info_url: address.to_owned(), ..InstallerValues::default() };
+            assert_eq!(installer_entry("x", "y", &values).kb.as_deref(), kb, "{address}");
         }
     }
 

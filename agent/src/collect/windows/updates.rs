@@ -13,7 +13,7 @@ use super::update_agent::UpdateAgent;
 use crate::collect::capability::Capability;
 use crate::collect::reading::Unreadable;
 use crate::collect::update_entries::{
-    FrameworkValues, PackageValues, PatchValues, UninstallValues, framework, installer_patch, is_update, package,
+    FrameworkValues, InstallerValues, PackageValues, UninstallValues, framework, installer_entry, is_update, package,
     uninstall_entry, without_parts,
 };
 
@@ -90,14 +90,14 @@ fn installer_patches() -> Result<Vec<Update>, Unreadable> {
         let Some(patches) = registry::subkey(&key, "Patches")? else { continue };
         for entry in registry::subkeys(&patches) {
             let (patch, key) = entry?;
-            let values = PatchValues {
+            let values = InstallerValues {
                 display_name: text(&key, "DisplayName")?,
                 state: registry::value(&key, "State")?,
                 uninstallable: registry::value(&key, "Uninstallable")?,
                 installed: text(&key, "Installed")?,
                 more_info_url: text(&key, "MoreInfoURL")?,
             };
-            updates.push(installer_patch(&product, &patch, &values));
+            updates.push(installer_entry(&product, &patch, &values));
         }
     }
     Ok(updates)
