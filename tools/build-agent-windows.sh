@@ -33,6 +33,12 @@ export RUSTC="$rustc" RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$folder"
 export CC_x86_64_win7_windows_gnu=x86_64-w64-mingw32-gcc AR_x86_64_win7_windows_gnu=x86_64-w64-mingw32-ar
 # A toolchain file or a rustup shim must not replace the compiler chosen above.
 unset RUSTUP_TOOLCHAIN RUSTFLAGS
+# Panics name their source file. Without where this machine keeps it the names are the same everywhere, and shorter.
+sources=${CARGO_HOME:-$HOME/.cargo}/registry/src
+for source in "$sources"/*/ "$("$rustc" --print sysroot)/lib/rustlib/src/rust/library/" "$PWD/"; do
+    remap="${remap:-} --remap-path-prefix=$source="
+done
+export CARGO_TARGET_X86_64_WIN7_WINDOWS_GNU_RUSTFLAGS="$remap"
 
 # Instead of std's default features: a stripped program has no names for a backtrace, and unwinding ends it anyway.
 build_std="-Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size"

@@ -48,7 +48,9 @@ export async function checkPhone(browser, signedIn, url, pages, { screenshots, f
       .getByRole(ready.role, { name: ready.name, exact: true })
       .first()
       .waitFor({ timeout: deadline });
-    await page.getByRole("status", { name: "Loading" }).waitFor({ state: "detached", timeout: deadline });
+    // A page may wait for several things at once.
+    const nothingLoads = () => !document.querySelector('[role="status"][aria-label="Loading"]');
+    await page.waitForFunction(nothingLoads, null, { timeout: deadline });
     const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
     if (over > 0) faults.push(`${name} on a phone: ${over} pixels too wide`);
     await page.screenshot({ path: `${screenshots}/${name}-phone.png` });
