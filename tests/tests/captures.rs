@@ -411,7 +411,7 @@ impl CommandLine {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_imports_beside_a_running_server_and_wakes_it() -> Result<()> {
     let line = CommandLine::new().await?;
-    let mut live = line.server.open("/api/v1/live").await?;
+    let mut events = line.server.open("/api/v1/live").await?;
     let folder = capture("radius1-2003");
     let (code, said, _) = line.import(&["--host", "RADIUS1", &folder]).await?;
     assert_eq!(code, 0, "{said}");
@@ -425,7 +425,7 @@ async fn the_command_imports_beside_a_running_server_and_wakes_it() -> Result<()
     let heard = async {
         let mut heard = String::new();
         while !(heard.contains("\"kind\":\"host\"") && heard.contains("\"kind\":\"finding\"")) {
-            let chunk = live.chunk().await?.context("the stream of events goes on")?;
+            let chunk = events.chunk().await?.context("the stream of events goes on")?;
             heard.push_str(&String::from_utf8_lossy(&chunk));
         }
         anyhow::Ok(())
