@@ -35,7 +35,7 @@ export CC_x86_64_win7_windows_gnu=x86_64-w64-mingw32-gcc AR_x86_64_win7_windows_
 unset RUSTUP_TOOLCHAIN RUSTFLAGS
 # Panics name their source file. Without where this machine keeps it the names are the same everywhere, and shorter.
 sources=${CARGO_HOME:-$HOME/.cargo}/registry/src
-for source in "$sources"/*/ "$("$rustc" --print sysroot)/lib/rustlib/src/rust/library/" "$PWD/"; do
+for source in "$sources"/*/ "$("$rustc" --print sysroot)/lib/rustlib/src/rust/library/"; do
     remap="${remap:-} --remap-path-prefix=$source="
 done
 export CARGO_TARGET_X86_64_WIN7_WINDOWS_GNU_RUSTFLAGS="$remap"
