@@ -54,9 +54,9 @@ fn add<Row: SocketRow>(
     let rows = tables.read::<Row>()?;
     sockets.reserve(rows.len());
     for row in rows {
-        let Place { address, scope, port, pid } = row.place();
+        let Values { address, scope, port, pid, created, mark, flags } = row.values();
         let process = processes.get(pid);
-        let bound_at = row.bound_at();
+        let bound_at = bound_at(created);
         sockets.push(Socket {
             protocol: Row::PROTOCOL,
             address,
@@ -69,9 +69,9 @@ fn add<Row: SocketRow>(
             pid: (pid != 0).then_some(pid),
             image: process.image.clone(),
             process_started_at: process.started_at,
-            services: owners.of(row.to_ask(), pid, row.mark(), process),
+            services: owners.of(row.to_ask(), pid, mark, process),
             // Wine fills neither the time nor the flags, so without a time the flags say nothing.
-            specific_port: bound_at.and(row.flags()).map(|flags| flags & SPECIFIC_PORT_BIND != 0),
+            specific_port: bound_at.and(flags).map(|flags| flags & SPECIFIC_PORT_BIND != 0),
             bound_at,
         });
     }
@@ -81,12 +81,9 @@ fn add<Row: SocketRow>(
 /// Lowest bit of the flags of a UDP row: bound to this very port, not to any that is free.
 const SPECIFIC_PORT_BIND: i32 = 1;
 
-struct Place {
-    address: IpAddr,
-    scope: u32,
-    /// In network byte order.
-    port: u32,
-    pid: u32,
+/// The documentation calls the time a SYSTEMTIME; it is a FILETIME. In milliseconds, as it travels.
+fn bound_at(created: i64) -> Option<DateTime<Utc>> {
+    Some(filetime(u64::try_from(created).ok()?)?.trunc_subsecs(3))
 }
 
 /// The first two bytes are the port in network byte order; the others are undefined.
@@ -95,28 +92,26 @@ pub(super) fn local_port(field: u32) -> u16 {
     u16::from_be_bytes([high, low])
 }
 
-/// What the four tables have in common.
+/// What a row says, under one name in all four tables.
+struct Values {
+    address: IpAddr,
+    scope: u32,
+    /// In network byte order.
+    port: u32,
+    pid: u32,
+    created: i64,
+    /// The service that made the socket, as the system marks it; 0: none.
+    mark: u64,
+    /// Of UDP sockets.
+    flags: Option<i32>,
+}
+
 trait SocketRow: TableRow {
     const PROTOCOL: Protocol;
 
     fn to_ask(&self) -> owners::Row<'_>;
 
-    fn place(&self) -> Place;
-
-    fn created(&self) -> i64;
-
-    /// The service that made the socket, as the system marks it; 0: none.
-    fn mark(&self) -> u64;
-
-    /// Of UDP sockets.
-    fn flags(&self) -> Option<i32> {
-        None
-    }
-
-    /// The documentation calls the time a SYSTEMTIME; it is a FILETIME. In milliseconds, as it travels.
-    fn bound_at(&self) -> Option<DateTime<Utc>> {
-        Some(filetime(u64::try_from(self.created()).ok()?)?.trunc_subsecs(3))
-    }
+    fn values(&self) -> Values;
 }
 
 impl SocketRow for MIB_TCPROW_OWNER_MODULE {
@@ -126,17 +121,16 @@ impl SocketRow for MIB_TCPROW_OWNER_MODULE {
         owners::Row::Tcp(self)
     }
 
-    fn place(&self) -> Place {
-        let address = Ipv4Addr::from(self.dwLocalAddr.to_ne_bytes()).into();
-        Place { address, scope: 0, port: self.dwLocalPort, pid: self.dwOwningPid }
-    }
-
-    fn created(&self) -> i64 {
-        self.liCreateTimestamp
-    }
-
-    fn mark(&self) -> u64 {
-        self.OwningModuleInfo[0]
+    fn values(&self) -> Values {
+        Values {
+            address: Ipv4Addr::from(self.dwLocalAddr.to_ne_bytes()).into(),
+            scope: 0,
+            port: self.dwLocalPort,
+            pid: self.dwOwningPid,
+            created: self.liCreateTimestamp,
+            mark: self.OwningModuleInfo[0],
+            flags: None,
+        }
     }
 }
 
@@ -147,17 +141,16 @@ impl SocketRow for MIB_TCP6ROW_OWNER_MODULE {
         owners::Row::Tcp6(self)
     }
 
-    fn place(&self) -> Place {
-        let address = Ipv6Addr::from(self.ucLocalAddr).into();
-        Place { address, scope: self.dwLocalScopeId, port: self.dwLocalPort, pid: self.dwOwningPid }
-    }
-
-    fn created(&self) -> i64 {
-        self.liCreateTimestamp
-    }
-
-    fn mark(&self) -> u64 {
-        self.OwningModuleInfo[0]
+    fn values(&self) -> Values {
+        Values {
+            address: Ipv6Addr::from(self.ucLocalAddr).into(),
+            scope: self.dwLocalScopeId,
+            port: self.dwLocalPort,
+            pid: self.dwOwningPid,
+            created: self.liCreateTimestamp,
+            mark: self.OwningModuleInfo[0],
+            flags: None,
+        }
     }
 }
 
@@ -168,22 +161,17 @@ impl SocketRow for MIB_UDPROW_OWNER_MODULE {
         owners::Row::Udp(self)
     }
 
-    fn place(&self) -> Place {
-        let address = Ipv4Addr::from(self.dwLocalAddr.to_ne_bytes()).into();
-        Place { address, scope: 0, port: self.dwLocalPort, pid: self.dwOwningPid }
-    }
-
-    fn created(&self) -> i64 {
-        self.liCreateTimestamp
-    }
-
-    fn mark(&self) -> u64 {
-        self.OwningModuleInfo[0]
-    }
-
-    fn flags(&self) -> Option<i32> {
-        // SAFETY: both members of the union are the same 32 bits.
-        Some(unsafe { self.Anonymous.dwFlags })
+    fn values(&self) -> Values {
+        Values {
+            address: Ipv4Addr::from(self.dwLocalAddr.to_ne_bytes()).into(),
+            scope: 0,
+            port: self.dwLocalPort,
+            pid: self.dwOwningPid,
+            created: self.liCreateTimestamp,
+            mark: self.OwningModuleInfo[0],
+            // SAFETY: both members of the union are the same 32 bits.
+            flags: Some(unsafe { self.Anonymous.dwFlags }),
+        }
     }
 }
 
@@ -194,21 +182,16 @@ impl SocketRow for MIB_UDP6ROW_OWNER_MODULE {
         owners::Row::Udp6(self)
     }
 
-    fn place(&self) -> Place {
-        let address = Ipv6Addr::from(self.ucLocalAddr).into();
-        Place { address, scope: self.dwLocalScopeId, port: self.dwLocalPort, pid: self.dwOwningPid }
-    }
-
-    fn created(&self) -> i64 {
-        self.liCreateTimestamp
-    }
-
-    fn mark(&self) -> u64 {
-        self.OwningModuleInfo[0]
-    }
-
-    fn flags(&self) -> Option<i32> {
-        // SAFETY: both members of the union are the same 32 bits.
-        Some(unsafe { self.Anonymous.dwFlags })
+    fn values(&self) -> Values {
+        Values {
+            address: Ipv6Addr::from(self.ucLocalAddr).into(),
+            scope: self.dwLocalScopeId,
+            port: self.dwLocalPort,
+            pid: self.dwOwningPid,
+            created: self.liCreateTimestamp,
+            mark: self.OwningModuleInfo[0],
+            // SAFETY: both members of the union are the same 32 bits.
+            flags: Some(unsafe { self.Anonymous.dwFlags }),
+        }
     }
 }
