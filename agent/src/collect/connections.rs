@@ -78,11 +78,7 @@ fn dynamic_ports(range: DynamicRange, connections: &[Connection], sockets: &[Soc
 }
 
 fn owners(connections: &[Connection], mut image: impl FnMut(u32) -> Option<Text>) -> Vec<ConnectionOwner> {
-    let mut owners: BTreeMap<u32, u32> = BTreeMap::new();
-    for connection in connections.iter().filter(|connection| connection.pid != 0) {
-        *owners.entry(connection.pid).or_default() += 1;
-    }
-    let mut owners: Vec<(u32, u32)> = owners.into_iter().collect();
+    let mut owners: Vec<(u32, u32)> = by_process(connections).into_iter().collect();
     owners.sort_by_key(|(pid, count)| (Reverse(*count), *pid));
     owners.truncate(OWNERS);
     owners.into_iter().map(|(pid, count)| ConnectionOwner { pid, image: image(pid), count }).collect()
@@ -90,10 +86,7 @@ fn owners(connections: &[Connection], mut image: impl FnMut(u32) -> Option<Text>
 
 /// As they are listed: those of the processes with most of them first.
 pub fn named(mut connections: Vec<Connection>, mut image: impl FnMut(u32) -> Option<Text>) -> Vec<wire::Connection> {
-    let mut most: BTreeMap<u32, usize> = BTreeMap::new();
-    for connection in connections.iter().filter(|connection| connection.pid != 0) {
-        *most.entry(connection.pid).or_default() += 1;
-    }
+    let most = by_process(&connections);
     let count = |pid: u32| most.get(&pid).copied().unwrap_or(0);
     connections.sort_by_key(|connection| {
         (Reverse(count(connection.pid)), connection.pid, connection.local, connection.remote)
@@ -103,6 +96,15 @@ pub fn named(mut connections: Vec<Connection>, mut image: impl FnMut(u32) -> Opt
         wire::Connection { local, remote, state, pid, image: pid.and_then(&mut image) }
     };
     connections.into_iter().map(name).collect()
+}
+
+/// How many each known process has.
+fn by_process(connections: &[Connection]) -> BTreeMap<u32, u32> {
+    let mut counts = BTreeMap::new();
+    for connection in connections.iter().filter(|connection| connection.pid != 0) {
+        *counts.entry(connection.pid).or_default() += 1;
+    }
+    counts
 }
 
 fn family(connection: &Connection) -> Family {
