@@ -2,8 +2,12 @@
 //!
 //! Invariant: what is not [`Capability::Ok`] says why. No I/O.
 
+use std::time::Duration;
+
 use rules::facts::{Collector, CollectorState, Section};
 use rules::text::Text;
+
+const SLOW: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Capability {
@@ -23,6 +27,16 @@ impl Capability {
         }
     }
 
+    /// Of a source whose reading took this long. One that takes half a minute tells of a system that is not well, and tells
+    /// it late.
+    #[must_use]
+    pub fn slowed(self, took: Option<Duration>) -> Self {
+        match (self, took.filter(|took| *took > SLOW)) {
+            (Self::Ok, Some(took)) => Self::Degraded(format!("reading took {} s", took.as_secs())),
+            (capability, _) => capability,
+        }
+    }
+
     /// As facts hold it.
     pub fn named(&self, name: &str) -> Collector {
         let (state, reason) = match self {
@@ -31,5 +45,22 @@ impl Capability {
             Self::Unavailable(reason) => (CollectorState::Unavailable, Some(reason)),
         };
         Collector { name: Text::new(name), state, reason: reason.map(|reason| Text::new(reason)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Capability;
+
+    #[test]
+    fn what_takes_too_long_is_degraded() {
+        let took = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(Capability::Ok.slowed(None), Capability::Ok);
+        assert_eq!(Capability::Ok.slowed(took(30)), Capability::Ok);
+        assert_eq!(Capability::Ok.slowed(took(41)), Capability::Degraded("reading took 41 s".to_owned()));
+        let gone = Capability::Unavailable("access denied".to_owned());
+        assert_eq!(gone.clone().slowed(took(41)), gone);
     }
 }

@@ -146,6 +146,7 @@ impl Collector {
         self.events.follow(boot, now);
         let has_sign = changed.updates | self.events.take_update();
         self.update_agent.ask(now, if has_sign { Sign::Seen } else { Sign::None });
+        self.laps.end("event-log");
         if has_sign {
             self.software.forget();
         }
@@ -165,10 +166,12 @@ impl Collector {
         let bind_times = sockets::bind_times(sockets.as_deref().unwrap_or_default());
         let sockets = section(sockets);
         let updates = self.updates.get(now, || section(updates::read(&mut self.packages, &self.update_agent)));
+        self.laps.end("update-packages");
         let port_policy = self.policy.get(now, || policy::read(boot.at));
+        self.laps.end("port-exclusions");
         let software = self.software.get(now, host::Software::read);
         let products = software.products();
-        self.laps.skip();
+        self.laps.end("products");
         let connections = section(self.counts.get(
             now,
             &mut self.tables,
@@ -180,7 +183,7 @@ impl Collector {
         let mut host = section(host::read(boot, software, &services, now));
         if let Section::Known(host) = &mut host {
             host.collectors = vec![
-                Capability::of(&sockets).named("sockets"),
+                Capability::of(&sockets).slowed(self.laps.took.get("sockets").copied()).named("sockets"),
                 self.owners.capability().named("socket-owners"),
                 bind_times.named("socket-bind-times"),
                 http_queues.named("http-queues"),
@@ -244,14 +247,9 @@ impl Laps {
         Self { since: Instant::now(), took: Took::new() }
     }
 
-    /// The time since the last lap is of the collector `name`.
+    /// The time since the last lap is of the collector `name`, as far as it was read in this look.
     fn end(&mut self, name: &'static str) {
         self.took.insert(name, self.since.elapsed());
-        self.skip();
-    }
-
-    /// The time since the last lap is of none.
-    fn skip(&mut self) {
         self.since = Instant::now();
     }
 }
