@@ -594,4 +594,4 @@ fn boot_id(facts: &Facts) -> [u8; 16] {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

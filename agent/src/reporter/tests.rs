@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,32 +15,18 @@ use proto::fleet::v1::agent_message::Kind as Said;
 use proto::fleet::v1::server_message::Kind as Answer;
 use proto::wire;
 use rules::delta;
-use rules::facts::{Facts, Section, Socket, SocketState};
-use rules::ports::Protocol;
-use rules::text::Text;
+use rules::facts::Facts;
 
 use super::Reporter;
 use crate::spool::disk::faults::ROOM;
 use crate::spool::{Limits, Spool};
+use crate::stream::tests::held_by_dns;
 use crate::stream::{Ending, Input, Now, Pacing, Stream, Wish};
 
 const LIMITS: Limits = Limits { disk: 24 * 1024, memory: 12 * 1024 };
 
 fn facts(ports: &[u16]) -> Facts {
-    let socket = |port: &u16| Socket {
-        protocol: Protocol::Udp,
-        address: IpAddr::from([0, 0, 0, 0]),
-        scope: 0,
-        port: *port,
-        state: SocketState::Bound,
-        pid: Some(1420),
-        image: Some(Text::new("dns.exe")),
-        process_started_at: None,
-        services: Vec::new(),
-        specific_port: None,
-        bound_at: None,
-    };
-    Facts { sockets: Section::Known(ports.iter().map(socket).collect()), ..Facts::default() }
+    Facts { sockets: held_by_dns(ports), ..Facts::default() }
 }
 
 /// The server, as the protocol describes it.

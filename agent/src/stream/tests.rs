@@ -61,7 +61,8 @@ impl Bench {
     }
 }
 
-fn facts(ports: &[u16], state: ServiceState) -> Facts {
+/// UDP ports of one dns.exe.
+pub(crate) fn held_by_dns(ports: &[u16]) -> Section<Vec<Socket>> {
     let socket = |port: &u16| Socket {
         protocol: Protocol::Udp,
         address: IpAddr::from([0, 0, 0, 0]),
@@ -75,6 +76,10 @@ fn facts(ports: &[u16], state: ServiceState) -> Facts {
         specific_port: None,
         bound_at: None,
     };
+    Section::Known(ports.iter().map(socket).collect())
+}
+
+fn facts(ports: &[u16], state: ServiceState) -> Facts {
     let service = |name: &str, state| Service {
         name: Text::new(name),
         display_name: Text::default(),
@@ -92,7 +97,7 @@ fn facts(ports: &[u16], state: ServiceState) -> Facts {
         recovery: None,
     };
     Facts {
-        sockets: Section::Known(ports.iter().map(socket).collect()),
+        sockets: held_by_dns(ports),
         services: Section::Known(vec![
             service("IAS", state),
             service("DNS", ServiceState::Running),
