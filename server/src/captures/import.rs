@@ -6,12 +6,11 @@ use rules::catalog::Catalog;
 use rules::facts::{CollectedBy, Facts, Section};
 use rules::finding::Judgement;
 use serde_json::{Value, json};
-use sqlx::error::DatabaseError;
 use uuid::Uuid;
 
 use crate::captures::{Piece, Reading};
 use crate::db::captures::{self, NamedHost, NewCapture};
-use crate::db::{Scope, facts};
+use crate::db::{Scope, facts, refuses};
 use crate::findings::FindingChange;
 use crate::ingest::skew::HostClock;
 use crate::ingest::state::{ApplyFault, HostState};
@@ -90,12 +89,7 @@ pub enum ImportFault {
 
 impl From<sqlx::Error> for ImportFault {
     fn from(error: sqlx::Error) -> Self {
-        // 22 data exception, 54 program limit exceeded: it would be refused for ever.
-        let code = error.as_database_error().and_then(DatabaseError::code);
-        if code.is_some_and(|code| code.starts_with("22") || code.starts_with("54")) {
-            return Self::Unstorable(error.to_string());
-        }
-        Self::Database(error)
+        if refuses(&error) { Self::Unstorable(error.to_string()) } else { Self::Database(error) }
     }
 }
 

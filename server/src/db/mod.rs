@@ -1,6 +1,7 @@
 //! The only place with SQL. Every read takes the [`Scope`] first; row-level security stands behind it: the server speaks
 //! as `portreeve_app`, which owns nothing and sees only rows of the clients that the transaction named.
 
+use sqlx::error::DatabaseError;
 use sqlx::{PgPool, Postgres, Transaction};
 
 pub mod boots;
@@ -83,6 +84,14 @@ impl Db {
         let ids = sqlx::query_scalar!("select all_client_ids()").fetch_one(&self.pool).await?;
         Ok(Scope(ids.unwrap_or_default()))
     }
+}
+
+/// Whether Postgres refuses what is to be stored, and would for ever: the database itself is well.
+pub fn refuses(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    // 22 data exception, 23 integrity constraint violation, 54 program limit exceeded.
+    code.is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
+        || matches!(error, sqlx::Error::Encode(_))
 }
 
 /// Sets the clients of a transaction that has begun, until it ends: for code that learns in its midst whose rows it is about.

@@ -11,14 +11,13 @@ use proto::fleet::v1::Section;
 use rules::finding::Judgement;
 use rules::text::Text;
 use sqlx::PgConnection;
-use sqlx::error::DatabaseError;
 use uuid::Uuid;
 
 use crate::alerts;
 use crate::db::boots;
 use crate::db::facts::{self, ImageIds, Images, SectionRow};
 use crate::db::stream::{self, Rejected, Session, Step};
-use crate::db::{Db, Scope};
+use crate::db::{Db, Scope, refuses};
 use crate::findings::{self, FindingChange};
 use crate::ingest::Ingest;
 use crate::ingest::ledger::LedgerChange;
@@ -65,14 +64,7 @@ pub(super) enum CommitFault {
 
 impl From<sqlx::Error> for CommitFault {
     fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(DatabaseError::code);
-        // 22 data exception, 23 integrity constraint violation, 54 program limit exceeded.
-        let refuses =
-            code.as_deref().is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)));
-        if refuses || matches!(error, sqlx::Error::Encode(_)) {
-            return Self::Unstorable(error.to_string());
-        }
-        Self::Unavailable(error)
+        if refuses(&error) { Self::Unstorable(error.to_string()) } else { Self::Unavailable(error) }
     }
 }
 
