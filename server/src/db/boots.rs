@@ -6,10 +6,9 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use rules::socket_key::protocol_number;
-use rules::text::Text;
 use sqlx::PgConnection;
 
-use crate::db::facts::ImageIds;
+use crate::db::facts::{ImageIds, joined};
 use crate::ingest::ledger::{Entry, Extent, LedgerChange, ShutdownKind};
 
 /// Boots that are kept of a host.
@@ -18,8 +17,6 @@ const KEPT_BOOTS: i32 = 60;
 const KEPT_ENTRIES: usize = 2_000;
 /// Events that are kept of a host, beside those that it still reports.
 const KEPT_EVENTS: i64 = 100_000;
-/// U+001F; texts of hosts hold no control characters.
-const SEPARATOR: &str = "\u{1f}";
 
 /// `images` has the id of every image in `change`.
 pub async fn write(
@@ -302,10 +299,7 @@ async fn upsert(
     let sockets: Vec<Option<i64>> = ports.map(|ports| ports.and_then(|ports| Some(ports.socket?.0))).collect();
     let pids: Vec<Option<i64>> = column.clone().map(|entry| entry.pid.map(i64::from)).collect();
     let image_ids: Vec<Option<i32>> = column.clone().map(|entry| images.of(entry.image.as_deref())).collect();
-    let services: Vec<String> = column
-        .clone()
-        .map(|entry| entry.services.iter().map(Text::as_str).collect::<Vec<_>>().join(SEPARATOR))
-        .collect();
+    let services: Vec<String> = column.clone().map(|entry| joined(&entry.services)).collect();
     let exit_codes: Vec<Option<i64>> = column.clone().map(|entry| entry.exit_code.map(i64::from)).collect();
     let own_codes: Vec<Option<i64>> = column.clone().map(|entry| entry.service_exit_code.map(i64::from)).collect();
     let logs: Vec<Option<String>> =

@@ -7,6 +7,7 @@ mod write;
 
 pub use images::{ImageIds, Images};
 pub use read::{digests, load, services, sockets, updates};
+pub(super) use write::joined;
 pub use write::{SectionRow, mark_rejected, write_host, write_rows, write_sections};
 
 /// As `host_section.section`.

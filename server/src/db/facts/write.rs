@@ -431,6 +431,7 @@ fn string(text: Option<&Text>) -> Option<String> {
     text.map(ToString::to_string)
 }
 
-fn joined(texts: &[Text]) -> String {
+/// As one text, which SQL takes apart again with `string_to_array(…, U&'\001f')`.
+pub(crate) fn joined(texts: &[Text]) -> String {
     texts.iter().map(Text::as_str).collect::<Vec<_>>().join(SEPARATOR)
 }
