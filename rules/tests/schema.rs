@@ -1,9 +1,11 @@
 //! `docs/facts.schema.json` is made from the types. With `UPDATE=1` it is written anew.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use rules::facts::Facts;
+use serde_json::Value;
 
 #[test]
 fn the_published_schema_is_that_of_the_types() {
@@ -16,4 +18,31 @@ fn the_published_schema_is_that_of_the_types() {
     }
     let published = fs::read_to_string(&file).unwrap_or_default();
     assert!(published == made, "docs/facts.schema.json is out of date: run the test again with UPDATE=1");
+}
+
+#[test]
+fn every_member_is_described() {
+    let schema = serde_json::to_value(schemars::schema_for!(Facts)).unwrap();
+    let mut members = BTreeSet::new();
+    collect_members(&schema, &mut members);
+    assert!(members.contains("pending_restart"), "members are found: {members:?}");
+    let description = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/collect.md")).unwrap();
+    // What stands in backquotes, word by word.
+    let code = description.split('`').skip(1).step_by(2);
+    let described: BTreeSet<&str> =
+        code.flat_map(|code| code.split(|c: char| !c.is_alphanumeric() && c != '_')).collect();
+    members.retain(|member| !described.contains(member.as_str()));
+    assert!(members.is_empty(), "docs/collect.md says nothing of {members:?}");
+}
+
+fn collect_members(schema: &Value, members: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(object) => {
+            let properties = object.get("properties").and_then(Value::as_object);
+            members.extend(properties.into_iter().flat_map(|properties| properties.keys().cloned()));
+            object.values().for_each(|value| collect_members(value, members));
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect_members(value, members)),
+        _ => {}
+    }
 }
