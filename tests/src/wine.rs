@@ -15,6 +15,8 @@ use anyhow::{Context as _, bail, ensure};
 use rules::facts::{Facts, Service};
 use tempfile::TempDir;
 
+use crate::server::binaries;
+
 /// Debian's `wine64` puts nothing into `/usr/bin`.
 const WINE: &str = "/usr/lib/wine/wine64";
 const WINESERVER: &str = "/usr/lib/wine/wineserver64";
@@ -222,10 +224,9 @@ pub fn windows_path(path: &Path) -> String {
     format!("Z:{}", path.display().to_string().replace('/', r"\"))
 }
 
-/// Where Cargo builds this test: it lies in `TARGET/debug/deps`.
-pub(crate) fn target_folder() -> anyhow::Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    Ok(test.ancestors().nth(3).context("a test lies three folders below the target folder")?.to_owned())
+/// Where Cargo builds: the folder of the profile lies in it.
+pub fn target_folder() -> anyhow::Result<PathBuf> {
+    Ok(binaries()?.parent().context("binaries lie in the folder of a profile")?.to_owned())
 }
 
 /// Makes the prefix that tests copy, once for all programs of tests that run at the same time.

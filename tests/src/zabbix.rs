@@ -1,11 +1,13 @@
 //! A Zabbix server as far as an agent with active checks can tell: it hands out what to check, and takes the values.
 //! <https://www.zabbix.com/documentation/6.0/en/manual/appendix/items/activepassive>
 
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Result, ensure};
+use flate2::read::ZlibDecoder;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -60,16 +62,18 @@ impl ZabbixServer {
     }
 }
 
-/// "ZBXD", flags, the length in 8 bytes, and JSON. With the flag for large packets lengths are larger; agents send none.
+/// "ZBXD", flags, the length of what follows, its length when inflated, and JSON; agents of 6.0 deflate it.
 async fn answer(mut connection: TcpStream, heard: &Heard, checks: &Value) -> Result<()> {
     let mut header = [0; 13];
     connection.read_exact(&mut header).await?;
-    ensure!(header[..5] == *b"ZBXD\x01", "not a Zabbix agent");
-    let mut length = [0; 8];
-    length.copy_from_slice(&header[5..]);
-    let mut body = vec![0; usize::try_from(u64::from_le_bytes(length))?];
-    connection.read_exact(&mut body).await?;
-    heard.bytes.fetch_add(u64::try_from(header.len() + body.len())?, Ordering::Relaxed);
+    ensure!(header[..5] == *b"ZBXD\x03", "not an agent that deflates what it sends");
+    let mut length = [0; 4];
+    length.copy_from_slice(&header[5..9]);
+    let mut deflated = vec![0; usize::try_from(u32::from_le_bytes(length))?];
+    connection.read_exact(&mut deflated).await?;
+    heard.bytes.fetch_add(u64::try_from(header.len() + deflated.len())?, Ordering::Relaxed);
+    let mut body = Vec::new();
+    ZlibDecoder::new(deflated.as_slice()).read_to_end(&mut body)?;
     let request: Value = serde_json::from_slice(&body)?;
     let reply = if request["request"] == "active checks" {
         json!({"response": "success", "data": checks})
