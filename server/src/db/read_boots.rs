@@ -99,7 +99,7 @@ pub async fn boot(scope: &Scope, db: &Db, host_id: i64, number: i32) -> sqlx::Re
         left join event on event.client_id = entry.client_id and event.host_id = entry.host_id
           and event.log = entry.log and event.record_id = entry.record_id
         where entry.client_id = $1 and entry.host_id = $2 and entry.number = $3
-        order by entry.at, entry.key
+        order by entry.at, entry.kind, entry.protocol, entry.port, entry.key
         "#,
         client_id,
         host_id,
