@@ -1,11 +1,13 @@
-//! Rule `bad-update/<entry id>`: an update of the catalog is installed, its conditions are met, and nothing fixes it.
+//! Rule `bad-update/<entry id>`: an update of the catalog is installed, its conditions are met, and nothing fixes it. An
+//! entry without a KB tells of a release or a product: its conditions alone speak for it, and any that is open leaves it
+//! untold.
 //!
 //! Certain where every condition is met; possible where a condition is open, the entry or the alias is recalled, or only
 //! the history of installations names the update. A section that could not be read neither opens nor resolves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::{Alias, AliasKind, BadUpdate, Grounding};
+use crate::catalog::{Alias, AliasKind, BadUpdate, Grounding, Month, Package, Trace};
 use crate::conditions::{self, Answer, Gap};
 use crate::facts::{Section, Update, UpdateSource, UpdateState};
 use crate::finding::{CannotTell, Confidence, Evidence, Finding, Judgement, Severity, Subject};
@@ -31,6 +33,7 @@ pub(crate) fn judge(view: &View<'_>, judgement: &mut Judgement) {
     for kb in view.kbs() {
         entries.extend(view.catalog.entries_for_kb(kb).map(|entry| (entry.id.as_str(), entry)));
     }
+    entries.extend(view.catalog.entries_without_kb(view.generation()).map(|entry| (entry.id.as_str(), entry)));
     for entry in entries.into_values() {
         match verdict(entry, view) {
             Verdict::Harmful(finding) => judgement.findings.push(*finding),
@@ -53,41 +56,73 @@ pub(crate) fn verdict(entry: &BadUpdate, view: &View<'_>) -> Verdict {
     let Some(listed) = Listed::find(entry, view) else {
         return Verdict::Harmless(not_installed(entry, &kb, view));
     };
+    let (is_here, does_harm, its_fault) = match listed.standing {
+        Standing::Release => (entry.title.clone(), format!("\"{}\"", entry.title), "this"),
+        Standing::Failing => (format!("{kb} failed to install"), kb.clone(), "that"),
+        _ => (format!("{kb} is installed"), kb.clone(), "its fault"),
+    };
     let conditions = conditions::answer(&entry.conditions, view);
     if conditions == Answer::NotMet {
-        return Verdict::Harmless(format!(
-            "{kb} is installed, and does no harm here: that takes {}.",
-            entry.conditions
-        ));
+        return Verdict::Harmless(match listed.standing {
+            Standing::Release => format!("{is_here}: not here, that takes {}.", entry.conditions),
+            _ => format!("{is_here}, and does no harm here: that takes {}.", entry.conditions),
+        });
     }
-    let fixed = fixed(entry, view);
+    let fixed = fixed(entry, &listed, view);
     if let (Answer::Met, Some(by)) = (&fixed.0, &fixed.1) {
-        return Verdict::Harmless(format!("{kb} is installed, and its fault is mended: {by}."));
+        return Verdict::Harmless(match listed.standing {
+            Standing::Release => format!("{is_here}: mended here, {by}."),
+            _ => format!("{is_here}, and {its_fault} is mended: {by}."),
+        });
     }
     let gaps = match conditions.and(fixed.0.not()) {
         Answer::Open(gaps) => gaps,
         Answer::Met | Answer::NotMet => BTreeSet::new(),
     };
-    let unread: Vec<&String> =
-        gaps.iter().filter_map(|gap| if let Gap::Unread(what) = gap { Some(what) } else { None }).collect();
-    if !unread.is_empty() {
+    let unanswered: Vec<&String> = gaps
+        .iter()
+        .filter_map(|gap| match gap {
+            Gap::Unread(what) => Some(what),
+            // Nothing but its conditions speaks for an entry without a KB.
+            Gap::Unsaid(what) if listed.standing == Standing::Release => Some(what),
+            Gap::Unsaid(_) => None,
+        })
+        .collect();
+    if !unanswered.is_empty() {
         return Verdict::CannotTell(CannotTell {
             rule: entry.rule(),
             subject: Subject::new(),
-            reason: format!("Cannot tell whether {kb} does harm here: {}.", words::list(&unread)),
+            reason: format!("Cannot tell whether {does_harm} does harm here: {}.", words::list(&unanswered)),
         });
     }
     Verdict::Harmful(Box::new(finding(entry, &kb, &listed, &gaps, view)))
 }
 
-/// The number of the entry on this generation of the system.
+/// The number of the entry on this generation of the system; empty where it has none.
 fn subject_kb(entry: &BadUpdate, view: &View<'_>) -> String {
-    let mut packages = entry.packages.iter().filter(|package| Some(package.os) == view.generation());
+    let mut packages = entry.packages.iter().filter(|package| concerns(package, view));
     let present = packages.clone().find(|package| !matches!(view.presence(&package.kb), Presence::No));
-    present.or_else(|| packages.next()).map_or(&entry.kb, |package| &package.kb).clone()
+    present.or_else(|| packages.next()).map(|package| &package.kb).or(entry.kb.as_ref()).cloned().unwrap_or_default()
 }
 
-/// The rows that show the update as installed.
+/// Whether `package` is one for this system. Semi-annual releases share a generation with others, and differ in their
+/// builds.
+fn concerns(package: &Package, view: &View<'_>) -> bool {
+    let Some(host) = view.host() else { return false };
+    let os = &host.os;
+    let of_system = format!("{}.{}.{}.", os.major, os.minor, os.build);
+    let is_of_system = |build: &String| build.starts_with(&of_system) || is_one_line(os.build, build);
+    package.os == os.generation() && package.build.iter().chain(&package.fixed_build).all(is_of_system)
+}
+
+/// Builds 19041 to 19045 are one system with one line of updates.
+fn is_one_line(host: u32, build: &str) -> bool {
+    let number = build.split('.').nth(2).and_then(|number| number.parse::<u32>().ok());
+    let is_vibranium = |number: u32| (19041..=19045).contains(&number);
+    is_vibranium(host) && number.is_some_and(is_vibranium)
+}
+
+/// What shows that the entry concerns the host.
 struct Listed<'a> {
     rows: Vec<&'a Update>,
     /// More than recalled, and more than history.
@@ -104,10 +139,37 @@ pub(crate) enum Standing {
     Leaving,
     /// Only a larger package is listed, which may have brought it.
     Carried,
+    /// Its installation failed, which is the harm.
+    Failing,
+    /// No update brings the fault.
+    Release,
 }
 
 impl<'a> Listed<'a> {
     fn find(entry: &BadUpdate, view: &View<'a>) -> Option<Self> {
+        if entry.kb.is_none() {
+            return Some(Self { rows: Vec::new(), firm: true, standing: Standing::Release });
+        }
+        let installed = || Self::installed(entry, view);
+        match entry.trace {
+            Trace::Installed => installed(),
+            Trace::Failed => Self::failed(entry, view),
+            Trace::Either => installed().or_else(|| Self::failed(entry, view)),
+        }
+    }
+
+    fn failed(entry: &BadUpdate, view: &View<'a>) -> Option<Self> {
+        let mut rows = Vec::new();
+        let mut firm = false;
+        for kb in entry.own_kbs() {
+            let found = view.failures_of(kb);
+            firm |= !found.is_empty() && entry.grounding_of(kb) == Grounding::Verified;
+            rows.extend(found);
+        }
+        (!rows.is_empty()).then_some(Self { rows, firm, standing: Standing::Failing })
+    }
+
+    fn installed(entry: &BadUpdate, view: &View<'a>) -> Option<Self> {
         let mut rows = Vec::new();
         let mut firm = false;
         let mut own = Vec::new();
@@ -116,8 +178,7 @@ impl<'a> Listed<'a> {
             if gone && entry.is_bundle(kb) {
                 continue;
             }
-            let alias = entry.aliases.iter().find(|alias| alias.kb == kb);
-            let verified = alias.is_none_or(|alias| alias.grounding == Grounding::Verified);
+            let verified = entry.grounding_of(kb) == Grounding::Verified;
             let found = match view.presence(kb) {
                 Presence::Installed(found) => {
                     firm |= verified;
@@ -173,8 +234,8 @@ fn state_words(state: UpdateState) -> &'static str {
 }
 
 /// Whether something on the host mends the fault, and what. A fix that was superseded is carried by what superseded it.
-fn fixed(entry: &BadUpdate, view: &View<'_>) -> (Answer, Option<String>) {
-    let packages: Vec<_> = entry.packages.iter().filter(|package| Some(package.os) == view.generation()).collect();
+fn fixed(entry: &BadUpdate, listed: &Listed<'_>, view: &View<'_>) -> (Answer, Option<String>) {
+    let packages: Vec<_> = entry.packages.iter().filter(|package| concerns(package, view)).collect();
     let by_package = packages.iter().flat_map(|package| &package.fixed_by);
     let mut open = Answer::NotMet;
     for kb in entry.fixed_by.iter().chain(by_package) {
@@ -186,7 +247,22 @@ fn fixed(entry: &BadUpdate, view: &View<'_>) -> (Answer, Option<String>) {
             Presence::No => {}
         }
     }
-    for build in packages.iter().filter_map(|package| package.fixed_build.as_deref()) {
+    if let Some(month) = entry.fixed_in.as_deref().and_then(Month::parse) {
+        for kb in view.rollups_after(month) {
+            match view.presence(kb) {
+                Presence::Installed(_) | Presence::Superseded => {
+                    return (Answer::Met, Some(format!("{kb}, a cumulative update of a later month, is installed")));
+                }
+                Presence::InHistory(_) => {
+                    open = open.or(Answer::unsaid(format!("whether {kb}, which carries the fix, is still installed")));
+                }
+                Presence::No => {}
+            }
+        }
+    }
+    let failing = packages.iter().filter(|_| listed.standing == Standing::Failing);
+    let failing = failing.filter_map(|package| package.build.as_deref());
+    for build in packages.iter().filter_map(|package| package.fixed_build.as_deref()).chain(failing) {
         match conditions::build_at_least(build, view) {
             Answer::Met => return (Answer::Met, Some(format!("the system is at build {build} or later"))),
             answer => open = open.or(answer),
@@ -204,7 +280,10 @@ fn finding(entry: &BadUpdate, kb: &str, listed: &Listed<'_>, gaps: &BTreeSet<Gap
     let since = listed.rows.iter().filter_map(|row| row.installed_at).min();
     Finding {
         rule: entry.rule(),
-        subject: Subject::from([("kb".to_owned(), kb.to_owned())]),
+        subject: match listed.standing {
+            Standing::Release => Subject::from([("entry".to_owned(), entry.id.clone())]),
+            _ => Subject::from([("kb".to_owned(), kb.to_owned())]),
+        },
         severity: if certain { entry.severity } else { entry.severity.min(Severity::Warning) },
         confidence: if certain { Confidence::Certain } else { Confidence::Possible },
         title: title(entry, kb, listed, gaps, view),
@@ -219,6 +298,12 @@ fn finding(entry: &BadUpdate, kb: &str, listed: &Listed<'_>, gaps: &BTreeSet<Gap
 /// What is in doubt decides the words: the conditions, that the update is there, or what is known of it.
 fn title(entry: &BadUpdate, kb: &str, listed: &Listed<'_>, gaps: &BTreeSet<Gap>, view: &View<'_>) -> String {
     let harm = &entry.harm;
+    if listed.standing == Standing::Release {
+        return match entry.grounding {
+            Grounding::Recalled => format!("{harm} (recalled, not verified)"),
+            Grounding::Verified => harm.clone(),
+        };
+    }
     if !gaps.is_empty() {
         return format!("{kb} {}", entry.possible_harm);
     }
@@ -249,6 +334,7 @@ fn listed_evidence(row: &Update) -> Evidence {
     let title = if row.title.is_empty() { &row.id } else { &row.title };
     let state = match row.state {
         UpdateState::UninstallPending => "still listed until the next restart",
+        UpdateState::Failed => "failed to install",
         _ if row.source == UpdateSource::UpdateHistory => "was installed",
         _ => "is installed",
     };
@@ -266,9 +352,15 @@ fn listed_evidence(row: &Update) -> Evidence {
 
 fn cause(entry: &BadUpdate, kb: &str, listed: &Listed<'_>, gaps: &BTreeSet<Gap>, view: &View<'_>) -> String {
     let mut sentences = Vec::new();
+    if listed.standing == Standing::Release {
+        sentences.push(entry.summary.clone());
+        sentences.extend(entry.remedy.caution.clone());
+        return sentences.join(" ");
+    }
+    let verb = if listed.standing == Standing::Failing { "Failed to install" } else { "Installed" };
     let installed = match listed.rows.iter().filter_map(|row| row.installed_at).min() {
-        Some(at) => format!("Installed {}", view.date(at)),
-        None => "Installed".to_owned(),
+        Some(at) => format!("{verb} {}", view.date(at)),
+        None => verb.to_owned(),
     };
     let carried =
         bundle(entry, view).map_or_else(String::new, |bundle| format!(" with {} ({})", bundle_name(bundle), bundle.kb));

@@ -15,6 +15,7 @@ pub(crate) use exit::Exit;
 pub(crate) use holder::{Holder, claim_is_free, is_of, own_socket};
 
 use crate::catalog::{Binding, Claim, Grounding, Need};
+use crate::conditions::Answer;
 use crate::facts::{Exclusion, Section, Service, ServiceState, StartMode};
 use crate::finding::{CannotTell, Confidence, Finding, Judgement, Severity, Subject};
 use crate::ports::{Family, Port};
@@ -276,6 +277,22 @@ fn block(claim: &Claim, view: &View<'_>) -> Option<Exclusion> {
     // One for IPv6 alone comes last: it explains less.
     blocks.sort_by_key(|exclusion| (exclusion.family == Some(Family::Ipv6), exclusion.range, exclusion.family));
     blocks.into_iter().find(|block| !claim.kernel || block.range.count() > 1).copied()
+}
+
+/// Whether a block that was reserved at run time keeps an automatic service of this host from a port that it needs.
+pub(crate) fn block_holds_claim(view: &View<'_>) -> Answer {
+    for (known, what) in [
+        (view.facts.services.unknown(), "the services"),
+        (view.facts.sockets.unknown(), "the socket table"),
+        (view.policy_value(|policy| &policy.exclusions).err(), "the excluded port ranges"),
+    ] {
+        if let Some(reason) = known {
+            return Answer::unread(what, reason);
+        }
+    }
+    let automatic = view.services().filter(|service| Expected::of(service) == Expected::Yes);
+    let mut claims = automatic.flat_map(|service| view.catalog.claims_of(&service.name, view.generation()));
+    Answer::from_bool(claims.any(|claim| claim.need == Need::Required && block(claim, view).is_some()))
 }
 
 fn confidence(service: &Service, claim: &Claim, obstacle: &Obstacle<'_>, exit: Exit) -> Confidence {

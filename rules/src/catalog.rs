@@ -8,24 +8,31 @@ mod bad_update;
 mod builtin;
 mod claim;
 mod condition;
+mod month;
 mod parse;
 mod taker;
+mod validate;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use bad_update::{Action, Alias, AliasKind, BadUpdate, Package, StepsOn, UpdateRemedy, normalized_kb};
+pub use bad_update::{
+    Action, Alias, AliasKind, BadUpdate, Package, RegistryKind, RegistryValue, Status, StepsOn, Trace, UpdateRemedy,
+    normalized_kb,
+};
 pub(crate) use claim::matches;
-pub use claim::{Binding, Claim, Need, OsSpan};
-pub use condition::{Condition, ProductCondition};
-pub use parse::CatalogFault;
+pub use claim::{Binding, Claim, Need, OptionalPorts, OsSpan, RangeOfPorts, ServiceEntry, StartKind};
+pub use condition::{Condition, EventCondition, PRODUCTS, ProductCondition, ROLES, RegistryCondition};
+pub(crate) use month::Month;
+pub use parse::{CatalogFault, schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-pub use taker::{Mechanism, Taker};
+pub use taker::{Draw, DrawnFrom, Mechanism, Reservation, ReservationMethod, Taker};
 
 use crate::facts::OsGeneration;
 use crate::ports::{Port, Protocol};
 
 /// How well an entry is supported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Grounding {
     /// From memory: never more than possible.
@@ -37,14 +44,22 @@ pub enum Grounding {
 /// All entries, with their indexes. Made by [`Catalog::builtin`] or [`Catalog::parse`].
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
+    services: Vec<ServiceEntry>,
     claims: Vec<Claim>,
     takers: Vec<Taker>,
     bad_updates: Vec<BadUpdate>,
     claims_by_service: BTreeMap<String, Vec<usize>>,
-    /// Claims whose service name holds a `*`.
-    claims_by_pattern: Vec<usize>,
+    /// Claims whose service name holds a `*`, by what stands before it.
+    claims_by_pattern: BTreeMap<String, Vec<usize>>,
     claims_by_port: BTreeMap<Port, Vec<usize>>,
+    /// Takers that draw ports by chance, by image name.
+    takers_by_process: BTreeMap<String, Vec<usize>>,
+    bad_updates_by_id: BTreeMap<String, usize>,
     bad_updates_by_kb: BTreeMap<String, Vec<usize>>,
+    /// The KB of a cumulative update by its build, such as `14393.2363`.
+    kbs_by_build: BTreeMap<String, String>,
+    /// Entries without a KB, by the generations that their conditions admit.
+    bad_updates_by_os: BTreeMap<OsGeneration, Vec<usize>>,
 }
 
 impl Catalog {
@@ -64,22 +79,39 @@ impl Catalog {
     pub fn parse(files: &[(&str, &str)]) -> Result<Self, Vec<CatalogFault>> {
         let entries = parse::parse(files)?;
         let mut catalog = Self {
-            claims: entries.claims,
+            claims: entries.services.iter().flat_map(ServiceEntry::claims).collect(),
+            services: entries.services,
             takers: entries.takers,
             bad_updates: entries.bad_updates,
             ..Self::default()
         };
         for (index, claim) in catalog.claims.iter().enumerate() {
             catalog.claims_by_port.entry(claim.port).or_default().push(index);
-            if claim.service.contains('*') {
-                catalog.claims_by_pattern.push(index);
-            } else {
-                catalog.claims_by_service.entry(claim.service.to_lowercase()).or_default().push(index);
+            let name = claim.service.to_lowercase();
+            match name.split_once('*') {
+                Some((start, _)) => catalog.claims_by_pattern.entry(start.to_owned()).or_default().push(index),
+                None => catalog.claims_by_service.entry(name).or_default().push(index),
+            }
+        }
+        for (index, taker) in catalog.takers.iter().enumerate().filter(|(_, taker)| taker.draws_by_chance()) {
+            for process in &taker.processes {
+                catalog.takers_by_process.entry(process.to_lowercase()).or_default().push(index);
             }
         }
         for (index, entry) in catalog.bad_updates.iter().enumerate() {
+            catalog.bad_updates_by_id.insert(entry.id.clone(), index);
             for kb in entry.all_kbs() {
                 catalog.bad_updates_by_kb.entry(kb.to_owned()).or_default().push(index);
+            }
+            for package in &entry.packages {
+                if let Some(build) = package.build.as_deref().and_then(|build| build.strip_prefix("10.0.")) {
+                    catalog.kbs_by_build.entry(build.to_owned()).or_insert_with(|| package.kb.clone());
+                }
+            }
+            if entry.kb.is_none() {
+                for generation in entry.conditions.generations() {
+                    catalog.bad_updates_by_os.entry(generation).or_default().push(index);
+                }
             }
         }
         Ok(catalog)
@@ -90,17 +122,24 @@ impl Catalog {
     pub fn claims_of(&self, service: &str, os: Option<OsGeneration>) -> impl Iterator<Item = &Claim> {
         let name = service.to_lowercase();
         let exact = self.claims_by_service.get(&name);
-        let patterns = exact.is_none().then(|| {
-            self.claims_by_pattern
-                .iter()
-                .filter(move |&&index| claim::matches(&self.claims[index].service.to_lowercase(), &name))
-        });
-        exact
+        let found = match exact {
+            Some(found) => found.clone(),
+            None => self.by_pattern(&name),
+        };
+        found
             .into_iter()
-            .flatten()
-            .chain(patterns.into_iter().flatten())
-            .map(|&index| &self.claims[index])
+            .map(|index| &self.claims[index])
             .filter(move |claim| os.is_none_or(|generation| claim.os.holds(generation)))
+    }
+
+    /// Claims whose pattern matches `name`: one look-up for each start of the name.
+    fn by_pattern(&self, name: &str) -> Vec<usize> {
+        let starts = name.char_indices().map(|(at, c)| &name[..at + c.len_utf8()]);
+        let found = starts.filter_map(|start| self.claims_by_pattern.get(start)).flatten().copied();
+        let mut found: Vec<usize> =
+            found.filter(|&index| claim::matches(&self.claims[index].service.to_lowercase(), name)).collect();
+        found.sort_unstable();
+        found
     }
 
     /// Every claim on `port`, by whatever service.
@@ -116,9 +155,15 @@ impl Catalog {
         &self.takers
     }
 
-    /// The taker that a process is, by image name and protocol.
+    /// The taker that a process is, by image name and protocol, where it draws its ports by chance.
     pub fn taker_of(&self, process: &str, protocol: Protocol) -> Option<&Taker> {
-        self.takers.iter().find(|taker| taker.takes(process, protocol))
+        let found = self.takers_by_process.get(&process.to_lowercase())?;
+        found.iter().map(|&index| &self.takers[index]).find(|taker| taker.protocols.contains(&protocol))
+    }
+
+    /// Every entry about services and their ports, also those of services without a fixed one.
+    pub fn services(&self) -> &[ServiceEntry] {
+        &self.services
     }
 
     pub fn bad_updates(&self) -> &[BadUpdate] {
@@ -126,7 +171,7 @@ impl Catalog {
     }
 
     pub fn bad_update(&self, id: &str) -> Option<&BadUpdate> {
-        self.bad_updates.iter().find(|entry| entry.id == id)
+        self.bad_updates_by_id.get(id).map(|&index| &self.bad_updates[index])
     }
 
     /// Entries that name `kb` (`KB948609`, in any case) as their own or as an alias.
@@ -135,9 +180,24 @@ impl Catalog {
         kb.and_then(|kb| self.bad_updates_by_kb.get(&kb)).into_iter().flatten().map(|&index| &self.bad_updates[index])
     }
 
+    /// The KB of the cumulative update that brings `build`, such as `14393.2363`. `None`: no entry names one.
+    pub(crate) fn kb_of_build(&self, build: &str) -> Option<&str> {
+        self.kbs_by_build.get(build).map(String::as_str)
+    }
+
+    /// Entries without a KB that may concern a system of generation `os`; with `None` all of them.
+    pub fn entries_without_kb(&self, os: Option<OsGeneration>) -> impl Iterator<Item = &BadUpdate> {
+        let found: BTreeSet<usize> = match os {
+            Some(os) => self.bad_updates_by_os.get(&os).into_iter().flatten().copied().collect(),
+            None => self.bad_updates_by_os.values().flatten().copied().collect(),
+        };
+        found.into_iter().map(|index| &self.bad_updates[index])
+    }
+
     /// Numbers of services, takers and bad updates that entries exist for.
     pub fn counts(&self) -> (usize, usize, usize) {
-        let services: BTreeSet<_> = self.claims.iter().map(|claim| claim.service.to_lowercase()).collect();
+        let names = self.services.iter().flat_map(|entry| &entry.services);
+        let services: BTreeSet<_> = names.map(|name| name.to_lowercase()).collect();
         (services.len(), self.takers.len(), self.bad_updates.len())
     }
 }

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::catalog::{Condition, ProductCondition};
+use crate::blocked;
+use crate::catalog::{Condition, EventCondition, ProductCondition};
 use crate::dns_pool;
-use crate::facts::{OsGeneration, Section, StartMode};
+use crate::facts::{OsGeneration, Section, ServiceState, StartMode};
 use crate::finding::Evidence;
 use crate::ports::Port;
 use crate::version::Version;
@@ -79,6 +80,7 @@ pub(crate) fn answer(condition: &Condition, view: &View<'_>) -> Answer {
         Condition::Product(wanted) => product(wanted, view),
         Condition::Role(name) => role(name, view),
         Condition::Service(name) => service(name, view),
+        Condition::Running(name) => running(name, view),
         Condition::Update(kb) => match &view.facts.updates {
             Section::Unknown(reason) => Answer::unread("the list of updates", reason),
             Section::Known(_) => match view.presence(kb) {
@@ -88,6 +90,7 @@ pub(crate) fn answer(condition: &Condition, view: &View<'_>) -> Answer {
             },
         },
         Condition::BuildAtLeast(build) => build_at_least(build, view),
+        Condition::BuildBelow(build) => build_at_least(build, view).not(),
         Condition::HostNameLength(length) => match &view.facts.host {
             Section::Known(host) => Answer::from_bool(host.name.chars().count() == *length),
             host @ Section::Unknown(_) => unread_host(host),
@@ -100,6 +103,13 @@ pub(crate) fn answer(condition: &Condition, view: &View<'_>) -> Answer {
             host @ Section::Unknown(_) => unread_host(host),
         },
         Condition::DnsPoolReaches(port) => dns_pool::reaches(*port, view),
+        Condition::BlockHoldsClaim => blocked::block_holds_claim(view),
+        Condition::UptimeDays(days) => uptime_days(*days, view),
+        Condition::Event(wanted) => event(wanted, view),
+        Condition::Registry(wanted) => {
+            Answer::unsaid(format!("whether {} is {} in {}", wanted.value, wanted.data, wanted.key))
+        }
+        Condition::Hypervisor(name) => Answer::unsaid(format!("whether this server is a guest of {name}")),
         Condition::Unobserved(what) => Answer::unsaid(format!("whether this is so here: {what}")),
     }
 }
@@ -145,12 +155,17 @@ const SERVICE_OF_ROLE: &[(&str, &str)] = &[
     ("iis", "W3SVC"),
     ("msmq", "MSMQ"),
     ("nps", "IAS"),
+    ("rras", "RemoteAccess"),
     ("rds-connection-broker", "Tssdis"),
     ("rds-gateway", "TSGateway"),
     ("rds-licensing", "TermServLicensing"),
     ("wds", "WDSServer"),
     ("wsus", "WsusService"),
 ];
+
+/// Roles that only Server Manager of Server 2012 and later tells; before it a list of roles says nothing of them.
+const ROLES_SINCE_2012: &[&str] =
+    &["dfs-replication", "file-server", "kms-host", "print-server", "rds-virtualization-host", "rds-web-access"];
 
 fn role(name: &str, view: &View<'_>) -> Answer {
     if name == "domain-controller"
@@ -165,9 +180,11 @@ fn role(name: &str, view: &View<'_>) -> Answer {
     // Before Server 2008 a domain controller has no service of that name.
     let by_service = view.generation().is_none_or(|generation| generation >= OsGeneration::Server2008)
         || name != "domain-controller";
+    let is_silent = ROLES_SINCE_2012.contains(&name)
+        && view.generation().is_some_and(|generation| generation < OsGeneration::Server2012);
     match SERVICE_OF_ROLE.iter().find(|(role, _)| *role == name && by_service) {
         Some((_, name)) => service(name, view),
-        None if listed.is_some() => Answer::NotMet,
+        None if listed.is_some() && !is_silent => Answer::NotMet,
         None if view.host().is_none() => unread_host(&view.facts.host),
         None => Answer::unsaid(format!("whether this server has the role {name}")),
     }
@@ -180,6 +197,35 @@ fn service(name: &str, view: &View<'_>) -> Answer {
             Some(service) => Answer::from_bool(service.start != Some(StartMode::Disabled)),
             None => Answer::NotMet,
         },
+    }
+}
+
+fn running(name: &str, view: &View<'_>) -> Answer {
+    match &view.facts.services {
+        Section::Unknown(reason) => Answer::unread("the services", reason),
+        Section::Known(_) => {
+            Answer::from_bool(view.service(name).is_some_and(|service| service.state == ServiceState::Running))
+        }
+    }
+}
+
+fn uptime_days(days: i64, view: &View<'_>) -> Answer {
+    let host = match &view.facts.host {
+        Section::Known(host) => host,
+        host @ Section::Unknown(_) => return unread_host(host),
+    };
+    match host.booted_at.zip(view.facts.collected_at) {
+        Some((booted, collected)) => Answer::from_bool((collected - booted).num_days() >= days),
+        None => Answer::unsaid("how long this server has been up"),
+    }
+}
+
+fn event(wanted: &EventCondition, view: &View<'_>) -> Answer {
+    match &view.facts.events {
+        Section::Unknown(reason) => Answer::unread("the event logs", reason),
+        Section::Known(events) => Answer::from_bool(
+            events.iter().any(|event| event.id == wanted.id && event.provider.eq_ignore_ascii_case(&wanted.provider)),
+        ),
     }
 }
 
@@ -247,15 +293,25 @@ pub(crate) fn support(condition: &Condition, view: &View<'_>, found: &mut Vec<Ev
         }
         Condition::Role(name) => say(format!("This server has the role {name}"), "roles and services"),
         Condition::Service(name) => say(format!("The service {name} exists and is not disabled"), "services"),
+        Condition::Running(name) => say(format!("The service {name} runs"), "services"),
         Condition::Update(kb) => say(format!("{kb} is installed"), "list of updates"),
         Condition::HostNameLength(length) => say(format!("The name of this host has {length} characters"), "host"),
         Condition::DnsPoolReaches(port) => {
             say(format!("The DNS server's pool can take {port}, and no reservation keeps it out"), "port policy");
         }
+        Condition::BuildBelow(build) => say(format!("The system is at a build before {build}"), "host"),
+        Condition::BlockHoldsClaim => say(
+            "A block that Windows reserved at run time holds a port that a service here needs".to_owned(),
+            "excluded port ranges",
+        ),
+        Condition::UptimeDays(days) => say(format!("This server has been up for {days} days or more"), "host"),
+        Condition::Event(event) => say(format!("Event {} of {} was written", event.id, event.provider), "event log"),
         Condition::Os(_)
         | Condition::Not(_)
         | Condition::BuildAtLeast(_)
         | Condition::DomainMember(_)
+        | Condition::Registry(_)
+        | Condition::Hypervisor(_)
         | Condition::Unobserved(_) => {}
     }
 }

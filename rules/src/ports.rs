@@ -76,6 +76,16 @@ impl<'de> Deserialize<'de> for Port {
     }
 }
 
+impl JsonSchema for Port {
+    fn schema_name() -> Cow<'static, str> {
+        "Port".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^(tcp|udp)/[0-9]{1,5}$", "description": "`udp/1812`" })
+    }
+}
+
 /// Ports `start` to `end`, both included, written `1812-1813` or `1812`. Invariant: `start <= end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortRange {

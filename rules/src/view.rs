@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::catalog::{Catalog, normalized_kb};
+use crate::catalog::{Catalog, Month, normalized_kb};
 use crate::facts::{
     Facts, Host, OsGeneration, PortPolicy, Section, Service, ServiceState, Socket, Update, UpdateSource, UpdateState,
 };
@@ -24,6 +24,8 @@ pub(crate) struct View<'a> {
     processes: BTreeMap<u32, Vec<&'a str>>,
     /// Rows that name a KB, by that KB.
     updates: BTreeMap<String, Vec<&'a Update>>,
+    /// Cumulative updates and monthly rollups of Windows by the month in their title, with their KB.
+    rollups: BTreeSet<(Month, String)>,
 }
 
 /// Whether a KB is on the host.
@@ -56,15 +58,18 @@ impl<'a> View<'a> {
             }
         }
         let mut updates: BTreeMap<String, Vec<&Update>> = BTreeMap::new();
+        let mut rollups = BTreeSet::new();
         for update in facts.updates.known().into_iter().flatten() {
-            for kb in kbs_of(update) {
+            let month = Month::of_cumulative(&update.title);
+            for kb in kbs_of(update, catalog) {
+                rollups.extend(month.map(|month| (month, kb.clone())));
                 updates.entry(kb).or_default().push(update);
             }
         }
         for rows in updates.values_mut() {
             rows.sort_by(|a, b| (a.source, &a.id).cmp(&(b.source, &b.id)));
         }
-        Self { facts, catalog, sockets, services, processes, updates }
+        Self { facts, catalog, sockets, services, processes, updates, rollups }
     }
 
     pub(crate) fn host(&self) -> Option<&'a Host> {
@@ -143,6 +148,19 @@ impl<'a> View<'a> {
         Presence::No
     }
 
+    /// The cumulative updates of months later than `month` that some row names, by KB.
+    pub(crate) fn rollups_after(&self, month: Month) -> impl Iterator<Item = &str> {
+        self.rollups.iter().filter(move |(of, _)| *of > month).map(|(_, kb)| kb.as_str())
+    }
+
+    /// The rows that say that `kb` could not be installed; empty where it is there after all.
+    pub(crate) fn failures_of(&self, kb: &str) -> Vec<&'a Update> {
+        if matches!(self.presence(kb), Presence::Installed(_) | Presence::Superseded) {
+            return Vec::new();
+        }
+        self.updates_of(kb).iter().copied().filter(|row| row.state == UpdateState::Failed).collect()
+    }
+
     /// `2008-10-14`, in the host's time where its offset is known.
     pub(crate) fn date(&self, at: DateTime<Utc>) -> String {
         let offset = self.host().and_then(|host| host.utc_offset_minutes).unwrap_or(0);
@@ -155,8 +173,9 @@ fn is_installed(update: &Update) -> bool {
     matches!(update.state, UpdateState::Installed | UpdateState::UninstallPending)
 }
 
-/// The KBs that a row names: its own and its further ones, or else those in its identity and title.
-fn kbs_of(update: &Update) -> BTreeSet<String> {
+/// The KBs that a row names: its own and its further ones, or else those in its identity and title. The package of a
+/// cumulative update names none; its build tells it.
+fn kbs_of(update: &Update, catalog: &Catalog) -> BTreeSet<String> {
     let named: BTreeSet<String> =
         update.kb.iter().chain(&update.aliases).filter_map(|name| normalized_kb(name)).collect();
     if !named.is_empty() {
@@ -165,7 +184,19 @@ fn kbs_of(update: &Update) -> BTreeSet<String> {
     let words = update.id.split(is_separator).chain(update.title.split(is_separator));
     // A bare number is no KB here: titles hold dates and versions.
     let named = words.filter(|word| word.get(..2).is_some_and(|prefix| prefix.eq_ignore_ascii_case("KB")));
-    named.filter_map(normalized_kb).collect()
+    let named: BTreeSet<String> = named.filter_map(normalized_kb).collect();
+    if !named.is_empty() {
+        return named;
+    }
+    rollup_build(&update.id).and_then(|build| catalog.kb_of_build(&build)).map(str::to_owned).into_iter().collect()
+}
+
+/// `14393.4989` of `Package_for_RollupFix~31bf3856ad364e35~amd64~~14393.4989.1.9`.
+fn rollup_build(id: &str) -> Option<String> {
+    let version = id.strip_prefix("Package_for_RollupFix~")?.rsplit('~').next()?;
+    let mut numbers = version.split('.');
+    let (build, revision) = (numbers.next()?, numbers.next()?);
+    Some(format!("{build}.{revision}"))
 }
 
 fn is_separator(c: char) -> bool {

@@ -1,10 +1,98 @@
-//! A claim: service X needs port Y. One claim a port, so that an index finds it.
+//! Services and their ports: what a service needs, and what it takes besides. One [`Claim`] a port, so that an index
+//! finds it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Grounding;
 use crate::facts::OsGeneration;
-use crate::ports::Port;
+use crate::ports::{Port, PortRange, Protocol};
+
+/// What is known of the ports of one service, or of several that are the same product. Its ports become [`Claim`]s.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceEntry {
+    pub id: String,
+    /// SCM key names, or patterns with `*` such as `MSSQL$*`. Compared without case.
+    pub services: Vec<String>,
+    /// The product in words, such as `Network Policy Server`.
+    pub product: String,
+    /// The systems on which this is so.
+    #[serde(default)]
+    pub os: OsSpan,
+    /// Ports that the service needs.
+    #[serde(default)]
+    pub ports: Vec<Port>,
+    /// Ports that it needs in some configurations only.
+    #[serde(default)]
+    pub optional: Vec<OptionalPorts>,
+    /// Ranges of which it takes what it finds free, or what it is told to: no single port of them is a claim.
+    #[serde(default)]
+    pub ranges: Vec<RangeOfPorts>,
+    /// It takes ports of the dynamic range too, or only such.
+    #[serde(default)]
+    pub dynamic: bool,
+    /// Where its ports are set, if they can be: `WinStations\RDP-Tcp, PortNumber`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configurable: Option<String>,
+    /// How it starts as delivered, where that is known and not automatic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartKind>,
+    #[serde(default)]
+    pub binding: Binding,
+    /// The kernel owns the sockets (PID 4) on behalf of the service: HTTP.sys, SMB.
+    #[serde(default)]
+    pub kernel: bool,
+    /// URLs that it registers at HTTP.sys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub urls: Vec<String>,
+    /// Services that use the same ports together with this one: their holding one is no conflict.
+    #[serde(default)]
+    pub shared_with: Vec<String>,
+    /// The process that holds the ports for this service although the socket table may not name the service, such as
+    /// `lsass.exe`. `None`: the service's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<String>,
+    pub grounding: Grounding,
+    pub sources: Vec<String>,
+    /// What else is worth knowing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// What helps where one of its ports is taken, beyond keeping the port free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OptionalPorts {
+    pub ports: Vec<Port>,
+    /// The configurations that use them: `with an HTTPS listener`.
+    pub when: String,
+    /// Where the entry as a whole is better supported than these ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grounding: Option<Grounding>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RangeOfPorts {
+    pub protocol: Protocol,
+    pub range: PortRange,
+    /// What it takes of the range: `one port for each agent`.
+    pub when: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grounding: Option<Grounding>,
+}
+
+/// How a service starts as delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StartKind {
+    Manual,
+    Trigger,
+    Disabled,
+}
 
 /// One port that one service needs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -40,7 +128,7 @@ pub enum Need {
 }
 
 /// The addresses on which a service binds a port.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Binding {
     #[default]
@@ -49,13 +137,41 @@ pub enum Binding {
 }
 
 /// Generations from `from` to `to`, both included; `None` is open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OsSpan {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<OsGeneration>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<OsGeneration>,
+}
+
+impl ServiceEntry {
+    /// One claim a service and port.
+    pub(super) fn claims(&self) -> impl Iterator<Item = Claim> {
+        let required = self.ports.iter().map(|&port| (port, Need::Required, self.grounding));
+        let optional = self.optional.iter().flat_map(|group| {
+            let grounding = group.grounding.unwrap_or(self.grounding);
+            group.ports.iter().map(move |&port| (port, Need::Optional(group.when.clone()), grounding))
+        });
+        let ports: Vec<_> = required.chain(optional).collect();
+        self.services.iter().flat_map(move |service| {
+            ports.clone().into_iter().map(move |(port, need, grounding)| Claim {
+                id: self.id.clone(),
+                service: service.clone(),
+                product: self.product.clone(),
+                port,
+                need,
+                binding: self.binding,
+                kernel: self.kernel,
+                shared_with: self.shared_with.clone(),
+                process: self.process.clone(),
+                os: self.os,
+                grounding,
+                sources: self.sources.clone(),
+            })
+        })
+    }
 }
 
 impl OsSpan {

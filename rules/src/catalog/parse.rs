@@ -4,17 +4,16 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::bad_update::BadUpdate;
-use super::claim::{Binding, Claim, Need, OsSpan};
-use super::condition::Condition;
+use super::claim::ServiceEntry;
 use super::taker::Taker;
-use super::{Grounding, normalized_kb};
-use crate::ports::Port;
+use super::validate::{self, Complaint};
 
 /// What is wrong with a catalog file, and where.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub struct CatalogFault {
     pub file: String,
     /// 1 for the first line.
@@ -30,51 +29,57 @@ impl fmt::Display for CatalogFault {
 
 #[derive(Default)]
 pub(super) struct Entries {
-    pub(super) claims: Vec<Claim>,
+    pub(super) services: Vec<ServiceEntry>,
     pub(super) takers: Vec<Taker>,
     pub(super) bad_updates: Vec<BadUpdate>,
 }
 
 /// A file of claims: one product family, several services.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ClaimFile {
-    claim: Vec<toml::Spanned<ClaimEntry>>,
+    claim: Vec<SpannedEntry>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ClaimEntry {
-    id: String,
-    services: Vec<String>,
-    product: String,
-    #[serde(default)]
-    ports: Vec<Port>,
-    #[serde(default)]
-    optional: Vec<OptionalPorts>,
-    #[serde(default)]
-    binding: Binding,
-    #[serde(default)]
-    kernel: bool,
-    #[serde(default)]
-    shared_with: Vec<String>,
-    #[serde(default)]
-    process: Option<String>,
-    #[serde(default)]
-    os: OsSpan,
-    grounding: Grounding,
-    sources: Vec<String>,
+/// An entry and the byte at which it begins.
+struct SpannedEntry(toml::Spanned<ServiceEntry>);
+
+impl<'de> Deserialize<'de> for SpannedEntry {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        toml::Spanned::deserialize(deserializer).map(Self)
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OptionalPorts {
-    ports: Vec<Port>,
-    /// The configurations that use them: `with an HTTPS listener`.
-    when: String,
-    /// Where the entry as a whole is better supported than these ports.
-    #[serde(default)]
-    grounding: Option<Grounding>,
+impl JsonSchema for SpannedEntry {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        ServiceEntry::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        generator.subschema_for::<ServiceEntry>()
+    }
+}
+
+/// The three kinds of files by their folders.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "stands for the folders in the published schema, and is never made")]
+#[serde(rename_all = "kebab-case")]
+struct CatalogFiles {
+    /// `bad-updates/NAME.toml`: one entry a file.
+    bad_updates: BadUpdate,
+    /// `claims/NAME.toml`: any number of `[[claim]]`.
+    claims: ClaimFile,
+    /// `takers/NAME.toml`: one entry a file.
+    takers: Taker,
+}
+
+/// The JSON Schema of the catalog: one member for each folder, which describes a file there.
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(CatalogFiles)
 }
 
 pub(super) fn parse(files: &[(&str, &str)]) -> Result<Entries, Vec<CatalogFault>> {
@@ -90,34 +95,37 @@ pub(super) fn parse(files: &[(&str, &str)]) -> Result<Entries, Vec<CatalogFault>
         let folder = file.rsplit('/').nth(1).unwrap_or_default();
         let found = match folder {
             "claims" => toml::from_str::<ClaimFile>(text).map(|file| {
-                file.claim.into_iter().map(|entry| (entry.span().start, Entry::Claim(entry.into_inner()))).collect()
+                let entries = file.claim.into_iter().map(|SpannedEntry(entry)| (entry.span(), entry.into_inner()));
+                entries.map(|(span, entry)| (span, Entry::Claim(Box::new(entry)))).collect()
             }),
-            "takers" => toml::from_str(text).map(|taker| vec![(0, Entry::Taker(taker))]),
-            "bad-updates" => toml::from_str(text).map(|entry| vec![(0, Entry::BadUpdate(Box::new(entry)))]),
+            "takers" => toml::from_str(text).map(|taker| vec![(0..text.len(), Entry::Taker(Box::new(taker)))]),
+            "bad-updates" => toml::from_str(text).map(|entry| vec![(0..text.len(), Entry::BadUpdate(Box::new(entry)))]),
             _ => {
                 faults.push(fault(0, "a catalog file lies in claims/, takers/ or bad-updates/".to_owned()));
                 continue;
             }
         };
-        let found: Vec<(usize, Entry)> = match found {
+        let found: Vec<(std::ops::Range<usize>, Entry)> = match found {
             Ok(found) => found,
             Err(error) => {
                 faults.push(fault(error.span().map_or(0, |span| span.start), error.message().to_owned()));
                 continue;
             }
         };
-        for (offset, entry) in found {
-            faults.extend(entry.faults().into_iter().map(|message| fault(offset, message)));
+        for (span, entry) in found {
+            let place = |complaint: &Complaint| span.start + complaint.place_in(text.get(span.clone()).unwrap_or(""));
+            faults.extend(entry.complaints().into_iter().map(|complaint| fault(place(&complaint), complaint.message)));
             if !ids.insert((folder, entry.id().to_owned())) {
-                faults.push(fault(offset, format!("the id {} is taken already", entry.id())));
+                faults.push(fault(span.start, format!("the id {} is taken already", entry.id())));
             }
             match entry {
-                Entry::Claim(entry) => entries.claims.extend(claims(&entry)),
-                Entry::Taker(taker) => entries.takers.push(taker),
+                Entry::Claim(entry) => entries.services.push(*entry),
+                Entry::Taker(taker) => entries.takers.push(*taker),
                 Entry::BadUpdate(entry) => entries.bad_updates.push(*entry),
             }
         }
     }
+    faults.sort();
     if faults.is_empty() { Ok(entries) } else { Err(faults) }
 }
 
@@ -126,8 +134,8 @@ fn line_of(text: &str, offset: usize) -> usize {
 }
 
 enum Entry {
-    Claim(ClaimEntry),
-    Taker(Taker),
+    Claim(Box<ServiceEntry>),
+    Taker(Box<Taker>),
     BadUpdate(Box<BadUpdate>),
 }
 
@@ -140,96 +148,13 @@ impl Entry {
         }
     }
 
-    /// What the types cannot say.
-    fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        let id_is_fine = !self.id().is_empty()
-            && self.id().bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        if !id_is_fine {
-            faults.push(format!("the id `{}` must be of a-z, 0-9 and -", self.id()));
-        }
-        match self {
-            Self::Claim(entry) => {
-                cite(&mut faults, entry.grounding, &entry.sources);
-                if entry.services.is_empty() {
-                    faults.push("a claim names at least one service".to_owned());
-                }
-                if entry.ports.is_empty() && entry.optional.is_empty() {
-                    faults.push("a claim names at least one port".to_owned());
-                }
-            }
-            Self::Taker(entry) => {
-                cite(&mut faults, entry.grounding, &entry.sources);
-                if entry.services.is_empty() {
-                    faults.push("a taker names at least one service".to_owned());
-                }
-            }
-            Self::BadUpdate(entry) => {
-                cite(&mut faults, entry.grounding, &entry.sources);
-                let fixes = entry.fixed_by.iter().chain(entry.packages.iter().flat_map(|package| &package.fixed_by));
-                for kb in entry.all_kbs().chain(fixes.map(String::as_str)) {
-                    if normalized_kb(kb).as_deref() != Some(kb) {
-                        faults.push(format!("`{kb}` is no KB: write KB948609"));
-                    }
-                }
-                condition_faults(&entry.conditions, &mut faults);
-            }
-        }
-        faults
+    fn complaints(&self) -> Vec<Complaint> {
+        let mut found = validate::of_id(self.id());
+        found.extend(match self {
+            Self::Claim(entry) => validate::of_service(entry),
+            Self::Taker(entry) => validate::of_taker(entry),
+            Self::BadUpdate(entry) => validate::of_bad_update(entry),
+        });
+        found
     }
-}
-
-fn cite(faults: &mut Vec<String>, grounding: Grounding, sources: &[String]) {
-    if grounding == Grounding::Verified && sources.is_empty() {
-        faults.push("a verified entry names its sources".to_owned());
-    }
-}
-
-fn condition_faults(condition: &Condition, faults: &mut Vec<String>) {
-    match condition {
-        Condition::All(parts) | Condition::Any(parts) => {
-            if parts.is_empty() {
-                faults.push("`all` and `any` hold at least one condition".to_owned());
-            }
-            for part in parts {
-                condition_faults(part, faults);
-            }
-        }
-        Condition::Not(part) => condition_faults(part, faults),
-        Condition::Product(product) => {
-            for version in product.from.iter().chain(&product.below) {
-                if crate::version::Version::parse(version).is_none() {
-                    faults.push(format!("`{version}` is no version"));
-                }
-            }
-        }
-        Condition::BuildAtLeast(build) if crate::version::Version::parse(build).is_none() => {
-            faults.push(format!("`{build}` is no build"));
-        }
-        _ => {}
-    }
-}
-
-fn claims(entry: &ClaimEntry) -> Vec<Claim> {
-    let required = entry.ports.iter().map(|&port| (port, Need::Required, entry.grounding));
-    let optional = entry.optional.iter().flat_map(|group| {
-        let grounding = group.grounding.unwrap_or(entry.grounding);
-        group.ports.iter().map(move |&port| (port, Need::Optional(group.when.clone()), grounding))
-    });
-    let ports: Vec<_> = required.chain(optional).collect();
-    let claim = |service: &String, (port, need, grounding): &(Port, Need, Grounding)| Claim {
-        id: entry.id.clone(),
-        service: service.clone(),
-        product: entry.product.clone(),
-        port: *port,
-        need: need.clone(),
-        binding: entry.binding,
-        kernel: entry.kernel,
-        shared_with: entry.shared_with.clone(),
-        process: entry.process.clone(),
-        os: entry.os,
-        grounding: *grounding,
-        sources: entry.sources.clone(),
-    };
-    entry.services.iter().flat_map(|service| ports.iter().map(move |port| claim(service, port))).collect()
 }

@@ -4,7 +4,7 @@
 
 use super::command::{by_hand, restart_server, step};
 use crate::bad_update::Standing;
-use crate::catalog::{Action, BadUpdate, normalized_kb};
+use crate::catalog::{Action, BadUpdate, RegistryKind, RegistryValue, normalized_kb};
 use crate::conditions;
 use crate::facts::{OsGeneration, Update, UpdateSource};
 use crate::finding::{Remedy, Restart, Step};
@@ -40,21 +40,39 @@ pub(crate) fn of_update(entry: &BadUpdate, kb: &str, rows: &[&Update], standing:
             steps.extend(of_entry);
             steps.push(restart_server());
         }
-        Action::Configure | Action::Vendor | Action::Manual => steps.extend(of_entry),
+        Action::Registry | Action::Configure | Action::Vendor | Action::Manual => {
+            steps.extend(entry.remedy.registry.iter().filter(|value| !value.temporary).map(set_value));
+            steps.extend(of_entry);
+            if entry.remedy.restart == Restart::Server {
+                steps.push(restart_server());
+            }
+        }
     }
+    let stopgaps = entry.remedy.stopgap.iter().map(|text| by_hand(format!("Until that is done: {text}")));
+    steps.extend(stopgaps);
+    steps.extend(entry.remedy.registry.iter().filter(|value| value.temporary).map(|value| {
+        let mut step = set_value(value);
+        step.text = format!("Until that is done, if need be: {} Take it back afterwards.", step.text);
+        step
+    }));
     steps.extend(entry.remedy.test.iter().map(|test| by_hand(format!("Test: {test}"))));
-    let undo = match entry.remedy.action {
+    let mut undo: Vec<Step> = entry.remedy.undo.iter().map(by_hand).collect();
+    undo.extend(entry.remedy.registry.iter().map(delete_value));
+    undo.extend(match entry.remedy.action {
+        _ if !undo.is_empty() => Vec::new(),
         Action::Uninstall => vec![by_hand(format!("Install {kb} again from the Microsoft Update Catalog."))],
         Action::Update => vec![by_hand("Uninstall the update that was installed.")],
-        Action::Configure | Action::Vendor | Action::Manual => vec![by_hand("Put the changed settings back.")],
-    };
+        Action::Registry | Action::Configure | Action::Vendor | Action::Manual => {
+            vec![by_hand("Put the changed settings back.")]
+        }
+    });
     let proven_when = match entry.remedy.action {
         Action::Uninstall if standing == Standing::Carried => {
             format!("The installed updates of the server do not list {kb}.")
         }
         Action::Uninstall => format!("{kb} is gone from the next report."),
         Action::Update => "The next report lists the fix, or a build at or above it.".to_owned(),
-        Action::Configure | Action::Vendor | Action::Manual => {
+        Action::Registry | Action::Configure | Action::Vendor | Action::Manual => {
             entry.remedy.test.clone().unwrap_or_else(|| "The symptoms are gone.".to_owned())
         }
     };
@@ -101,6 +119,26 @@ fn entry_steps(entry: &BadUpdate, view: &View<'_>) -> Vec<Step> {
         words::ranges(ports).into_iter().map(|range| format!("{}-{}", range.start(), range.end())).collect();
     let ports = if ranges.is_empty() { "the ports of the other services".to_owned() } else { words::list(&ranges) };
     entry.remedy.steps.iter().chain(here).map(|text| by_hand(text.replace("{ports}", &ports))).collect()
+}
+
+fn set_value(value: &RegistryValue) -> Step {
+    let RegistryValue { key, name, data, .. } = value;
+    let (word, kind) = match value.kind {
+        RegistryKind::Dword => ("DWORD value", "REG_DWORD"),
+        RegistryKind::String => ("string value", "REG_SZ"),
+    };
+    step(
+        format!("Set the {word} {name} to {data} under {key}."),
+        Some(format!("reg add \"{key}\" /v \"{name}\" /t {kind} /d \"{data}\" /f")),
+    )
+}
+
+fn delete_value(value: &RegistryValue) -> Step {
+    let RegistryValue { key, name, .. } = value;
+    step(
+        format!("Set {name} under {key} back to what it was; delete it if it was not there."),
+        Some(format!("reg delete \"{key}\" /v \"{name}\" /f")),
+    )
 }
 
 /// The KBs that mend it on this generation; without rows for it, those that mend it anywhere.
