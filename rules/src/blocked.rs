@@ -279,19 +279,20 @@ fn block(claim: &Claim, view: &View<'_>) -> Option<Exclusion> {
     blocks.into_iter().find(|block| !claim.kernel || block.range.count() > 1).copied()
 }
 
-/// Whether a block that was reserved at run time keeps an automatic service of this host from a port that it needs.
+/// Whether a service of this host runs without a port that it needs, because a block that was reserved at run time holds
+/// it. Of a stopped service the rule itself tells.
 pub(crate) fn block_holds_claim(view: &View<'_>) -> Answer {
-    for (known, what) in [
+    for (reason, what) in [
         (view.facts.services.unknown(), "the services"),
         (view.facts.sockets.unknown(), "the socket table"),
         (view.policy_value(|policy| &policy.exclusions).err(), "the excluded port ranges"),
     ] {
-        if let Some(reason) = known {
+        if let Some(reason) = reason {
             return Answer::unread(what, reason);
         }
     }
-    let automatic = view.services().filter(|service| Expected::of(service) == Expected::Yes);
-    let mut claims = automatic.flat_map(|service| view.catalog.claims_of(&service.name, view.generation()));
+    let running = view.services().filter(|service| service.state == ServiceState::Running);
+    let mut claims = running.flat_map(|service| view.catalog.claims_of(&service.name, view.generation()));
     Answer::from_bool(claims.any(|claim| claim.need == Need::Required && block(claim, view).is_some()))
 }
 

@@ -39,7 +39,7 @@ pub enum Condition {
     DomainMember(bool),
     /// The DNS server's socket pool draws from a range that holds this port, and nothing keeps it out.
     DnsPoolReaches(Port),
-    /// A block of ports that Windows reserved at run time holds a port that a service of this host needs.
+    /// A service of this host runs without a port that it needs, which lies in a block that Windows reserved at run time.
     BlockHoldsClaim,
     /// The system has been up for at least so many days.
     UptimeDays(i64),

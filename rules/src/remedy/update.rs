@@ -43,7 +43,8 @@ pub(crate) fn of_update(entry: &BadUpdate, kb: &str, rows: &[&Update], standing:
         Action::Registry | Action::Configure | Action::Vendor | Action::Manual => {
             steps.extend(entry.remedy.registry.iter().filter(|value| !value.temporary).map(set_value));
             steps.extend(of_entry);
-            if entry.remedy.restart == Restart::Server {
+            let is_said = steps.iter().any(|step| step.text.to_lowercase().contains("restart"));
+            if entry.remedy.restart == Restart::Server && !is_said {
                 steps.push(restart_server());
             }
         }
