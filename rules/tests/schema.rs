@@ -1,23 +1,32 @@
-//! `docs/facts.schema.json` is made from the types. With `UPDATE=1` it is written anew.
+//! `docs/facts.schema.json` and `docs/catalog.schema.json` are made from the types. With `UPDATE=1` they are written anew.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use rules::catalog;
 use rules::facts::Facts;
 use serde_json::Value;
 
 #[test]
 fn the_published_schema_is_that_of_the_types() {
-    let schema = schemars::schema_for!(Facts);
-    let made = serde_json::to_string_pretty(&schema).unwrap() + "\n";
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/facts.schema.json");
+    is_published(&schemars::schema_for!(Facts), "facts.schema.json");
+}
+
+#[test]
+fn the_published_schema_of_the_catalog_is_that_of_the_types() {
+    is_published(&catalog::schema(), "catalog.schema.json");
+}
+
+fn is_published(schema: &schemars::Schema, name: &str) {
+    let made = serde_json::to_string_pretty(schema).unwrap() + "\n";
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
     if std::env::var_os("UPDATE").is_some() {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(&file, &made).unwrap();
     }
     let published = fs::read_to_string(&file).unwrap_or_default();
-    assert!(published == made, "docs/facts.schema.json is out of date: run the test again with UPDATE=1");
+    assert!(published == made, "docs/{name} is out of date: run the test again with UPDATE=1");
 }
 
 #[test]

@@ -33,6 +33,8 @@ pub mod endpoint;
 
 pub mod check;
 
+pub mod catalog;
+
 pub mod import;
 
 pub mod doctor;
@@ -77,6 +79,9 @@ pub enum Command {
     Endpoint(endpoint::Action),
     /// Judges a facts file and prints what was found; ends with 5 when something was.
     Check(check::Arguments),
+    /// Files of what is known beforehand: ports of services, takers, bad updates.
+    #[command(subcommand)]
+    Catalog(catalog::Action),
     /// Stores what a capture says of a server that cannot run the agent, and tells what was understood.
     Import(import::Arguments),
     /// Prints the description of the API.
@@ -149,6 +154,7 @@ async fn dispatch(place: Place, command: Command) -> anyhow::Result<ExitCode> {
         Command::Host(action) => host::run(place, action).await.map(success),
         Command::Endpoint(action) => endpoint::run(place, action).await.map(success),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Catalog(action) => catalog::run(&action).map(success),
         Command::Import(arguments) => import::run(place, arguments).await.map(success),
         Command::Doctor(arguments) => doctor::run(place, arguments).await,
     }

@@ -95,8 +95,12 @@ pub(super) fn parse(files: &[(&str, &str)]) -> Result<Entries, Vec<CatalogFault>
         let folder = file.rsplit('/').nth(1).unwrap_or_default();
         let found = match folder {
             "claims" => toml::from_str::<ClaimFile>(text).map(|file| {
-                let entries = file.claim.into_iter().map(|SpannedEntry(entry)| (entry.span(), entry.into_inner()));
-                entries.map(|(span, entry)| (span, Entry::Claim(Box::new(entry)))).collect()
+                // The span of an entry is that of its header; it goes on to the next one.
+                let starts: Vec<usize> = file.claim.iter().map(|SpannedEntry(entry)| entry.span().start).collect();
+                let ends = starts.clone().into_iter().skip(1).chain([text.len()]);
+                let spans = starts.into_iter().zip(ends).map(|(start, end)| start..end);
+                let entries = file.claim.into_iter().map(|SpannedEntry(entry)| Entry::Claim(Box::new(entry.into_inner())));
+                spans.zip(entries).collect()
             }),
             "takers" => toml::from_str(text).map(|taker| vec![(0..text.len(), Entry::Taker(Box::new(taker)))]),
             "bad-updates" => toml::from_str(text).map(|entry| vec![(0..text.len(), Entry::BadUpdate(Box::new(entry)))]),

@@ -104,8 +104,8 @@ pub(super) fn of_bad_update(entry: &BadUpdate) -> Vec<Complaint> {
     }
     found.extend(
         fixes
-            .filter(|fix| entry.own_kbs().any(|kb| kb == fix.as_str()) && !is_fixed_elsewhere(entry, fix))
-            .map(|fix| Complaint::at(fix, format!("{fix} cannot both do the harm and end it"))),
+            .filter(|fix| entry.own_kbs().any(|kb| kb == fix.as_str()))
+            .map(|fix| Complaint::at("fixed_by", format!("{fix} cannot both do the harm and end it"))),
     );
     for text in [&entry.title, &entry.harm, &entry.possible_harm, &entry.summary, &entry.remedy.summary] {
         if text.trim().is_empty() {
@@ -165,12 +165,6 @@ pub(super) fn of_bad_update(entry: &BadUpdate) -> Vec<Complaint> {
     of_condition(&entry.conditions, &mut found);
     of_remedy(&entry.remedy, &mut found);
     found
-}
-
-/// A package of one system may carry the fix of another, never its own.
-fn is_fixed_elsewhere(entry: &BadUpdate, fix: &str) -> bool {
-    entry.packages.iter().all(|package| package.kb != fix || !package.fixed_by.iter().any(|kb| kb == fix))
-        && entry.fixed_by.iter().all(|kb| kb != fix)
 }
 
 fn names_fix(entry: &BadUpdate) -> bool {

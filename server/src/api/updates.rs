@@ -246,7 +246,8 @@ impl From<&BadUpdate> for Advisory {
         fixed_by.dedup();
         Self {
             id: entry.id.clone(),
-            kb: entry.kb.clone(),
+            // What is found by a KB has one.
+            kb: entry.kb.clone().unwrap_or_default(),
             aliases: entry
                 .aliases
                 .iter()
