@@ -115,6 +115,19 @@ fn concerns(package: &Package, view: &View<'_>) -> bool {
     package.os == os.generation() && package.build.iter().chain(&package.fixed_build).all(is_of_system)
 }
 
+/// `build` with the number of this system, where the two share one line of updates and so their revisions.
+fn on_this_line(build: &str, view: &View<'_>) -> String {
+    let mut parts: Vec<&str> = build.split('.').collect();
+    let Some(host) = view.host().map(|host| host.os.build) else { return build.to_owned() };
+    let own = host.to_string();
+    if is_one_line(host, build)
+        && let Some(number) = parts.get_mut(2)
+    {
+        *number = &own;
+    }
+    parts.join(".")
+}
+
 /// Builds 19041 to 19045 are one system with one line of updates.
 fn is_one_line(host: u32, build: &str) -> bool {
     let number = build.split('.').nth(2).and_then(|number| number.parse::<u32>().ok());
@@ -263,7 +276,7 @@ fn fixed(entry: &BadUpdate, listed: &Listed<'_>, view: &View<'_>) -> (Answer, Op
     let failing = packages.iter().filter(|_| listed.standing == Standing::Failing);
     let failing = failing.filter_map(|package| package.build.as_deref());
     for build in packages.iter().filter_map(|package| package.fixed_build.as_deref()).chain(failing) {
-        match conditions::build_at_least(build, view) {
+        match conditions::build_at_least(&on_this_line(build, view), view) {
             Answer::Met => return (Answer::Met, Some(format!("the system is at build {build} or later"))),
             answer => open = open.or(answer),
         }

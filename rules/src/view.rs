@@ -155,7 +155,7 @@ impl<'a> View<'a> {
 
     /// The rows that say that `kb` could not be installed; empty where it is there after all.
     pub(crate) fn failures_of(&self, kb: &str) -> Vec<&'a Update> {
-        if matches!(self.presence(kb), Presence::Installed(_) | Presence::Superseded) {
+        if !matches!(self.presence(kb), Presence::No) {
             return Vec::new();
         }
         self.updates_of(kb).iter().copied().filter(|row| row.state == UpdateState::Failed).collect()

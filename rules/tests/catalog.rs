@@ -148,7 +148,7 @@ fn a_fault_names_file_and_line() {
     update("role = \"iis\"", "rolle = \"iis\"", 20, "rolle");
     update("role = \"iis\"", "unobserved = \" \"", 17, "said in words");
     update("10.0.14393.2724", "14393.2724", 25, "is no build");
-    update("10.0.14393.2791", "10.0.14393.2724", 26, "not above");
+    update("10.0.14393.2791", "10.0.14393.2723", 26, "not above");
     update("action = \"update\"", "action = \"registry\"", 28, "names its values");
     update("action = \"update\"", "action = \"vendor\"", 28, "has steps");
     update("action = \"update\"", "action = \"uninstal\"", 28, "uninstal");
