@@ -69,8 +69,8 @@ impl Answer {
 
 pub(crate) fn answer(condition: &Condition, view: &View<'_>) -> Answer {
     match condition {
-        Condition::All(parts) => parts.iter().fold(Answer::Met, |sum, part| sum.and(answer(part, view))),
-        Condition::Any(parts) => parts.iter().fold(Answer::NotMet, |sum, part| sum.or(answer(part, view))),
+        Condition::All(parts) => fold(parts, Answer::Met, &Answer::NotMet, Answer::and, view),
+        Condition::Any(parts) => fold(parts, Answer::NotMet, &Answer::Met, Answer::or, view),
         Condition::Not(part) => answer(part, view).not(),
         Condition::Os(generations) => match (&view.facts.host, view.generation()) {
             (_, Some(OsGeneration::Other)) => Answer::unsaid("which generation of Windows this is"),
@@ -112,6 +112,24 @@ pub(crate) fn answer(condition: &Condition, view: &View<'_>) -> Answer {
         Condition::Hypervisor(name) => Answer::unsaid(format!("whether this server is a guest of {name}")),
         Condition::Unobserved(what) => Answer::unsaid(format!("whether this is so here: {what}")),
     }
+}
+
+/// The parts joined, up to the first whose answer is `decides`: what follows cannot change it.
+fn fold(
+    parts: &[Condition],
+    start: Answer,
+    decides: &Answer,
+    join: fn(Answer, Answer) -> Answer,
+    view: &View<'_>,
+) -> Answer {
+    let mut sum = start;
+    for part in parts {
+        sum = join(sum, answer(part, view));
+        if sum == *decides {
+            break;
+        }
+    }
+    sum
 }
 
 fn unread_host<T>(host: &Section<T>) -> Answer {

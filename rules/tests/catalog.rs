@@ -1,7 +1,5 @@
 //! The built-in catalog, and what its reader refuses.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot read its input must fail")]
-
 use rules::catalog::{Catalog, Grounding, ReservationMethod, StartKind};
 use rules::facts::OsGeneration;
 use rules::ports::{Port, Protocol};
@@ -62,7 +60,9 @@ fn the_catalog_is_whole() {
         .filter(|reservation| reservation.os.holds(OsGeneration::Server2008R2))
         .map(|reservation| reservation.method)
         .collect();
-    assert!(methods.contains(&ReservationMethod::DnsPoolExclusion) && !methods.contains(&ReservationMethod::ReservedPorts));
+    assert!(
+        methods.contains(&ReservationMethod::DnsPoolExclusion) && !methods.contains(&ReservationMethod::ReservedPorts)
+    );
 }
 
 /// Only what draws ports by chance may be called the taker of a port: `svchost.exe` runs everything.
@@ -117,11 +117,21 @@ fn a_fault_names_file_and_line() {
     claim("[\"X\"]", "[]", 3, "at least one service");
     claim("[\"X\"]", "[\"*X\"]", 3, "no name of a service");
     claim("id = \"x\"", "id = \"X y\"", 2, "must be of a-z");
-    claim("ports = [\"udp/1\"]", "ports = [\"udp/1\"]\nos = { from = \"server-2019\", to = \"server-2016\" }", 6, "newer than");
+    claim(
+        "ports = [\"udp/1\"]",
+        "ports = [\"udp/1\"]\nos = { from = \"server-2019\", to = \"server-2016\" }",
+        6,
+        "newer than",
+    );
     claim("ports = [\"udp/1\"]", "ports = [\"udp/1\"]\nos = { from = \"server-2017\" }", 6, "server-2017");
     claim("ports = [\"udp/1\"]", "optional = [{ ports = [], when = \"x\" }]", 5, "optional ports name");
     claim("ports = [\"udp/1\"]", "ports = [\"udp/1\"]\nurls = [\"http://+:80/\"]", 6, "kernel");
-    claim("ports = [\"udp/1\"]", "ranges = [{ protocol = \"udp\", range = \"9-1\", when = \"x\" }]", 5, "is not a port");
+    claim(
+        "ports = [\"udp/1\"]",
+        "ranges = [{ protocol = \"udp\", range = \"9-1\", when = \"x\" }]",
+        5,
+        "is not a port",
+    );
     check("claims/x.toml", &format!("{CLAIM}\n{CLAIM}"), 9, "taken already");
     check("claims/x.toml", "[[claim]\n", 1, "");
 
@@ -133,7 +143,8 @@ fn a_fault_names_file_and_line() {
     taker("[{ from = \"dynamic-range\", os = { from = \"server-2008\" } }]", "[]", 9, "says where from");
     taker("dynamic-range", "up-to-max-user-port", 9, "up to Server 2003 only");
 
-    let update = |from: &str, to: &str, line, part: &str| check("bad-updates/x.toml", &UPDATE.replace(from, to), line, part);
+    let update =
+        |from: &str, to: &str, line, part: &str| check("bad-updates/x.toml", &UPDATE.replace(from, to), line, part);
     assert!(Catalog::parse(&[("bad-updates/x.toml", UPDATE)]).is_ok());
     update("KB948609", "948609", 2, "is no KB");
     update("KB4480971", "4480971", 12, "is no KB");
@@ -154,7 +165,12 @@ fn a_fault_names_file_and_line() {
     update("action = \"update\"", "action = \"uninstal\"", 28, "uninstal");
     update("removable = true", "removable = 1", 14, "invalid type");
     let uninstall = UPDATE.replace("action = \"update\"", "action = \"uninstall\"");
-    check("bad-updates/x.toml", &uninstall.replace("removable = true", "removable = false"), 14, "cannot be uninstalled");
+    check(
+        "bad-updates/x.toml",
+        &uninstall.replace("removable = true", "removable = false"),
+        14,
+        "cannot be uninstalled",
+    );
     check("bad-updates/x.toml", &uninstall.replace("kb = \"KB948609\"\n", ""), 27, "nothing to uninstall");
     let registry = "[[remedy.registry]]\nkey = 'HKLM\\X'\nname = \"a&b\"\nkind = \"dword\"\ndata = \"1\"\n";
     check("bad-updates/x.toml", &format!("{UPDATE}{registry}"), 34, "a command can carry");

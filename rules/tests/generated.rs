@@ -24,11 +24,11 @@ fn judged(catalog: &Catalog, made: &Made) -> Judgement {
 }
 
 /// Whether no fact can meet the condition, so that it stays open.
-fn is_open(condition: &Condition, generation: OsGeneration) -> bool {
+fn is_open(condition: &Condition) -> bool {
     match condition {
-        Condition::All(parts) => parts.iter().any(|part| is_open(part, generation)),
-        Condition::Any(parts) => parts.iter().all(|part| is_open(part, generation)),
-        Condition::Not(part) => is_open(part, generation),
+        Condition::All(parts) => parts.iter().any(is_open),
+        Condition::Any(parts) => parts.iter().all(is_open),
+        Condition::Not(part) => is_open(part),
         Condition::Registry(_) | Condition::Hypervisor(_) | Condition::Unobserved(_) => true,
         _ => false,
     }
@@ -59,7 +59,7 @@ fn every_entry_is_found_on_a_host_of_its_conditions() {
             let judgement = judged(&catalog, &made);
             let is_certain = entry.grounding == Grounding::Verified
                 && made.grounding == Grounding::Verified
-                && !is_open(&entry.conditions, generation);
+                && !is_open(&entry.conditions);
             let expected = if is_certain { Confidence::Certain } else { Confidence::Possible };
             match finding(&judgement, entry) {
                 Some(finding) if finding.confidence == expected => {
@@ -92,7 +92,9 @@ fn no_entry_is_found_where_a_condition_fails() {
                     Made::positive_elsewhere(entry, newest, other)
                 }
                 _ if !Made::can_fail(condition) => continue,
-                Condition::Role(role) if SINCE_2012.contains(&role.as_str()) && newest < OsGeneration::Server2012 => continue,
+                Condition::Role(role) if SINCE_2012.contains(&role.as_str()) && newest < OsGeneration::Server2012 => {
+                    continue;
+                }
                 _ => Made::without(entry, newest, index),
             };
             checked += 1;
@@ -125,7 +127,11 @@ fn no_entry_is_found_where_it_is_absent_or_mended() {
             let with_fixes = made.fixes(entry);
             for fix in with_fixes {
                 check(entry, &made.with_update(&fix, UpdateState::Installed), format!("{generation:?} with {fix}"));
-                check(entry, &made.with_update(&fix, UpdateState::Superseded), format!("{generation:?} with {fix} superseded"));
+                check(
+                    entry,
+                    &made.with_update(&fix, UpdateState::Superseded),
+                    format!("{generation:?} with {fix} superseded"),
+                );
             }
             if let Some(mended) = made.at_fixed_build(entry) {
                 check(entry, &mended, format!("{generation:?} at the fixed build"));

@@ -86,9 +86,7 @@ fn lists_that_contradict_each_other_are_weighed() {
 
 #[test]
 fn any_number_of_the_same_thing_counts() {
-    let named = |id: &str, kb: Option<&str>, aliases: &[&str], title: &str| {
-        json!({ "source": "component_package", "id": id, "kb": kb, "aliases": aliases, "title": title, "state": "installed" })
-    };
+    let named = |id: &str, kb: Option<&str>, aliases: &[&str], title: &str| json!({ "source": "component_package", "id": id, "kb": kb, "aliases": aliases, "title": title, "state": "installed" });
     for (row, expected) in [
         (named("x", Some("KB5035849"), &[], ""), "certain"),
         (named("x", Some("kb5035849"), &[], ""), "certain"),
@@ -109,9 +107,13 @@ fn any_number_of_the_same_thing_counts() {
 #[test]
 fn a_build_at_or_above_the_fixed_one_is_mended() {
     let bad = row("component_package", "KB5035849", "installed");
-    for (revision, expected) in
-        [(Some(5576), "certain"), (Some(5578), "certain"), (Some(5579), "none"), (Some(6000), "none"), (None, "possible")]
-    {
+    for (revision, expected) in [
+        (Some(5576), "certain"),
+        (Some(5578), "certain"),
+        (Some(5579), "none"),
+        (Some(6000), "none"),
+        (None, "possible"),
+    ] {
         let os = (10, 0, 17763, revision);
         assert_eq!(judged(os, std::slice::from_ref(&bad), LEAK), expected, "{revision:?}");
     }
@@ -137,7 +139,11 @@ fn a_build_of_another_release_mends_nothing() {
 fn a_fix_or_a_later_rollup_mends_where_builds_say_nothing() {
     let bad = row("capture", "KB5035885", "installed");
     let rollup = |source, month| {
-        titled(source, "KB5036960", &format!("{month} Security Monthly Quality Rollup for Windows Server 2012 R2 (KB5036960)"))
+        titled(
+            source,
+            "KB5036960",
+            &format!("{month} Security Monthly Quality Rollup for Windows Server 2012 R2 (KB5036960)"),
+        )
     };
     for (other, expected) in [
         (row("capture", "KB1111111", "installed"), "certain"),
@@ -179,7 +185,9 @@ fn a_failed_installation_is_the_harm_of_some() {
 #[test]
 fn a_fault_of_a_release_needs_no_number() {
     const RULE: &str = "bad-update/server2025-dc-firewall-profile";
-    for (revision, expected) in [(Some(2033), "certain"), (Some(4348), "certain"), (Some(4349), "none"), (None, "cannot tell")] {
+    for (revision, expected) in
+        [(Some(2033), "certain"), (Some(4348), "certain"), (Some(4349), "none"), (None, "cannot tell")]
+    {
         assert_eq!(judged((10, 0, 26100, revision), &[], RULE), expected, "{revision:?}");
     }
     assert_eq!(judged(SERVER_2019, &[], RULE), "none");

@@ -230,7 +230,8 @@ impl BadUpdate {
     /// How well it is supported that `kb` stands for this entry.
     pub fn grounding_of(&self, kb: &str) -> Grounding {
         let alias = self.aliases.iter().find(|alias| alias.kb == kb).map(|alias| alias.grounding);
-        let package = self.packages.iter().filter(|package| package.kb == kb).filter_map(|package| package.grounding).min();
+        let package =
+            self.packages.iter().filter(|package| package.kb == kb).filter_map(|package| package.grounding).min();
         alias.or(package).unwrap_or(Grounding::Verified)
     }
 

@@ -177,7 +177,9 @@ impl fmt::Display for Condition {
             Self::BlockHoldsClaim => formatter.write_str("a reserved block over a port that a service here needs"),
             Self::UptimeDays(days) => write!(formatter, "{days} days without a restart"),
             Self::Event(event) => write!(formatter, "event {} of {}", event.id, event.provider),
-            Self::Registry(wanted) => write!(formatter, "the value {} = {} in {}", wanted.value, wanted.data, wanted.key),
+            Self::Registry(wanted) => {
+                write!(formatter, "the value {} = {} in {}", wanted.value, wanted.data, wanted.key)
+            }
             Self::Hypervisor(words) => write!(formatter, "the hypervisor {words}"),
             Self::Unobserved(words) => formatter.write_str(words),
         }

@@ -8,7 +8,17 @@ pub(crate) struct Month {
 }
 
 const NAMES: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 
@@ -49,9 +59,15 @@ mod tests {
     #[test]
     fn a_title_tells_the_month_of_what_is_cumulative() {
         for (title, month) in [
-            ("2019-04 Security Monthly Quality Rollup for Windows Server 2012 R2 for x64-based Systems (KB4493446)", Some("2019-04")),
+            (
+                "2019-04 Security Monthly Quality Rollup for Windows Server 2012 R2 for x64-based Systems (KB4493446)",
+                Some("2019-04"),
+            ),
             ("2018-08 Preview of Monthly Quality Rollup for Windows Server 2012 (KB4343895)", Some("2018-08")),
-            ("2022-02 Cumulative Update for Windows Server 2019 (1809) for x64-based Systems (KB5010351)", Some("2022-02")),
+            (
+                "2022-02 Cumulative Update for Windows Server 2019 (1809) for x64-based Systems (KB5010351)",
+                Some("2022-02"),
+            ),
             ("October, 2016 Security Monthly Quality Rollup for Windows Server 2008 R2 (KB3185330)", Some("2016-10")),
             ("2019-04 Security Only Quality Update for Windows Server 2012 R2 (KB4493467)", None),
             ("2019-04 Security and Quality Rollup for .NET Framework 3.5 for Windows Server 2012 R2 (KB4488663)", None),

@@ -99,7 +99,8 @@ pub(super) fn parse(files: &[(&str, &str)]) -> Result<Entries, Vec<CatalogFault>
                 let starts: Vec<usize> = file.claim.iter().map(|SpannedEntry(entry)| entry.span().start).collect();
                 let ends = starts.clone().into_iter().skip(1).chain([text.len()]);
                 let spans = starts.into_iter().zip(ends).map(|(start, end)| start..end);
-                let entries = file.claim.into_iter().map(|SpannedEntry(entry)| Entry::Claim(Box::new(entry.into_inner())));
+                let entries =
+                    file.claim.into_iter().map(|SpannedEntry(entry)| Entry::Claim(Box::new(entry.into_inner())));
                 spans.zip(entries).collect()
             }),
             "takers" => toml::from_str(text).map(|taker| vec![(0..text.len(), Entry::Taker(Box::new(taker)))]),

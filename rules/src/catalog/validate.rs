@@ -82,8 +82,8 @@ pub(super) fn of_taker(entry: &Taker) -> Vec<Complaint> {
     if entry.draws_by_chance() && entry.draws.is_empty() {
         found.push(Complaint::at("draws", "a taker that draws ports says where from"));
     }
-    found.extend(entry.draws.iter().flat_map(|draw| span(draw.os)));
-    found.extend(entry.reservations.iter().flat_map(|reservation| span(reservation.os)));
+    found.extend(entry.draws.iter().filter_map(|draw| span(draw.os)));
+    found.extend(entry.reservations.iter().filter_map(|reservation| span(reservation.os)));
     let is_late = |draw: &&super::Draw| {
         draw.from == DrawnFrom::UpToMaxUserPort
             && draw.os.to.is_none_or(|to| to > crate::facts::OsGeneration::Server2003)
@@ -109,7 +109,9 @@ pub(super) fn of_bad_update(entry: &BadUpdate) -> Vec<Complaint> {
     );
     for text in [&entry.title, &entry.harm, &entry.possible_harm, &entry.summary, &entry.remedy.summary] {
         if text.trim().is_empty() {
-            found.push(Complaint::entry("title, harm, possible_harm, summary and the summary of the remedy say something"));
+            found.push(Complaint::entry(
+                "title, harm, possible_harm, summary and the summary of the remedy say something",
+            ));
         }
     }
     if !is_date(&entry.released, 3..=3) {
@@ -135,7 +137,10 @@ pub(super) fn of_bad_update(entry: &BadUpdate) -> Vec<Complaint> {
                 found.push(Complaint::at(build, format!("`{build}` is no build: write 10.0.14393.2368")));
             }
         }
-        let bounds = (package.build.as_deref().and_then(Version::parse), package.fixed_build.as_deref().and_then(Version::parse));
+        let bounds = (
+            package.build.as_deref().and_then(Version::parse),
+            package.fixed_build.as_deref().and_then(Version::parse),
+        );
         if let (Some(build), Some(fixed)) = bounds
             && build >= fixed
         {
@@ -192,7 +197,8 @@ fn of_remedy(remedy: &UpdateRemedy, found: &mut Vec<Complaint>) {
 /// What may stand between quotes in a command line.
 fn is_safe(value: &RegistryValue) -> bool {
     let is_plain = |text: &str| {
-        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, ' ' | '_' | '.' | '-' | '/' | '\\'))
+        !text.is_empty()
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, ' ' | '_' | '.' | '-' | '/' | '\\'))
     };
     let data_is_fine = match value.kind {
         RegistryKind::Dword => value.data.parse::<u32>().is_ok(),
@@ -269,8 +275,15 @@ fn span(os: OsSpan) -> Option<Complaint> {
 fn is_date(text: &str, parts: std::ops::RangeInclusive<usize>) -> bool {
     let numbers: Option<Vec<u32>> = text.split('-').map(|part| part.parse().ok()).collect();
     let Some(numbers) = numbers else { return false };
-    let padded = [numbers.first().copied().unwrap_or(0), numbers.get(1).copied().unwrap_or(1), numbers.get(2).copied().unwrap_or(1)];
+    let padded = [
+        numbers.first().copied().unwrap_or(0),
+        numbers.get(1).copied().unwrap_or(1),
+        numbers.get(2).copied().unwrap_or(1),
+    ];
     let year = i32::try_from(padded[0]).unwrap_or(0);
     let is_long = text.len() == [4, 7, 10].get(numbers.len().wrapping_sub(1)).copied().unwrap_or(0);
-    parts.contains(&numbers.len()) && is_long && chrono::NaiveDate::from_ymd_opt(year, padded[1], padded[2]).is_some() && year > 1990
+    parts.contains(&numbers.len())
+        && is_long
+        && chrono::NaiveDate::from_ymd_opt(year, padded[1], padded[2]).is_some()
+        && year > 1990
 }

@@ -145,9 +145,11 @@ impl Made {
             Condition::All(parts) => parts.iter().any(Self::can_fail),
             Condition::Any(parts) => parts.iter().all(Self::can_fail),
             Condition::Not(part) => matches!(**part, Condition::Update(_)),
-            Condition::Registry(_) | Condition::Hypervisor(_) | Condition::Unobserved(_) => false,
             // Whether a host is in a workgroup no fact says.
-            Condition::DomainMember(_) => false,
+            Condition::DomainMember(_)
+            | Condition::Registry(_)
+            | Condition::Hypervisor(_)
+            | Condition::Unobserved(_) => false,
             _ => true,
         }
     }
@@ -171,7 +173,8 @@ impl Made {
                 }
             }
             Condition::Service(name) | Condition::Running(name) => {
-                self.services.push(json!({ "name": name, "state": "running", "start": "auto", "pid": 900, "exit_code": 0 }));
+                self.services
+                    .push(json!({ "name": name, "state": "running", "start": "auto", "pid": 900, "exit_code": 0 }));
             }
             Condition::Update(kb) => self.updates.push(update(kb, UpdateState::Installed)),
             Condition::BuildAtLeast(build) => self.revision = Some(numbers(build).1),
