@@ -98,11 +98,14 @@ pub(crate) fn verdict(entry: &BadUpdate, view: &View<'_>) -> Verdict {
     Verdict::Harmful(Box::new(finding(entry, &kb, &listed, &gaps, view)))
 }
 
-/// The number of the entry on this generation of the system; empty where it has none.
+/// The number of the entry on this host: of a package for this system, the entry's own, or that of a sibling. Those that
+/// some row names come first. Empty where the entry has none.
 fn subject_kb(entry: &BadUpdate, view: &View<'_>) -> String {
-    let mut packages = entry.packages.iter().filter(|package| concerns(package, view));
-    let present = packages.clone().find(|package| !matches!(view.presence(&package.kb), Presence::No));
-    present.or_else(|| packages.next()).map(|package| &package.kb).or(entry.kb.as_ref()).cloned().unwrap_or_default()
+    let packages = entry.packages.iter().filter(|package| concerns(package, view)).map(|package| &package.kb);
+    let siblings = entry.aliases.iter().filter(|alias| alias.kind == AliasKind::Sibling).map(|alias| &alias.kb);
+    let is_named = |kb: &&String| !matches!(view.presence(kb), Presence::No);
+    let named = packages.clone().chain(&entry.kb).chain(siblings).find(is_named);
+    named.or_else(|| packages.clone().chain(&entry.kb).next()).cloned().unwrap_or_default()
 }
 
 /// Whether `package` is one for this system. Semi-annual releases share a generation with others, and differ in their
@@ -327,16 +330,22 @@ fn title(entry: &BadUpdate, kb: &str, listed: &Listed<'_>, gaps: &BTreeSet<Gap>,
         Some(bundle) if listed.standing == Standing::Carried => {
             format!("{kb} may be installed (with {}), and {harm}", bundle_name(bundle))
         }
+        _ if !listed.firm && (is_installed(kb, view) || listed.standing == Standing::Failing) => {
+            format!("{kb} {}", entry.possible_harm)
+        }
         _ if !listed.firm => format!("{kb} may be installed, and {harm}"),
         _ if entry.grounding == Grounding::Recalled => format!("{kb} {harm} (recalled, not verified)"),
         _ => format!("{kb} {harm}"),
     }
 }
 
+fn is_installed(kb: &str, view: &View<'_>) -> bool {
+    matches!(view.presence(kb), Presence::Installed(_))
+}
+
 /// The larger package of this host that carries the update.
 fn bundle<'a>(entry: &'a BadUpdate, view: &View<'_>) -> Option<&'a Alias> {
-    let is_installed = |kb| matches!(view.presence(kb), Presence::Installed(_));
-    entry.aliases.iter().find(|alias| alias.kind == AliasKind::Bundle && is_installed(&alias.kb))
+    entry.aliases.iter().find(|alias| alias.kind == AliasKind::Bundle && is_installed(&alias.kb, view))
 }
 
 fn bundle_name(bundle: &Alias) -> &str {
@@ -387,6 +396,8 @@ fn cause(entry: &BadUpdate, kb: &str, listed: &Listed<'_>, gaps: &BTreeSet<Gap>,
     }
     if listed.rows.iter().all(|row| row.source == UpdateSource::UpdateHistory) {
         sentences.push("Only the history of updates names it: it may have been removed since.".to_owned());
+    } else if !listed.firm && (is_installed(kb, view) || listed.standing == Standing::Failing) {
+        sentences.push(format!("That {kb} does this is recalled, not verified."));
     } else if !listed.firm {
         sentences.push(format!("That this package carries {kb} is recalled, not verified."));
     }

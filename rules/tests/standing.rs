@@ -193,3 +193,23 @@ fn a_fault_of_a_release_needs_no_number() {
     assert_eq!(judged(SERVER_2019, &[], RULE), "none");
     assert_eq!(judged((10, 0, 26100, Some(2033)), &[row("component_package", "KB5060842", "installed")], RULE), "none");
 }
+
+/// Each update with the fault is named by its own number, and what is recalled of it is said so.
+#[test]
+fn a_sibling_is_named_by_its_own_number() {
+    let document = json!({
+        "schema": "portreeve.facts/1",
+        "host": { "known": {
+            "name": "MAIL", "os": { "name": "Windows Server 2016", "major": 10, "minor": 0, "build": 14393, "revision": 9514 },
+            "products": { "known": [{ "id": "exchange-server", "name": "Exchange", "version": "15.1.2507.17" }] },
+        } },
+        "updates": { "known": [row("installer_patch", "KB5008631", "installed")] },
+    });
+    let facts = check::parse_facts(document.to_string().as_bytes()).unwrap();
+    let judgement = rules::judge(&facts, &Catalog::builtin());
+    let found = judgement.findings.iter().find(|finding| finding.rule == "bad-update/exch-mar2021-su-not-elevated");
+    let finding = found.unwrap();
+    assert_eq!(finding.subject["kb"], "KB5008631");
+    assert!(finding.title.starts_with("KB5008631 may leave"), "{}", finding.title);
+    assert!(finding.cause.contains("That KB5008631 does this is recalled, not verified."), "{}", finding.cause);
+}

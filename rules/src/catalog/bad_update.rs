@@ -85,6 +85,8 @@ pub enum AliasKind {
     Package,
     /// A larger package that carries it.
     Bundle,
+    /// Another update with the same fault, such as that of another month: it is named by its own number.
+    Sibling,
 }
 
 /// What on a host shows that an entry concerns it.
