@@ -123,12 +123,12 @@ fn a_build_at_or_above_the_fixed_one_is_mended() {
 #[test]
 fn a_build_of_another_release_mends_nothing() {
     const LOOP: &str = "bad-update/apr2026-dc-lsass-restart-loop";
+    const RESTARTS: &str = "bad-update/jan2022-dc-reboot-loop";
     // Version 23H2 (25398) is newer than Server 2022 (20348), and has builds of its own.
     let on_23h2 = |revision| (10, 0, 25398, Some(revision));
     let bad = [row("component_package", "KB5082060", "installed")];
     assert_eq!(judged(on_23h2(2274), &bad, LOOP), "possible");
     assert_eq!(judged(on_23h2(2276), &bad, LOOP), "none");
-    const RESTARTS: &str = "bad-update/jan2022-dc-reboot-loop";
     let bad = [row("component_package", "KB5009543", "installed")];
     assert_eq!(judged((10, 0, 19042, Some(1466)), &bad, RESTARTS), "certain");
     assert_eq!(judged((10, 0, 19044, Some(1466)), &bad, RESTARTS), "certain");
