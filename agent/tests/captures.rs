@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, subsequence};
 use rules::catalog::Catalog;
 use rules::facts::{ServiceState, SocketState};
+use rules::history::History;
 
 #[test]
 fn every_capture_is_read_as_expected() {
@@ -93,7 +94,7 @@ fn findings(name: &str) -> BTreeMap<String, (String, String)> {
 }
 
 fn judged(files: &[CaptureFile]) -> BTreeMap<String, (String, String)> {
-    let judged = rules::judge(&capture::read(files).unwrap().facts, &Catalog::builtin());
+    let judged = rules::judge(&capture::read(files).unwrap().facts, &Catalog::builtin(), &History::default());
     let judged = serde_json::to_value(judged).unwrap();
     let text = |finding: &serde_json::Value, name: &str| finding[name].as_str().unwrap().to_owned();
     let findings = judged["findings"].as_array().unwrap().iter();

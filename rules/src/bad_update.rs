@@ -300,6 +300,7 @@ fn finding(entry: &BadUpdate, kb: &str, listed: &Listed<'_>, gaps: &BTreeSet<Gap
             Standing::Release => Subject::from([("entry".to_owned(), entry.id.clone())]),
             _ => Subject::from([("kb".to_owned(), kb.to_owned())]),
         },
+        problem: entry.rule(),
         severity: if certain { entry.severity } else { entry.severity.min(Severity::Warning) },
         confidence: if certain { Confidence::Certain } else { Confidence::Possible },
         title: title(entry, kb, listed, gaps, view),

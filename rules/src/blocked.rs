@@ -224,6 +224,16 @@ pub(crate) enum Obstacle<'a> {
     Block(Exclusion),
 }
 
+impl Obstacle<'_> {
+    /// What the findings of one cause have in common.
+    fn problem(&self) -> String {
+        match self {
+            Self::Holder(holder) => holder.problem(),
+            Self::Block(_) => "taker/winnat-reserved-blocks".to_owned(),
+        }
+    }
+}
+
 fn obstacle<'a>(service: &Service, claim: &Claim, exit: Exit, view: &View<'a>) -> Option<Obstacle<'a>> {
     match Holder::foreign(service, claim, view) {
         Some(holder) => Some(Obstacle::Holder(holder)),
@@ -250,6 +260,7 @@ fn finding(
             ("service".to_owned(), service.name.to_string()),
             ("port".to_owned(), claim.port.to_string()),
         ]),
+        problem: obstacle.problem(),
         severity: if confidence == Confidence::Possible { Severity::Warning } else { Severity::Critical },
         confidence,
         title: story.title(),

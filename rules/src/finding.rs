@@ -6,11 +6,16 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::forecast::Forecast;
+
 /// Everything that the rules say of one host's facts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Judgement {
     pub findings: Vec<Finding>,
     pub cannot_tell: Vec<CannotTell>,
+    /// What may happen at the next boot, by service and taker.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forecasts: Vec<Forecast>,
 }
 
 /// A rule that is true of a host. Identity: (host, rule, subject).
@@ -19,6 +24,9 @@ pub struct Finding {
     /// `port-conflict/blocked`, `bad-update/<entry id>`.
     pub rule: String,
     pub subject: Subject,
+    /// The same for all findings that one cause brings about, on any host: `bad-update/<entry id>`,
+    /// `taker/<taker id>`, `holder/<image>`. They are one problem.
+    pub problem: String,
     pub severity: Severity,
     pub confidence: Confidence,
     /// One sentence with names, ports and numbers in it.

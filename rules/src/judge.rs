@@ -1,16 +1,17 @@
-//! The one door of the rules: facts and catalog in, judgement out.
+//! The one door of the rules: facts, catalog and history in, judgement out.
 //!
 //! Invariant: the judgement depends on what the facts say, never on the order in which they say it.
 
 use crate::catalog::Catalog;
 use crate::facts::Facts;
 use crate::finding::Judgement;
+use crate::history::History;
 use crate::view::View;
 use crate::{bad_update, blocked};
 
 /// Everything that the rules say of one host. Findings are sorted by rule and subject.
-pub fn judge(facts: &Facts, catalog: &Catalog) -> Judgement {
-    let view = View::new(facts, catalog);
+pub fn judge(facts: &Facts, catalog: &Catalog, history: &History) -> Judgement {
+    let view = View::new(facts, catalog, history);
     let mut judgement = Judgement::default();
     blocked::judge(&view, &mut judgement);
     bad_update::judge(&view, &mut judgement);

@@ -1,7 +1,7 @@
 //! Facts in, findings out. Pure: no files, no clock, no network, no randomness; the same input gives the same output.
 //!
-//! Read in this order: [`text`], [`ports`], [`facts`], [`socket_key`], [`delta`], [`finding`],
-//! [`catalog`], [`judge`], [`needs`], [`check`].
+//! Read in this order: [`text`], [`ports`], [`facts`], [`socket_key`], [`delta`], [`forecast`],
+//! [`finding`], [`history`], [`catalog`], [`judge`], [`needs`], [`check`].
 
 pub mod text;
 
@@ -13,7 +13,11 @@ pub mod socket_key;
 
 pub mod delta;
 
+pub mod forecast;
+
 pub mod finding;
+
+pub mod history;
 
 pub mod version;
 

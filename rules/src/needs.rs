@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use crate::blocked::{self, Holder};
 use crate::catalog::{Catalog, Claim};
 use crate::facts::{Facts, Section, Service, Socket};
+use crate::history::History;
 use crate::view::View;
 
 /// One service with its ports.
@@ -30,8 +31,8 @@ pub enum HeldBy<'a> {
 }
 
 /// Every service of the host by name. Empty while the services are unknown.
-pub fn service_ports<'a>(facts: &'a Facts, catalog: &'a Catalog) -> Vec<ServicePorts<'a>> {
-    let view = View::new(facts, catalog);
+pub fn service_ports<'a>(facts: &'a Facts, catalog: &'a Catalog, history: &'a History) -> Vec<ServicePorts<'a>> {
+    let view = View::new(facts, catalog, history);
     view.services().map(|service| of_service(service, &view)).collect()
 }
 
@@ -63,6 +64,7 @@ mod tests {
     use super::{HeldBy, service_ports};
     use crate::catalog::Catalog;
     use crate::facts::Facts;
+    use crate::history::History;
 
     const HOST: &str = r#"{
       "schema": "portreeve.facts/1",
@@ -79,7 +81,8 @@ mod tests {
 
     fn held(facts: &Facts, name: &str) -> Vec<(String, &'static str)> {
         let catalog = Catalog::builtin();
-        let rows = service_ports(facts, &catalog);
+        let history = History::default();
+        let rows = service_ports(facts, &catalog, &history);
         let row = rows.iter().find(|row| &*row.service.name == name).unwrap();
         let word = |held_by: &HeldBy<'_>| match held_by {
             HeldBy::Own(_) => "own",
@@ -109,7 +112,7 @@ mod tests {
         services.push(twin);
         let catalog = Catalog::builtin();
         let names = |facts: &Facts| -> Vec<String> {
-            service_ports(facts, &catalog).iter().map(|row| row.service.name.to_string()).collect()
+            service_ports(facts, &catalog, &History::default()).iter().map(|row| row.service.name.to_string()).collect()
         };
         let before = names(&facts);
         if let crate::facts::Section::Known(services) = &mut facts.services {

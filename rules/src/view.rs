@@ -10,12 +10,15 @@ use crate::catalog::{Catalog, Month, normalized_kb};
 use crate::facts::{
     Facts, Host, OsGeneration, PortPolicy, Section, Service, ServiceState, Socket, Update, UpdateSource, UpdateState,
 };
+use crate::history::History;
 use crate::ports::Port;
 use crate::text::Text;
 
 pub(crate) struct View<'a> {
     pub(crate) facts: &'a Facts,
     pub(crate) catalog: &'a Catalog,
+    #[expect(dead_code, reason = "the rules that read it follow")]
+    pub(crate) history: &'a History,
     /// By port, then by the other fields. Empty where the section is unknown.
     sockets: Vec<&'a Socket>,
     /// By name in lower case.
@@ -40,7 +43,7 @@ pub(crate) enum Presence<'a> {
 }
 
 impl<'a> View<'a> {
-    pub(crate) fn new(facts: &'a Facts, catalog: &'a Catalog) -> Self {
+    pub(crate) fn new(facts: &'a Facts, catalog: &'a Catalog, history: &'a History) -> Self {
         let mut sockets: Vec<&Socket> = facts.sockets.known().into_iter().flatten().collect();
         sockets.sort_unstable_by(|a, b| a.local_port().cmp(&b.local_port()).then_with(|| a.cmp(b)));
         let mut services: BTreeMap<String, &Service> = BTreeMap::new();
@@ -69,7 +72,7 @@ impl<'a> View<'a> {
         for rows in updates.values_mut() {
             rows.sort_by(|a, b| (a.source, &a.id).cmp(&(b.source, &b.id)));
         }
-        Self { facts, catalog, sockets, services, processes, updates, rollups }
+        Self { facts, catalog, history, sockets, services, processes, updates, rollups }
     }
 
     pub(crate) fn host(&self) -> Option<&'a Host> {

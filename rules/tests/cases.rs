@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rules::catalog::Catalog;
 use rules::check;
+use rules::history::History;
 
 #[test]
 fn every_case_is_judged_as_expected() {
@@ -37,7 +38,7 @@ fn every_rule_has_cases_of_both_kinds() {
 fn check(case: &Path, catalog: &Catalog) -> Result<(), String> {
     let facts = check::parse_facts(&fs::read(case.join("facts.json")).unwrap())
         .map_err(|fault| format!("{}: {fault}", case.display()))?;
-    let judged = serde_json::to_string_pretty(&rules::judge(&facts, catalog)).unwrap() + "\n";
+    let judged = serde_json::to_string_pretty(&rules::judge(&facts, catalog, &History::default())).unwrap() + "\n";
     let file = case.join("expected.json");
     if std::env::var_os("UPDATE_CASES").is_some() {
         fs::write(&file, &judged).unwrap();

@@ -10,6 +10,7 @@ use made::{Made, canonical};
 use rules::catalog::{BadUpdate, Catalog, Condition, Grounding, Trace};
 use rules::facts::{OsGeneration, Section, UpdateState};
 use rules::finding::{Confidence, Finding, Judgement};
+use rules::history::History;
 use rules::judge;
 
 /// Roles that older systems do not tell apart from nothing.
@@ -20,7 +21,7 @@ fn finding<'a>(judgement: &'a Judgement, entry: &BadUpdate) -> Option<&'a Findin
 }
 
 fn judged(catalog: &Catalog, made: &Made) -> Judgement {
-    judge(&made.facts(), catalog)
+    judge(&made.facts(), catalog, &History::default())
 }
 
 /// Whether no fact can meet the condition, so that it stays open.
@@ -165,7 +166,7 @@ fn what_is_unread_is_said() {
     for entry in catalog.bad_updates() {
         let generation = *generations(&entry.conditions).iter().max().unwrap();
         let facts = Made::positive(entry, generation).facts();
-        let before = judge(&facts, &catalog);
+        let before = judge(&facts, &catalog, &History::default());
         let subject = &finding(&before, entry).unwrap().subject;
         for section in 0..6 {
             let mut facts = facts.clone();
@@ -178,7 +179,7 @@ fn what_is_unread_is_said() {
                 4 => facts.sockets = Section::Unknown(gone.into()),
                 _ => facts.events = Section::Unknown(gone.into()),
             }
-            let after = judge(&facts, &catalog);
+            let after = judge(&facts, &catalog, &History::default());
             let is_kept = finding(&after, entry).is_some_and(|finding| &finding.subject == subject);
             let is_said = after.cannot_tell.iter().any(|cannot_tell| cannot_tell.covers(&entry.rule(), subject));
             if !is_kept && !is_said {

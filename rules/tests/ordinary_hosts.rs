@@ -6,6 +6,7 @@
 use rules::catalog::Catalog;
 use rules::check;
 use rules::finding::Judgement;
+use rules::history::History;
 use serde_json::{Value, json};
 
 /// A server as a table: `name pid` runs, `name -` is stopped and manual, `name !` is disabled, `name ~` is automatic and
@@ -118,7 +119,7 @@ impl Host<'_> {
             "connections": { "known": {} },
         });
         let facts = check::parse_facts(document.to_string().as_bytes()).unwrap();
-        rules::judge(&facts, &Catalog::builtin())
+        rules::judge(&facts, &Catalog::builtin(), &History::default())
     }
 
     /// Nothing is found, and nothing is left open.
@@ -474,7 +475,7 @@ fn siblings_are_no_conflict() {
         "port_policy": { "known": { "exclusions": { "known": [] } } }, "events": { "known": [] },
     });
     let facts = check::parse_facts(document.to_string().as_bytes()).unwrap();
-    let judgement = rules::judge(&facts, &Catalog::builtin());
+    let judgement = rules::judge(&facts, &Catalog::builtin(), &History::default());
     assert!(judgement.findings.is_empty(), "{}", check::render(&judgement));
 }
 

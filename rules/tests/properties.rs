@@ -12,6 +12,7 @@ use rules::catalog::Catalog;
 use rules::delta::{self, Change};
 use rules::facts::{Facts, Section};
 use rules::finding::Judgement;
+use rules::history::History;
 use rules::{check, judge};
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::builtin);
@@ -87,7 +88,7 @@ proptest! {
         other.sockets = shuffled(&facts.sockets, seed);
         other.services = shuffled(&facts.services, seed / 3);
         other.updates = shuffled(&facts.updates, seed / 7);
-        prop_assert_eq!(judge(&facts, &CATALOG), judge(&other, &CATALOG));
+        prop_assert_eq!(judge(&facts, &CATALOG, &History::default()), judge(&other, &CATALOG, &History::default()));
     }
 
     #[test]
@@ -96,7 +97,7 @@ proptest! {
         delta::apply(&mut state, delta::diff(&old, &new)).unwrap();
         state.collected_at = new.collected_at;
         prop_assert_eq!(sorted(&state), sorted(&new));
-        prop_assert_eq!(judge(&state, &CATALOG), judge(&new, &CATALOG));
+        prop_assert_eq!(judge(&state, &CATALOG, &History::default()), judge(&new, &CATALOG, &History::default()));
         // Nothing is left to change.
         prop_assert!(delta::diff(&state, &new).is_empty());
     }
@@ -105,9 +106,9 @@ proptest! {
 #[test]
 fn what_is_unread_neither_opens_nor_resolves() {
     for facts in RECORDED.iter() {
-        let before = judge(facts, &CATALOG);
+        let before = judge(facts, &CATALOG, &History::default());
         for section in 0..5 {
-            let after = judge(&without(facts, section), &CATALOG);
+            let after = judge(&without(facts, section), &CATALOG, &History::default());
             let covered = |rule: &str, subject: &rules::finding::Subject| {
                 after.cannot_tell.iter().any(|cannot_tell| cannot_tell.covers(rule, subject))
             };

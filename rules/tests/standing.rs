@@ -6,6 +6,7 @@
 use rules::catalog::Catalog;
 use rules::check;
 use rules::finding::Confidence;
+use rules::history::History;
 use serde_json::{Value, json};
 
 /// A domain controller with this build and these rows.
@@ -25,7 +26,7 @@ fn judged(os: (u32, u32, u32, Option<u32>), rows: &[Value], rule: &str) -> &'sta
         "events": { "known": [] },
     });
     let facts = check::parse_facts(document.to_string().as_bytes()).unwrap();
-    let judgement = rules::judge(&facts, &Catalog::builtin());
+    let judgement = rules::judge(&facts, &Catalog::builtin(), &History::default());
     if judgement.cannot_tell.iter().any(|cannot_tell| cannot_tell.rule == rule) {
         return "cannot tell";
     }
@@ -206,7 +207,7 @@ fn a_sibling_is_named_by_its_own_number() {
         "updates": { "known": [row("installer_patch", "KB5008631", "installed")] },
     });
     let facts = check::parse_facts(document.to_string().as_bytes()).unwrap();
-    let judgement = rules::judge(&facts, &Catalog::builtin());
+    let judgement = rules::judge(&facts, &Catalog::builtin(), &History::default());
     let found = judgement.findings.iter().find(|finding| finding.rule == "bad-update/exch-mar2021-su-not-elevated");
     let finding = found.unwrap();
     assert_eq!(finding.subject["kb"], "KB5008631");

@@ -5,6 +5,7 @@
 use rules::catalog::Catalog;
 use rules::check;
 use rules::facts::Facts;
+use rules::history::History;
 use serde_json::{Value, json};
 
 fn facts(value: &Value) -> Facts {
@@ -42,7 +43,7 @@ fn healthy_controller() -> Value {
 
 #[test]
 fn five_thousand_dns_sockets_are_healthy() {
-    let judgement = rules::judge(&facts(&healthy_controller()), &Catalog::builtin());
+    let judgement = rules::judge(&facts(&healthy_controller()), &Catalog::builtin(), &History::default());
     assert_eq!(judgement, rules::finding::Judgement::default());
 }
 
@@ -53,7 +54,7 @@ fn the_pool_is_counted_in_one_family() {
     let sockets = host["sockets"]["known"].as_array_mut().unwrap();
     sockets.retain(|socket| socket["pid"] == 1420);
     sockets.push(json!({ "protocol": "udp", "address": "0.0.0.0", "port": 1812, "pid": 1420, "image": "dns.exe", "services": ["DNS"] }));
-    let judgement = rules::judge(&facts(&host), &Catalog::builtin());
+    let judgement = rules::judge(&facts(&host), &Catalog::builtin(), &History::default());
     assert_eq!(judgement.findings.len(), 1);
     assert!(judgement.findings[0].cause.contains("pool of 2,501 random ports"), "{}", judgement.findings[0].cause);
 }
@@ -91,7 +92,7 @@ fn negative_verdicts_are_explained() {
 
 #[test]
 fn an_empty_document_is_all_unknown() {
-    let judgement = rules::judge(&Facts::default(), &Catalog::builtin());
+    let judgement = rules::judge(&Facts::default(), &Catalog::builtin(), &History::default());
     assert!(judgement.findings.is_empty());
     let rules: Vec<&str> = judgement.cannot_tell.iter().map(|cannot_tell| cannot_tell.rule.as_str()).collect();
     assert_eq!(rules, ["bad-update", "port-conflict/blocked"]);

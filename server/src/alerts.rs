@@ -100,6 +100,7 @@ mod tests {
             finding: Finding {
                 rule: String::new(),
                 subject: Subject::new(),
+                problem: String::new(),
                 severity,
                 confidence: Confidence::Certain,
                 title: String::new(),

@@ -132,6 +132,16 @@ impl<'a> Holder<'a> {
             || (process == "svchost" && self.services.len() != 1)
     }
 
+    /// What all findings about this cause have in common, on any host.
+    pub(crate) fn problem(&self) -> String {
+        match (self.mechanism, self.service()) {
+            (Some(Mechanism::SocketPool), _) => "taker/dns-socket-pool".to_owned(),
+            (Some(Mechanism::DynamicRpc), _) => "taker/lsass-dynamic-rpc".to_owned(),
+            (_, Some(service)) => format!("holder/{}", service.to_lowercase()),
+            _ => format!("holder/{}", self.socket.process().unwrap_or("unknown").to_lowercase()),
+        }
+    }
+
     /// As a title names it: `dns.exe`.
     pub(crate) fn name(&self) -> String {
         match (self.socket.process(), self.socket.pid) {

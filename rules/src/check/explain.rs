@@ -3,6 +3,7 @@
 use crate::catalog::{Catalog, Need, normalized_kb};
 use crate::facts::{Facts, Section, SocketState};
 use crate::finding::Judgement;
+use crate::history::History;
 use crate::ports::Port;
 use crate::view::View;
 use crate::{bad_update, blocked, words};
@@ -16,7 +17,8 @@ pub struct NotASubject(pub String);
 
 /// What can be said of `subject` on this host, as plain text.
 pub fn explain(facts: &Facts, catalog: &Catalog, subject: &str) -> Result<String, NotASubject> {
-    let view = View::new(facts, catalog);
+    let history = History::default();
+    let view = View::new(facts, catalog, &history);
     let lines = if let Ok(port) = subject.parse::<Port>() {
         port_lines(port, &view)
     } else if let Some(kb) = normalized_kb(subject) {
@@ -40,7 +42,7 @@ fn service_lines(name: &str, view: &View<'_>) -> Vec<String> {
     let mut lines = vec![match blocked::verdict(service, view) {
         blocked::Verdict::Fine(why) | blocked::Verdict::CannotTell(why) => format!("{name}: {why}"),
         blocked::Verdict::Blocked(findings) => {
-            render(&Judgement { findings, cannot_tell: Vec::new() }).trim_end().to_owned()
+            render(&Judgement { findings, ..Judgement::default() }).trim_end().to_owned()
         }
     }];
     let mut ports: Vec<(Port, &Need)> =
@@ -132,7 +134,7 @@ fn kb_lines(kb: &str, view: &View<'_>) -> Vec<String> {
         bad_update::Verdict::Harmless(why) => format!("{}: {why}", entry.rule()),
         bad_update::Verdict::CannotTell(cannot_tell) => format!("{}: {}", entry.rule(), cannot_tell.reason),
         bad_update::Verdict::Harmful(finding) => {
-            render(&Judgement { findings: vec![*finding], cannot_tell: Vec::new() }).trim_end().to_owned()
+            render(&Judgement { findings: vec![*finding], ..Judgement::default() }).trim_end().to_owned()
         }
     });
     verdicts.collect()

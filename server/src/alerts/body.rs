@@ -80,6 +80,7 @@ mod tests {
             finding: Finding {
                 rule: "port-conflict/blocked".to_owned(),
                 subject: Subject::from([("service".to_owned(), "IAS".to_owned())]),
+                problem: String::new(),
                 severity: Severity::Critical,
                 confidence: Confidence::Certain,
                 title: "IAS did not start".to_owned(),

@@ -15,6 +15,7 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use portreeve_agent::capture::script::SCRIPT;
 use rules::facts::{Facts, Section};
 use rules::finding::Finding;
+use rules::history::History;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
@@ -143,7 +144,7 @@ pub async fn create(
     let reading = read.map_err(anyhow::Error::from)??;
     let catalog = app.catalog.load();
     if is_dry_run {
-        let judgement = rules::judge(&reading.facts, &catalog);
+        let judgement = rules::judge(&reading.facts, &catalog, &History::default());
         let mut report = CaptureReport::new(&reading, &reading.facts);
         report.captured_at = captured_at.or(report.captured_at);
         let findings = judgement.findings.iter().map(|finding| CaptureFinding::new(finding, None, None));

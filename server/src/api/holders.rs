@@ -2,6 +2,7 @@
 
 use rules::catalog::{self, Catalog};
 use rules::facts::{Facts, Section, Socket};
+use rules::history::History;
 use rules::needs::{HeldBy, ServicePorts, service_ports};
 use rules::text::Text;
 
@@ -27,7 +28,7 @@ pub fn join(rows: ServiceRows, findings: &[FindingRow], catalog: &Catalog) -> an
         sockets: sockets_unknown.map_or(Section::Known(rows.sockets), Section::Unknown),
         ..Facts::default()
     };
-    Ok(service_ports(&facts, catalog).iter().map(|ports| row(ports, findings)).collect())
+    Ok(service_ports(&facts, catalog, &History::default()).iter().map(|ports| row(ports, findings)).collect())
 }
 
 fn row(ports: &ServicePorts<'_>, findings: &[FindingRow]) -> HostService {

@@ -5,6 +5,7 @@ use proto::{Digests, SECTIONS, wire};
 use rules::catalog::Catalog;
 use rules::facts::{CollectedBy, Facts, Section};
 use rules::finding::Judgement;
+use rules::history::History;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -124,7 +125,7 @@ pub async fn import(
     let host = (place.client_id, host_id);
     // How far the host's clock was from ours, a capture cannot say.
     let rows = state.apply(wire::full_delta(&facts), Some(captured_at.at), &HostClock::stored(0))?;
-    let judgement = rules::judge(state.facts(), catalog);
+    let judgement = rules::judge(state.facts(), catalog, &History::default());
     // No agent will ever compare these.
     let digests: Digests = SECTIONS.into_iter().map(|section| (section, Vec::new())).collect();
     let changed = Changed { host, state: &state, rows: &rows, digests: &digests };

@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::Args;
+use rules::history::History;
 use rules::{
     catalog::Catalog,
     check::{explain, parse_facts, render},
@@ -36,7 +37,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let facts = read(&arguments.facts)?;
     let catalog = Catalog::builtin();
-    let judgement = rules::judge(&facts, &catalog);
+    let judgement = rules::judge(&facts, &catalog, &History::default());
     let text = match &arguments.explain {
         Some(subject) => explain(&facts, &catalog, subject).map_err(|fault| Refusal::NotFound(fault.to_string()))?,
         None if arguments.json => format!("{:#}\n", serde_json::to_value(&judgement)?),

@@ -12,6 +12,7 @@ struct FindingRow {
     finding_id: Uuid,
     rule: String,
     subject: Json<Subject>,
+    problem: String,
     severity: i16,
     confidence: i16,
     title: String,
@@ -37,6 +38,7 @@ impl From<FindingRow> for Stored {
             finding: Finding {
                 rule: row.rule,
                 subject: row.subject.0,
+                problem: row.problem,
                 severity: severity_of(row.severity),
                 confidence: confidence_of(row.confidence),
                 title: row.title,
@@ -97,7 +99,7 @@ pub async fn of_host(
     let rows = sqlx::query_as!(
         FindingRow,
         r#"
-        select finding_id, rule, subject as "subject: Json<Subject>", severity, confidence, title, cause,
+        select finding_id, rule, subject as "subject: Json<Subject>", problem, severity, confidence, title, cause,
           evidence as "evidence: Json<Vec<Evidence>>", remedy as "remedy: Json<Remedy>", probability, since, state,
           episode, opened_at, cannot_tell
         from finding
@@ -141,15 +143,15 @@ async fn write_changes(
             r#"
             insert into finding (client_id, finding_id, host_id, rule, subject_key, subject, severity, confidence,
               title, cause, evidence, remedy, probability, since, state, episode, first_opened_at, opened_at,
-              resolved_at, updated_at)
+              resolved_at, updated_at, problem)
             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-              case when $16::timestamptz is null then 'open' else 'resolved' end, $15, $17, $17, $16, $18)
+              case when $16::timestamptz is null then 'open' else 'resolved' end, $15, $17, $17, $16, $18, $19)
             on conflict (client_id, finding_id) do update
             set severity = excluded.severity, confidence = excluded.confidence, title = excluded.title,
               cause = excluded.cause, evidence = excluded.evidence, remedy = excluded.remedy,
               probability = excluded.probability, since = excluded.since, state = excluded.state,
               episode = excluded.episode, opened_at = excluded.opened_at, resolved_at = excluded.resolved_at,
-              updated_at = excluded.updated_at, cannot_tell = null
+              updated_at = excluded.updated_at, problem = excluded.problem, cannot_tell = null
             "#,
             client_id,
             change.id,
@@ -169,6 +171,7 @@ async fn write_changes(
             resolved_at,
             change.opened_at,
             now,
+            finding.problem,
         )
         .execute(&mut *connection)
         .await?;

@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use rules::catalog::Catalog;
 use rules::facts::Facts;
+use rules::history::History;
 
 use super::Actor;
 use super::expand::{self, Moment};
@@ -37,7 +38,7 @@ fn every_host_shows_what_its_file_says() {
     let catalog = Catalog::builtin();
     for actor in super::actors().unwrap() {
         for (facts, shows) in states(&actor) {
-            let judgement = rules::judge(&facts, &catalog);
+            let judgement = rules::judge(&facts, &catalog, &History::default());
             let found: Vec<String> = judgement
                 .findings
                 .iter()

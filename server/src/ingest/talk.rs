@@ -13,6 +13,7 @@ use proto::fleet::v1::{
 use proto::wire::{Assembly, Received, from_report_parts};
 use proto::{Digests, SECTIONS};
 use rules::finding::Judgement;
+use rules::history::History;
 use rules::text::Text;
 use tokio::sync::oneshot;
 use tonic::{Code, Status};
@@ -174,7 +175,7 @@ impl<'a> Talk<'a> {
             }
         };
         let catalog = self.session.ingest.app.catalog.load_full();
-        let judgement = rules::judge(state.facts(), &catalog);
+        let judgement = rules::judge(state.facts(), &catalog, &History::default());
         let boot = ledger::boot_of(state.facts()).cloned();
         let extent = if boot == self.ledger_of { Extent::Changed } else { Extent::Whole };
         let ledger = ledger::change(extent, &state, &rows, &catalog, now);
@@ -222,7 +223,7 @@ impl<'a> Talk<'a> {
         let mut state = self.take_state().await?;
         let reason = Text::new(&format!("the last report was rejected ({code})"));
         state.reject(sections, &reason);
-        let judgement = rules::judge(state.facts(), &self.session.ingest.app.catalog.load());
+        let judgement = rules::judge(state.facts(), &self.session.ingest.app.catalog.load(), &History::default());
         let detail = Text::new(detail);
         let refused = Refused {
             step: Step { quarantined: 1, ..self.step(seq) },

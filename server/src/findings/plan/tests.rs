@@ -15,6 +15,7 @@ fn finding(service: &str, severity: Severity, evidence: &str) -> Finding {
     Finding {
         rule: RULE.to_owned(),
         subject: subject(service),
+        problem: String::new(),
         severity,
         confidence: Confidence::Certain,
         title: format!("{service} did not start"),
@@ -130,14 +131,14 @@ fn brings_what_is_stored_in_line_with_what_is_judged() {
         ("said twice by the rules", vec![], vec![critical("IAS"), critical("IAS")], vec![], vec!["IAS opened 1"]),
     ];
     for (name, before, findings, cannot_tell, expected) in table {
-        let judgement = Judgement { findings, cannot_tell };
+        let judgement = Judgement { findings, cannot_tell, forecasts: Vec::new() };
         assert_eq!(shown(&plan(1, 2, &judgement, before, at(5))), expected, "{name}");
     }
 }
 
 #[test]
 fn an_episode_keeps_its_beginning_and_a_return_has_its_own() {
-    let judgement = Judgement { findings: vec![finding("IAS", Severity::Info, "")], cannot_tell: vec![] };
+    let judgement = Judgement { findings: vec![finding("IAS", Severity::Info, "")], ..Judgement::default() };
     let still_open = plan(1, 2, &judgement, vec![stored("IAS", State::Open, 1, None)], at(5));
     assert_eq!(still_open.changes[0].opened_at, at(0));
     let returned = plan(1, 2, &judgement, vec![stored("IAS", State::Resolved, 1, None)], at(5));
