@@ -1,11 +1,11 @@
 # Portreeve's commands. `make run` and `make test` are all that a fresh clone needs; both set up what is missing on a
 # Debian machine (as root or with sudo), and say what they do while they do it.
 #
-# Everything that Cargo builds goes to one folder in one profile; set CARGO_TARGET_DIR to have it elsewhere, and
+# Everything that Cargo builds goes to one folder, and but for what is measured alone in one profile; set CARGO_TARGET_DIR to have it elsewhere, and
 # PORTREEVE_DATA_DIR to keep the data of `make run` elsewhere than ./data.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check gen web agent-windows agent-msi bench bench-agent
+.PHONY: help run test check gen web agent-windows agent-msi bench bench-agent bench-rules
 .NOTPARALLEL:
 
 step := tools/step.sh
@@ -72,3 +72,7 @@ bench-agent: ## Measure what the agent costs against its budgets, and Zabbix age
 	@$(step) 'Build the workspace' tools/cargo.sh build --locked --workspace --all-targets
 	@$(step) 'Build the agent as it is shipped' tools/build-agent-native.sh
 	@$(step) 'Measure' tools/built.sh agent_budget --compare
+
+bench-rules: ## Measure what judging a host costs, with this catalog and with one ten times as large
+	@tools/setup.sh bench-rules
+	@$(step) 'Measure' tools/cargo.sh run --locked --quiet --release -p rules --example judge_hosts

@@ -1,5 +1,5 @@
 #!/bin/sh
-# usage: tools/setup.sh run|test|check|gen|agent-windows|agent-msi|bench-agent
+# usage: tools/setup.sh run|test|check|gen|agent-windows|agent-msi|bench-agent|bench-rules
 # Installs exactly what the command needs and this machine lacks. Without root and sudo it names that and stops.
 set -eu
 cd "$(dirname "$0")/.."
@@ -13,9 +13,13 @@ need() {
     packages="$packages $*"
 }
 
-needs_server() {
+needs_rust() {
     [ -n "$(find_cargo)" ] || need rustc-web cargo-web
     command -v cc >/dev/null || need gcc libc6-dev
+}
+
+needs_server() {
+    needs_rust
     [ -n "$(find_postgres)" ] || need postgresql
     if [ -z "$(find_node)" ]; then
         command -v npm >/dev/null || need npm
@@ -54,8 +58,9 @@ case $purpose in
     test) needs_server && needs_windows_agent && needs_agent_package && needs_doors ;;
     agent-windows) needs_windows_agent ;;
     agent-msi) needs_windows_agent && needs_agent_package ;;
+    bench-rules) needs_rust ;;
     bench-agent) needs_server && needs_windows_agent && needs_doors && needs_comparison ;;
-    *) echo "usage: tools/setup.sh run|test|check|gen|agent-windows|agent-msi|bench-agent" >&2; exit 2 ;;
+    *) echo "usage: tools/setup.sh run|test|check|gen|agent-windows|agent-msi|bench-agent|bench-rules" >&2; exit 2 ;;
 esac
 
 if [ -n "$packages" ]; then
