@@ -17,6 +17,8 @@ pub mod forecast;
 
 pub mod finding;
 
+pub mod problem;
+
 pub mod history;
 
 pub mod version;

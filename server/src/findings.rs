@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 
 pub use plan::{FindingChange, Transition};
 
-use crate::db::findings;
+use crate::db::{findings, problems};
 
 /// Brings the stored findings of a host in line with `judgement`; returns what changed, in the order of the judgement.
 pub async fn reconcile(
@@ -25,6 +25,7 @@ pub async fn reconcile(
     let stored = findings::of_host(connection, client_id, host_id, judgement).await?;
     let plan = plan::plan(client_id, host_id, judgement, stored, now);
     findings::write(connection, client_id, host_id, &plan, now).await?;
+    problems::write(connection, client_id, host_id, &plan.changes, now).await?;
     findings::write_judgement(connection, client_id, host_id, &judgement.cannot_tell, now).await?;
     Ok(plan.changes)
 }

@@ -52,7 +52,7 @@ select host.client_id, host.host_id, 'uninstall_entry', 'KB94860' || host.client
 from host;
 insert into finding (
   client_id, finding_id, host_id, rule, subject_key, subject, severity, confidence, title, cause, evidence, remedy,
-  state, episode, first_opened_at, opened_at, updated_at
+  state, episode, first_opened_at, opened_at, updated_at, problem
 )
 select
   host.client_id,
@@ -71,7 +71,17 @@ select
   1,
   now(),
   now(),
-  now()
+  now(),
+  'taker/dns-socket-pool'
+from host;
+insert into problem_member (client_id, problem, finding_id, joined_at, host_id)
+select client_id, problem, finding_id, opened_at, host_id
+from finding;
+insert into forecast (client_id, host_id, service, taker, ports, probability, condition, draws, boots_held, boots_seen, since)
+select client_id, host_id, 'IAS', 'dns-socket-pool', '{udp/1812,udp/1813}', 0.146 + 0.1 * client_id,
+  case client_id when 1 then 'if DNS binds first' else 'if zebra binds first' end,
+  '[{"family": "ipv4", "range": "1025-65535", "free": 64511, "excluded": 0, "bound": 0, "drawn": 2500, "wanted": 2, "probability": 0.246}]',
+  1, 4, now()
 from host;
 insert into finding_event (client_id, finding_id, event_id, at, episode, transition, title)
 select client_id, finding_id, gen_random_uuid(), now(), 1, 'opened', title

@@ -406,9 +406,9 @@ async fn findings_pages_go_from_the_worst_to_the_least() -> Result<()> {
     let mut superuser = doors.database.superuser().await?;
     sqlx::raw_sql(
         "insert into finding (client_id, finding_id, host_id, rule, subject_key, subject, severity, confidence, title, cause,
-           evidence, remedy, state, episode, first_opened_at, opened_at, updated_at)
+           evidence, remedy, state, episode, first_opened_at, opened_at, updated_at, problem)
          select client_id, gen_random_uuid(), host_id, rule, number::text, subject, 1 + number % 3, confidence, title, cause,
-           evidence, remedy, state, episode, now(), timestamptz '2026-01-01' + (number / 4) * interval '1 s', now()
+           evidence, remedy, state, episode, now(), timestamptz '2026-01-01' + (number / 4) * interval '1 s', now(), problem
          from finding, generate_series(1, 60) as number where client_id = 1",
     )
     .execute(&mut superuser)

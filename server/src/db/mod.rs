@@ -16,6 +16,10 @@ pub mod facts;
 
 pub mod findings;
 
+pub mod problems;
+
+pub mod forecasts;
+
 pub mod hints;
 
 pub mod identity;
@@ -37,6 +41,10 @@ pub mod read_deliveries;
 pub mod read_endpoints;
 
 pub mod read_findings;
+
+pub mod read_problems;
+
+pub mod read_forecasts;
 
 pub mod read_host_rows;
 

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::alerts;
 use crate::db::boots;
 use crate::db::facts::{self, ImageIds, Images, SectionRow};
+use crate::db::forecasts;
 use crate::db::stream::{self, Rejected, Session, Step};
 use crate::db::{Db, Scope, refuses};
 use crate::findings::{self, FindingChange};
@@ -200,6 +201,10 @@ impl Store {
             return Ok(Outcome::default());
         }
         let changes = findings::reconcile(connection, client_id, host_id, judged.judgement, now).await?;
+        let may_come = &judged.judgement.forecasts;
+        if judged.before.is_none_or(|before| before.forecasts != *may_come) {
+            forecasts::write(connection, client_id, host_id, may_come, now).await?;
+        }
         let deliveries = alerts::enqueue(connection, client_id, host_id, &changes, &self.public_url, now).await?;
         Ok(Outcome { changes, deliveries })
     }
