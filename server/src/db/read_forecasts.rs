@@ -39,12 +39,7 @@ impl OutlookRow {
 }
 
 /// The host with the most expected failures first.
-pub async fn hosts(
-    scope: &Scope,
-    db: &Db,
-    after: Option<OutlookKey>,
-    limit: i64,
-) -> sqlx::Result<Vec<OutlookRow>> {
+pub async fn hosts(scope: &Scope, db: &Db, after: Option<OutlookKey>, limit: i64) -> sqlx::Result<Vec<OutlookRow>> {
     let mut transaction = read::begin(scope, db).await?;
     let (billionths, host_id) = after.unzip();
     sqlx::query_as!(
