@@ -8,6 +8,7 @@ mod bad_update;
 mod builtin;
 mod claim;
 mod condition;
+mod layers;
 mod month;
 mod parse;
 mod taker;
@@ -22,6 +23,7 @@ pub use bad_update::{
 pub(crate) use claim::matches;
 pub use claim::{Binding, Claim, Need, OptionalPorts, OsSpan, RangeOfPorts, ServiceEntry, StartKind};
 pub use condition::{Condition, EventCondition, PRODUCTS, ProductCondition, ROLES, RegistryCondition};
+pub use layers::{Kind, Layer, Layers, Origin, kind_of};
 pub(crate) use month::Month;
 pub use parse::{CatalogFault, schema};
 use schemars::JsonSchema;
@@ -60,6 +62,8 @@ pub struct Catalog {
     kbs_by_build: BTreeMap<String, String>,
     /// Entries without a KB, by the generations that their conditions admit.
     bad_updates_by_os: BTreeMap<OsGeneration, Vec<usize>>,
+    /// Where entries come from that are not built in.
+    origins: BTreeMap<(Kind, String), Origin>,
 }
 
 impl Catalog {
@@ -77,7 +81,10 @@ impl Catalog {
     /// Reads files as (name, text). The folder in the name says what a file holds: `claims/…`, `takers/…` or
     /// `bad-updates/…`. On faults nothing is kept, and all of them are returned.
     pub fn parse(files: &[(&str, &str)]) -> Result<Self, Vec<CatalogFault>> {
-        let entries = parse::parse(files)?;
+        Ok(Self::of(parse::parse(files)?))
+    }
+
+    fn of(entries: parse::Entries) -> Self {
         let mut catalog = Self {
             claims: entries.services.iter().flat_map(ServiceEntry::claims).collect(),
             services: entries.services,
@@ -114,7 +121,7 @@ impl Catalog {
                 }
             }
         }
-        Ok(catalog)
+        catalog
     }
 
     /// What `service` (an SCM key name, in any case) needs on a system of generation `os`; with `None` all that it

@@ -1,7 +1,7 @@
 //! Facts in, findings out. Pure: no files, no clock, no network, no randomness; the same input gives the same output.
 //!
 //! Read in this order: [`text`], [`ports`], [`facts`], [`socket_key`], [`delta`], [`forecast`],
-//! [`finding`], [`history`], [`catalog`], [`judge`], [`needs`], [`check`].
+//! [`finding`], [`history`], [`catalog`], [`judge`], [`overrides`], [`needs`], [`check`].
 
 pub mod text;
 
@@ -43,5 +43,7 @@ pub mod needs;
 
 mod judge;
 pub use judge::judge;
+
+pub mod overrides;
 
 pub mod check;
