@@ -1,8 +1,8 @@
 # Portreeve's commands. `make run` and `make test` are all that a fresh clone needs; both set up what is missing on a
 # Debian machine (as root or with sudo), and say what they do while they do it.
 #
-# Everything that Cargo builds goes to one folder, and but for what is measured alone in one profile; set CARGO_TARGET_DIR to have it elsewhere, and
-# PORTREEVE_DATA_DIR to keep the data of `make run` elsewhere than ./data.
+# Everything that Cargo builds goes to one folder, and in one profile but for what is measured; set CARGO_TARGET_DIR to
+# have it elsewhere, and PORTREEVE_DATA_DIR to keep the data of `make run` elsewhere than ./data.
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check gen web agent-windows agent-msi bench bench-agent bench-rules

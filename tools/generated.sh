@@ -6,7 +6,8 @@ set -eu
 cd "$(dirname "$0")/.."
 . tools/env.sh
 
-files="proto/src/generated docs/facts.schema.json docs/openapi.json web/src/api/schema.d.ts"
+files="proto/src/generated docs/facts.schema.json docs/catalog.schema.json docs/rules.md docs/openapi.json
+    web/src/api/schema.d.ts"
 
 before=$(mktemp -d)
 trap 'rm -rf "$before"' EXIT
@@ -19,7 +20,7 @@ done
 
 # The tests that compare these files write them when they are told to.
 UPDATE=1 tools/cargo.sh test --quiet --locked --workspace -- generated_code_is_current \
-    the_published_schema_is_that_of_the_types the_committed_document_is_current
+    the_published_schema the_reference_is_that_of_the_rules the_committed_document_is_current
 tools/web.sh gen
 
 [ "$1" = check ] || exit 0

@@ -39,6 +39,8 @@ mod bad_update;
 
 mod remedy;
 
+pub mod kinds;
+
 pub mod needs;
 
 mod judge;

@@ -1,0 +1,127 @@
+//! The kinds of rules in words: what each detects, when it is certain, when it stays silent, what it shows and what mends
+//! it. `docs/rules.md` is made from these and from the catalog.
+
+/// One kind of rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleKind {
+    /// The rule, or what the rules of the kind begin with: `port-conflict/blocked`, `bad-update/`.
+    pub id: &'static str,
+    pub detects: &'static str,
+    pub certain: &'static str,
+    pub likely: &'static str,
+    pub possible: &'static str,
+    pub silent: &'static str,
+    pub evidence: &'static str,
+    pub remedy: &'static str,
+}
+
+/// The kind that `rule` is of. `None`: none is known.
+pub fn kind_of(rule: &str) -> Option<&'static RuleKind> {
+    KINDS.iter().find(|kind| kind.id == rule || (kind.id.ends_with('/') && rule.starts_with(kind.id)))
+}
+
+pub const KINDS: &[RuleKind] = &[
+    RuleKind {
+        id: "port-conflict/blocked",
+        detects: "A service that should run does not, and a port that it needs is held by another process, or lies in a block that Windows reserved at run time.",
+        certain: "It ended with a bind error (10048, 10013, 32, 1066 with such a code of its own), or the holder bound the port before it failed.",
+        likely: "It stopped with another or an unknown code, and a foreign process holds its port.",
+        possible: "It never started (1077), or what is known of its ports is recalled.",
+        silent: "It ended without an error; without a bind error also where it is disabled, manual or started by a trigger. Administered exclusions stay bindable and are no fault. Services that share a port, URLs of HTTP.sys and addresses that do not overlap are no conflict.",
+        evidence: "The socket of the holder with its process, service and bind time; the exit code; events of the Service Control Manager.",
+        remedy: "Keep the port out of the holder's reach, in the way of the system's generation, and start the service.",
+    },
+    RuleKind {
+        id: "port-conflict/degraded",
+        detects: "A service runs, but another process holds one of the ports that it needs.",
+        certain: "An event of the service or of HTTP.sys names the failed bind.",
+        likely: "The port is required, and a foreign process holds it on an address that the service needs.",
+        possible: "The port is needed in some configurations only, or what is known of it is recalled.",
+        silent: "It holds the port itself at one address, or a service that shares it does.",
+        evidence: "The socket of the holder, the service's own sockets, events.",
+        remedy: "As for a blocked service; it is restarted instead of started.",
+    },
+    RuleKind {
+        id: "port-conflict/at-risk",
+        detects: "A service runs today, but its port lies where a taker on this host draws from, and nothing keeps it out.",
+        certain: "Never: it is a forecast.",
+        likely: "The taker draws at random, as the DNS server's socket pool does: 1 − C(N−k, n) / C(N, n), if DNS binds first.",
+        possible: "The taker draws in turn (LSASS, RPC): earlier boots, or no number.",
+        silent: "The port is reserved, excluded or below the range; the service is disabled, manual or not there.",
+        evidence: "The range, what of it is excluded and bound, the size of the pool; the boots in which the taker held the port.",
+        remedy: "Reserve the port before the next restart.",
+    },
+    RuleKind {
+        id: "port-conflict/by-design",
+        detects: "Two services that start by themselves need one port of one host: one of them loses, boot after boot.",
+        certain: "Both are seen to be set up for it.",
+        likely: "Both are automatic, and both require the port.",
+        possible: "One of them needs it in some configurations only.",
+        silent: "They share the port, run on other systems, or are instances of one service.",
+        evidence: "Both services, how they start, and what the catalog says that they need.",
+        remedy: "Give one of them another port, or switch it off.",
+    },
+    RuleKind {
+        id: "port-conflict/exhaustion",
+        detects: "The dynamic ports are nearly used up: connections and binds begin to fail.",
+        certain: "Events 4227, 4231 or 4266 of Tcpip say so.",
+        likely: "Nearly all ports of the range are in use.",
+        possible: "Most of them are.",
+        silent: "A pool of the DNS server alone: it is meant to hold its ports.",
+        evidence: "Ports in use and the size of the range by protocol and family, and the processes with the most connections.",
+        remedy: "Find the process that does not close its connections; until then widen the range.",
+    },
+    RuleKind {
+        id: "port-conflict/block-mode",
+        detects: "IPsec could not bind its ports and fails closed: the server drops all traffic.",
+        certain: "Event 4292 of IPSEC says so.",
+        likely: "PolicyAgent failed, and another process holds udp/500 or udp/4500.",
+        possible: "It never started, and a port of it is held.",
+        silent: "PolicyAgent and IKEEXT hold the ports together, as they do since Server 2008.",
+        evidence: "The holder of the port, the state of the service, events of IPSEC.",
+        remedy: "Free the port and start the service; keep the port reserved.",
+    },
+    RuleKind {
+        id: "bad-update/",
+        detects: "An update that is known to do harm is installed, its conditions hold, and nothing mends it. Some entries tell of a release or of an update that fails to install.",
+        certain: "The update is installed, all conditions are met, and the entry is verified.",
+        likely: "Never by itself; a failing service of the entry raises what is possible.",
+        possible: "A condition is open, the entry is recalled, or only the history names the update.",
+        silent: "It failed, was removed or superseded; its fix, a later cumulative update or a fixed build is there.",
+        evidence: "The rows of the lists of updates, product versions, roles and builds.",
+        remedy: "Install the fix, uninstall the update, set a value, or what the vendor says.",
+    },
+    RuleKind {
+        id: "suspect-update/",
+        detects: "A service fails significantly more often within 72 hours after this update than on comparable hosts without it.",
+        certain: "Never: it is learned from a fleet, not known of the update.",
+        likely: "The effect is large, and the rate of false discoveries is held.",
+        possible: "The effect is smaller.",
+        silent: "Too few hosts have it, or none that could be compared is without it.",
+        evidence: "The counts of both groups, the size of the effect, and the hosts behind it.",
+        remedy: "Hold the update back elsewhere, and look at one of the hosts.",
+    },
+    RuleKind {
+        id: "service/failed",
+        detects: "A service that starts by itself failed, and no port and no known-bad update explains it.",
+        certain: "It ended with an error code.",
+        likely: "It stopped, and events say that it failed.",
+        possible: "It is stopped with a code that says little.",
+        silent: "It is disabled, manual, started by a trigger, or ended without an error.",
+        evidence: "The code in words, events, the last boot in which it ran, and what became different since, nearest first.",
+        remedy: "By hand: what became different is where to look.",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::kind_of;
+
+    #[test]
+    fn a_rule_is_of_one_kind() {
+        assert_eq!(kind_of("port-conflict/blocked").map(|kind| kind.id), Some("port-conflict/blocked"));
+        assert_eq!(kind_of("bad-update/kb4034681-nps").map(|kind| kind.id), Some("bad-update/"));
+        assert_eq!(kind_of("port-conflict/blocked-not"), None);
+        assert_eq!(kind_of("weather"), None);
+    }
+}
