@@ -21,6 +21,7 @@ mod registry;
 mod service_control;
 mod started;
 mod system_information;
+mod system_properties;
 mod tasklist;
 mod tcpvcon;
 

@@ -33,8 +33,9 @@ call :run tcpvcon-csv.txt "%HERE%tcpvcon.exe" -accepteula -a -c -n
 call :run host.txt hostname
 call :run host.txt ver
 call :run system.txt systeminfo
+rem Each in a file of its own: it may leave a process behind that keeps the file open.
 call :run times.txt wmic os get CSName,Caption,Version,CSDVersion,ProductType,LocalDateTime,LastBootUpTime /value
-call :run times.txt wmic computersystem get DNSHostName,Domain,DomainRole,PartOfDomain /value
+call :run domain.txt wmic computersystem get DNSHostName,Domain,DomainRole,PartOfDomain /value
 call :run updates.txt wmic qfe get CSName,Description,HotFixID,InstalledBy,InstalledOn /value
 
 call :run ports.txt netsh interface ipv4 show dynamicport tcp
@@ -73,6 +74,7 @@ call :run registry-packages.txt reg query "%REG_WINDOWS%\Component Based Servici
 rem One block for each service: start mode, account, dependencies.
 for /f "tokens=1,*" %%A in ('sc query type^= service state^= all bufsize^= 65000 ^| find /v "    "') do call :configuration "%%A" "%%B"
 
+for %%F in (*-errors.txt) do if "%%~zF"=="0" del "%%F" 2>nul
 echo.
 echo Done. Give all files of this folder to portreeve-server import:
 echo   %OUT%
@@ -81,10 +83,11 @@ goto end
 :run
 rem The file, then the command as it is: it has signs at which numbered parameters would be parted.
 set FILE=%1
+set ERRORS=%FILE:.txt=-errors.txt%
 set COMMAND=%*
 set COMMAND=%COMMAND:* =%
 >>%FILE% echo portreeve^>%COMMAND%
-%COMMAND% >>%FILE% 2>>notes.txt <nul
+%COMMAND% >>%FILE% 2>>%ERRORS% <nul
 if errorlevel 1 >>%FILE% echo portreeve^>rem this ended with an error: %COMMAND%
 >>%FILE% echo.
 goto end

@@ -11,6 +11,7 @@ use super::registry::Registry;
 use super::service_control::{self, ServiceBlock};
 use super::started;
 use super::system_information::{self, SystemInformation};
+use super::system_properties;
 use super::tasklist::{self, ProcessRow};
 use super::tcpvcon;
 
@@ -40,7 +41,7 @@ impl Gathered {
         self.registry.take(page);
         let mut sockets = netstat::rows(page);
         self.hotfixes.extend(hotfixes::hotfixes(page));
-        self.properties.extend(hotfixes::system_properties(page));
+        self.properties.extend(system_properties::take(page));
         let (systems, updates) = system_information::take(page);
         self.systems.extend(systems);
         self.listed_updates.extend(updates);

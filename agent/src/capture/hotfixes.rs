@@ -1,7 +1,7 @@
-//! `wmic`: updates of `qfe` as a table, as `/format:csv` and as a list, and the few properties of `os` and
-//! `computersystem` that tell what the host is. Names of properties are the same in every language. No I/O.
+//! `wmic qfe`: updates as a table, as `/format:csv` and as a list. Names of properties are the same in every language.
+//! No I/O.
 
-use chrono::{DateTime, Datelike as _, FixedOffset, NaiveDate, NaiveDateTime, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use rules::text::Text;
 
 use super::page::{Page, What};
@@ -19,24 +19,6 @@ pub(super) struct Hotfix {
     /// The host that the list is of.
     pub(super) host: Option<Text>,
 }
-
-/// Properties of the classes of `wmic os` and `wmic computersystem` that are used.
-const SYSTEM_PROPERTIES: [&str; 14] = [
-    "LocalDateTime",
-    "LastBootUpTime",
-    "CSName",
-    "CSDVersion",
-    "Version",
-    "BuildNumber",
-    "ProductType",
-    "Caption",
-    "Domain",
-    "DomainRole",
-    "PartOfDomain",
-    "DNSHostName",
-    "CurrentTimeZone",
-    "OSLanguage",
-];
 
 const UPDATE_PROPERTIES: [&str; 11] = [
     "Caption",
@@ -264,29 +246,4 @@ fn date(text: &str, order: Order) -> Option<DateTime<Utc>> {
 /// Midnight UTC of the day: the list holds no time.
 fn midnight(date: NaiveDate) -> Option<DateTime<Utc>> {
     Some(date.and_hms_opt(0, 0, 0)?.and_utc())
-}
-
-/// Takes `name=value` lines of the system's classes.
-pub(super) fn system_properties(page: &mut Page) -> Vec<(&'static str, String)> {
-    let mut found = Vec::new();
-    for index in 0..page.lines.len() {
-        if !page.lines[index].is_free() {
-            continue;
-        }
-        let Some((name, value)) = page.lines[index].text.trim().split_once('=') else { continue };
-        let Some(name) = SYSTEM_PROPERTIES.iter().find(|known| **known == name) else { continue };
-        found.push((*name, value.trim().to_owned()));
-        page.take(index, What::SystemProperties);
-    }
-    found.retain(|(_, value)| !value.is_empty());
-    found
-}
-
-/// `20081019143012.123000+120`: local time, and minutes that it is ahead of UTC.
-pub(super) fn wmi_time(text: &str) -> Option<DateTime<FixedOffset>> {
-    let (time, rest) = text.split_at_checked(14)?;
-    let (_, offset) = rest.split_at_checked(rest.len().checked_sub(4)?)?;
-    let time = NaiveDateTime::parse_from_str(time, "%Y%m%d%H%M%S").ok()?;
-    let minutes: i32 = offset.parse().ok()?;
-    time.and_local_timezone(FixedOffset::east_opt(minutes.checked_mul(60)?)?).single()
 }

@@ -242,8 +242,11 @@ fn sockets(gathered: &Gathered, processes: &Processes) -> Section<Vec<Socket>> {
     if gathered.sockets.is_empty() {
         return missing("list of sockets (netstat -ano)");
     }
-    let mut sockets = BTreeSet::new();
     let rows = &gathered.sockets;
+    if rows.iter().all(|row| row.state == SocketState::Connected) {
+        return missing("list of sockets that listen, but only one of connections (netstat without -a)");
+    }
+    let mut sockets = BTreeSet::new();
     let listening: BTreeSet<_> =
         rows.iter().filter(|row| row.state == SocketState::Listen).map(|row| (row.port, row.pid)).collect();
     for row in rows {

@@ -3,6 +3,9 @@
 
 use super::page::{Page, What};
 
+/// What our script notes behind a command that failed.
+const FAILED: &str = "rem this ended with an error: ";
+
 /// Commands of a page, each with the line on which it stands.
 #[derive(Debug, Default)]
 pub(super) struct Prompts(Vec<(usize, String)>);
@@ -16,7 +19,11 @@ impl Prompts {
             }
             if let Some(command) = command(page.lines[index].text.trim()) {
                 prompts.push((index, command.to_ascii_lowercase()));
-                page.take(index, What::Prompt);
+                if command.starts_with(FAILED) {
+                    page.refuse(index, "the command ended with an error: what it asks for may not be there");
+                } else {
+                    page.take(index, What::Prompt);
+                }
             }
         }
         Self(prompts)

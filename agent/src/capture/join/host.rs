@@ -6,8 +6,8 @@ use rules::text::Text;
 
 use super::missing;
 use crate::capture::gathered::Gathered;
-use crate::capture::hotfixes::wmi_time;
 use crate::capture::prompt::dotted;
+use crate::capture::system_properties::wmi_time;
 use crate::collect::reading::Unreadable;
 use crate::collect::roles::{RoleValues, product_by_service, roles, setup_version};
 
