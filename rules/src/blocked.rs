@@ -14,8 +14,9 @@ use chrono::TimeDelta;
 pub(crate) use exit::Exit;
 pub(crate) use holder::{Holder, claim_is_free, is_of, own_socket};
 
-use crate::catalog::{Binding, Claim, Grounding, Need};
+use crate::catalog::{Binding, Claim, Need};
 use crate::conditions::Answer;
+use crate::evidence::distinct;
 use crate::facts::{Exclusion, Section, Service, ServiceState, StartMode};
 use crate::finding::{CannotTell, Confidence, Finding, Judgement, Severity, Subject};
 use crate::ports::{Family, Port};
@@ -64,10 +65,7 @@ fn unseen_blocks(service: &Service, findings: &[Finding], view: &View<'_>) -> Ve
     let subject = |port: Port| {
         Subject::from([("service".to_owned(), service.name.to_string()), ("port".to_owned(), port.to_string())])
     };
-    let mut ports: Vec<Port> =
-        view.catalog.claims_of(&service.name, view.generation()).map(|claim| claim.port).collect();
-    ports.sort_unstable();
-    ports.dedup();
+    let ports = distinct(view.claims_of(&service.name).into_iter().map(|claim| claim.port));
     ports
         .into_iter()
         .filter(|&port| findings.iter().all(|finding| finding.subject != subject(port)))
@@ -92,14 +90,14 @@ pub(crate) enum Verdict {
 
 /// Whether the system should have started a service by itself.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Expected {
+pub(crate) enum Expected {
     Yes,
     No,
     Unknown,
 }
 
 impl Expected {
-    fn of(service: &Service) -> Self {
+    pub(crate) fn of(service: &Service) -> Self {
         match service.start {
             None => Self::Unknown,
             Some(StartMode::Boot | StartMode::System | StartMode::Auto) if service.trigger_start != Some(true) => {
@@ -120,7 +118,7 @@ pub(crate) fn verdict(service: &Service, view: &View<'_>) -> Verdict {
         return Verdict::Fine(format!("{name} is stopped and ended without an error."));
     }
     let expected = Expected::of(service);
-    let claims: Vec<&Claim> = view.catalog.claims_of(name, view.generation()).collect();
+    let claims = view.claims_of(name);
     let bind_error = exit.is_bind_error_of_any() || claims.iter().any(|claim| exit.is_bind_error(claim));
     if !bind_error && expected == Expected::No {
         return Verdict::Fine(format!(
@@ -303,14 +301,20 @@ pub(crate) fn block_holds_claim(view: &View<'_>) -> Answer {
         }
     }
     let running = view.services().filter(|service| service.state == ServiceState::Running);
-    let mut claims = running.flat_map(|service| view.catalog.claims_of(&service.name, view.generation()));
+    let mut claims = running.flat_map(|service| view.claims_of(&service.name));
     Answer::from_bool(claims.any(|claim| claim.need == Need::Required && block(claim, view).is_some()))
 }
 
 fn confidence(service: &Service, claim: &Claim, obstacle: &Obstacle<'_>, exit: Exit) -> Confidence {
-    if claim.grounding == Grounding::Recalled {
-        return Confidence::Possible;
+    let at_most = claim.at_most();
+    if at_most == Confidence::Possible {
+        return at_most;
     }
+    seen(service, claim, obstacle, exit).min(at_most)
+}
+
+/// What the holder and the exit code say, however well the claim is known.
+fn seen(service: &Service, claim: &Claim, obstacle: &Obstacle<'_>, exit: Exit) -> Confidence {
     let bind_error = exit.is_bind_error(claim);
     let holder = match obstacle {
         Obstacle::Holder(holder) => holder,

@@ -7,15 +7,17 @@ use crate::facts::Facts;
 use crate::finding::Judgement;
 use crate::history::History;
 use crate::view::View;
-use crate::{bad_update, blocked};
+use crate::{at_risk, bad_update, blocked};
 
 /// Everything that the rules say of one host. Findings are sorted by rule and subject.
 pub fn judge(facts: &Facts, catalog: &Catalog, history: &History) -> Judgement {
     let view = View::new(facts, catalog, history);
     let mut judgement = Judgement::default();
     blocked::judge(&view, &mut judgement);
+    at_risk::judge(&view, &mut judgement);
     bad_update::judge(&view, &mut judgement);
     judgement.findings.sort_by(|a, b| (&a.rule, &a.subject).cmp(&(&b.rule, &b.subject)));
     judgement.cannot_tell.sort_by(|a, b| (&a.rule, &a.subject).cmp(&(&b.rule, &b.subject)));
+    judgement.forecasts.sort_by(|a, b| (&a.service, &a.taker).cmp(&(&b.service, &b.taker)));
     judgement
 }

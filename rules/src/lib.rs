@@ -29,11 +29,17 @@ mod words;
 
 mod view;
 
+mod evidence;
+
+mod drawn;
+
 mod dns_pool;
 
 mod conditions;
 
 mod blocked;
+
+mod at_risk;
 
 mod bad_update;
 

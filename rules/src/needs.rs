@@ -13,8 +13,8 @@ use crate::view::View;
 #[derive(Clone, Debug)]
 pub struct ServicePorts<'a> {
     pub service: &'a Service,
-    /// By port, as the catalog knows them for this generation of the system.
-    pub needs: Vec<(&'a Claim, HeldBy<'a>)>,
+    /// By port, as the catalog knows them for this generation of the system, and as earlier boots have shown.
+    pub needs: Vec<(Claim, HeldBy<'a>)>,
     /// Sockets that are the service's own. Empty, too, while the sockets are unknown.
     pub holds: Vec<&'a Socket>,
 }
@@ -37,9 +37,9 @@ pub fn service_ports<'a>(facts: &'a Facts, catalog: &'a Catalog, history: &'a Hi
 }
 
 fn of_service<'a>(service: &'a Service, view: &View<'a>) -> ServicePorts<'a> {
-    let mut claims: Vec<&Claim> = view.catalog.claims_of(&service.name, view.generation()).collect();
+    let mut claims = view.claims_of(&service.name);
     claims.sort_by_key(|claim| claim.port);
-    let needs: Vec<_> = claims.into_iter().map(|claim| (claim, held_by(service, claim, view))).collect();
+    let needs: Vec<_> = claims.into_iter().map(|claim| (claim.clone(), held_by(service, claim, view))).collect();
     let own = view.sockets().filter(|socket| blocked::is_of(service, socket, view));
     let met = needs.iter().filter_map(|(_, held_by)| match held_by {
         HeldBy::Own(socket) => Some(*socket),

@@ -4,6 +4,7 @@
 //! Invariant: a command holds no text of the host but names and numbers that [`command`] has found safe. Where a name
 //! is not, the step is given in words only.
 
+pub(crate) mod ahead;
 mod command;
 mod exclusion;
 mod fixed_port;

@@ -6,18 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::catalog::{Catalog, Month, normalized_kb};
+use crate::catalog::{Catalog, Claim, Month, normalized_kb};
 use crate::facts::{
     Facts, Host, OsGeneration, PortPolicy, Section, Service, ServiceState, Socket, Update, UpdateSource, UpdateState,
 };
 use crate::history::History;
-use crate::ports::Port;
+use crate::ports::{Port, Protocol};
 use crate::text::Text;
 
 pub(crate) struct View<'a> {
     pub(crate) facts: &'a Facts,
     pub(crate) catalog: &'a Catalog,
-    #[expect(dead_code, reason = "the rules that read it follow")]
     pub(crate) history: &'a History,
     /// By port, then by the other fields. Empty where the section is unknown.
     sockets: Vec<&'a Socket>,
@@ -25,6 +24,10 @@ pub(crate) struct View<'a> {
     services: BTreeMap<String, &'a Service>,
     /// Names of the services that run in a process, by its PID.
     processes: BTreeMap<u32, Vec<&'a str>>,
+    /// What the catalog knows of each service here, by its name in lower case.
+    claims: BTreeMap<String, Vec<&'a Claim>>,
+    /// Ports that services were seen to hold in earlier boots, by the service's name in lower case.
+    learned: BTreeMap<String, Vec<Claim>>,
     /// Rows that name a KB, by that KB.
     updates: BTreeMap<String, Vec<&'a Update>>,
     /// Cumulative updates and monthly rollups of Windows by the month in their title, with their KB.
@@ -63,6 +66,22 @@ impl<'a> View<'a> {
                 processes.entry(pid).or_default().push(&service.name);
             }
         }
+        let generation = facts.host.known().map(|host| host.os.generation());
+        let claims = services
+            .iter()
+            .map(|(name, service)| (name.clone(), catalog.claims_of(&service.name, generation).collect()))
+            .collect();
+        let mut learned: BTreeMap<String, Vec<Claim>> = BTreeMap::new();
+        for claim in &history.claims {
+            let name = claim.service.to_lowercase();
+            let Some(service) = services.get(&name) else { continue };
+            let product = if service.display_name.is_empty() { &service.name } else { &service.display_name };
+            learned.entry(name).or_default().push(Claim::learned(claim, product));
+        }
+        for claims in learned.values_mut() {
+            claims.sort_by(|a, b| (a.port, b.at_most(), &a.sources).cmp(&(b.port, a.at_most(), &b.sources)));
+            claims.dedup_by_key(|claim| claim.port);
+        }
         let mut updates: BTreeMap<String, Vec<&Update>> = BTreeMap::new();
         let mut rollups = BTreeSet::new();
         for update in facts.updates.known().into_iter().flatten() {
@@ -75,7 +94,7 @@ impl<'a> View<'a> {
         for rows in updates.values_mut() {
             rows.sort_by(|a, b| (a.source, &a.id).cmp(&(b.source, &b.id)));
         }
-        Self { facts, catalog, history, sockets, services, processes, updates, rollups }
+        Self { facts, catalog, history, sockets, services, processes, claims, learned, updates, rollups }
     }
 
     pub(crate) fn host(&self) -> Option<&'a Host> {
@@ -111,6 +130,19 @@ impl<'a> View<'a> {
         self.services.get(&name.to_lowercase()).copied()
     }
 
+    /// What `service` needs on this host: as the catalog knows it, and as its earlier boots have shown.
+    pub(crate) fn claims_of(&self, service: &str) -> Vec<&Claim> {
+        let name = service.to_lowercase();
+        let mut claims: Vec<&Claim> = match self.claims.get(&name) {
+            Some(known) => known.clone(),
+            None => self.catalog.claims_of(service, self.generation()).collect(),
+        };
+        let learned = self.learned.get(&name).into_iter().flatten();
+        let new: Vec<&Claim> = learned.filter(|new| claims.iter().all(|claim| claim.port != new.port)).collect();
+        claims.extend(new);
+        claims
+    }
+
     /// The services that may own `socket`: those that it names, or else those that run in its process.
     pub(crate) fn services_of(&self, socket: &'a Socket) -> impl Iterator<Item = &'a str> {
         let running = socket.pid.filter(|_| socket.services.is_empty()).and_then(|pid| self.processes.get(&pid));
@@ -122,6 +154,12 @@ impl<'a> View<'a> {
         let start = self.sockets.partition_point(|socket| socket.local_port() < port);
         let end = self.sockets.partition_point(|socket| socket.local_port() <= port);
         &self.sockets[start..end]
+    }
+
+    pub(crate) fn sockets_of(&self, protocol: Protocol) -> impl Iterator<Item = &'a Socket> {
+        let start = self.sockets.partition_point(|socket| socket.protocol < protocol);
+        let end = self.sockets.partition_point(|socket| socket.protocol <= protocol);
+        self.sockets[start..end].iter().copied()
     }
 
     pub(crate) fn sockets(&self) -> impl Iterator<Item = &'a Socket> {

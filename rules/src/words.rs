@@ -31,6 +31,12 @@ pub(crate) fn count(number: usize) -> String {
     text
 }
 
+/// `15.3 %`.
+pub(crate) fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    if share > 0.0 && percent < 0.1 { "less than 0.1 %".to_owned() } else { format!("{percent:.1} %") }
+}
+
 /// `a`, `a and b`, `a, b and c`.
 pub(crate) fn list<T: ToString>(items: &[T]) -> String {
     let items: Vec<String> = items.iter().map(ToString::to_string).collect();

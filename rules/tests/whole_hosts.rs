@@ -37,7 +37,12 @@ fn healthy_controller() -> Value {
         "sockets": { "known": sockets },
         "services": { "known": [service("DNS", 1420), service("IAS", 900), service("NTDS", 700), service("Kdc", 700)] },
         "updates": { "known": [] },
-        "port_policy": { "known": {} },
+        "port_policy": { "known": {
+            "dynamic_ranges": { "known": [
+                { "protocol": "udp", "family": "ipv4", "range": "49152-65535" },
+                { "protocol": "udp", "family": "ipv6", "range": "49152-65535" },
+            ] },
+        } },
     })
 }
 
@@ -82,6 +87,7 @@ fn negative_verdicts_are_explained() {
     };
     check("ias", "udp/1812 is held by svchost.exe (PID 900)");
     check("IAS", "not stopped");
+    check("IAS", "IAS: udp/1812 lies outside the DNS pool 49152-65535");
     check("udp/1812", "IAS needs it");
     check("tcp/9389", "tcp/9389 is free");
     check("KB948609", "KB948609 is not installed here");
@@ -95,6 +101,6 @@ fn an_empty_document_is_all_unknown() {
     let judgement = rules::judge(&Facts::default(), &Catalog::builtin(), &History::default());
     assert!(judgement.findings.is_empty());
     let rules: Vec<&str> = judgement.cannot_tell.iter().map(|cannot_tell| cannot_tell.rule.as_str()).collect();
-    assert_eq!(rules, ["bad-update", "port-conflict/blocked"]);
-    assert!(check::render(&judgement).contains("0 findings, 2 unknown."));
+    assert_eq!(rules, ["bad-update", "port-conflict/at-risk", "port-conflict/blocked"]);
+    assert!(check::render(&judgement).contains("0 findings, 3 unknown."));
 }

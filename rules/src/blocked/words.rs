@@ -5,6 +5,7 @@
 use super::{Exit, Obstacle};
 use crate::catalog::{Claim, Mechanism, Need};
 use crate::dns_pool;
+use crate::evidence;
 use crate::facts::{CollectedBy, OsGeneration, Service};
 use crate::finding::Evidence;
 use crate::ports::{Family, Port, PortRange};
@@ -211,15 +212,7 @@ impl Story<'_> {
         if !free.is_empty() && matches!(self.obstacle, Obstacle::Holder(_)) {
             evidence.push(say(None, format!("Now free: {}", list(&free)), "socket table"));
         }
-        evidence.push(say(
-            None,
-            format!(
-                "{} needs {port} ({})",
-                self.claim.product,
-                self.claim.sources.first().map_or("recalled", |source| source)
-            ),
-            "catalog",
-        ));
+        evidence.push(evidence::need(self.claim));
         evidence.sort_by_key(|evidence| (evidence.at.is_none(), evidence.at));
         evidence
     }

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Grounding;
 use crate::facts::OsGeneration;
+use crate::finding::Confidence;
+use crate::history::{LearnedClaim, Seen};
 use crate::ports::{Port, PortRange, Protocol};
 
 /// What is known of the ports of one service, or of several that are the same product. Its ports become [`Claim`]s.
@@ -117,6 +119,9 @@ pub struct Claim {
     pub os: OsSpan,
     pub grounding: Grounding,
     pub sources: Vec<String>,
+    /// Seen in earlier boots instead of read in a source. `None`: a claim of the catalog.
+    #[serde(skip)]
+    pub learned: Option<Seen>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -169,8 +174,55 @@ impl ServiceEntry {
                 os: self.os,
                 grounding,
                 sources: self.sources.clone(),
+                learned: None,
             })
         })
+    }
+}
+
+/// Boots of its own in which a service held a port, each time, before that counts as more than chance.
+const ENOUGH_BOOTS: u32 = 3;
+
+impl Claim {
+    /// What a service was seen to hold: needed where it held it each time. Its own boots say more than other hosts.
+    pub(crate) fn learned(claim: &LearnedClaim, product: &str) -> Self {
+        let (held, of, story) = match claim.seen {
+            Seen::Boots { held, of } => (held, of, format!("in {held} of {of} earlier boots of this server")),
+            Seen::Hosts { held, of } => (held, of, format!("on {held} of {of} other servers that run it")),
+        };
+        Self {
+            id: "learned".to_owned(),
+            service: claim.service.to_string(),
+            product: product.to_owned(),
+            port: claim.port,
+            need: if held >= of { Need::Required } else { Need::Optional(format!("as {story}")) },
+            binding: Binding::All,
+            kernel: false,
+            shared_with: Vec::new(),
+            process: None,
+            os: OsSpan::default(),
+            grounding: Grounding::Verified,
+            sources: vec![format!("it held the port {story}")],
+            learned: Some(claim.seen),
+        }
+    }
+
+    /// The most that a finding from this claim can be.
+    pub(crate) fn at_most(&self) -> Confidence {
+        match (self.learned, self.grounding) {
+            (None, Grounding::Verified) => Confidence::Certain,
+            (Some(Seen::Boots { held, of }), _) if held >= ENOUGH_BOOTS && held == of => Confidence::Likely,
+            (Some(_), _) | (None, Grounding::Recalled) => Confidence::Possible,
+        }
+    }
+
+    /// Who says that the port is needed.
+    pub(crate) fn source(&self) -> &'static str {
+        match self.learned {
+            None => "catalog",
+            Some(Seen::Boots { .. }) => "earlier boots",
+            Some(Seen::Hosts { .. }) => "other servers",
+        }
     }
 }
 

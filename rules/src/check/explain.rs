@@ -6,7 +6,7 @@ use crate::finding::Judgement;
 use crate::history::History;
 use crate::ports::Port;
 use crate::view::View;
-use crate::{bad_update, blocked, words};
+use crate::{at_risk, bad_update, blocked, words};
 
 use super::render;
 
@@ -46,7 +46,7 @@ fn service_lines(name: &str, view: &View<'_>) -> Vec<String> {
         }
     }];
     let mut ports: Vec<(Port, &Need)> =
-        view.catalog.claims_of(name, view.generation()).map(|claim| (claim.port, &claim.need)).collect();
+        view.claims_of(name).into_iter().map(|claim| (claim.port, &claim.need)).collect();
     ports.sort_by_key(|(port, _)| *port);
     for (port, need) in ports {
         let when = match need {
@@ -54,6 +54,7 @@ fn service_lines(name: &str, view: &View<'_>) -> Vec<String> {
             Need::Optional(when) => format!(" (needed {when})"),
         };
         lines.push(format!("{name}: {}{when}", occupation(port, view)));
+        lines.extend(at_risk::why_not(port, view).map(|why| format!("{name}: {why}")));
     }
     lines
 }
