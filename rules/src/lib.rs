@@ -1,7 +1,7 @@
 //! Facts in, findings out. Pure: no files, no clock, no network, no randomness; the same input gives the same output.
 //!
 //! Read in this order: [`text`], [`ports`], [`facts`], [`socket_key`], [`delta`], [`forecast`],
-//! [`finding`], [`history`], [`catalog`], [`judge`], [`overrides`], [`needs`], [`check`].
+//! [`finding`], [`history`], [`suspect`], [`catalog`], [`judge`], [`overrides`], [`needs`], [`check`].
 
 pub mod text;
 
@@ -20,6 +20,8 @@ pub mod finding;
 pub mod problem;
 
 pub mod history;
+
+pub mod suspect;
 
 pub mod version;
 
