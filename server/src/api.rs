@@ -22,6 +22,10 @@ pub mod overview;
 
 pub mod findings;
 
+pub mod problems;
+
+pub mod forecast;
+
 pub mod hosts;
 
 pub mod boot_story;
@@ -126,6 +130,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = documented().into_openapi();
     openapi::require_all_members(&mut document);
     openapi::name_operations(&mut document);
+    openapi::name_wildcards(&mut document);
     document
 }
 
@@ -135,6 +140,10 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(overview::get))
         .routes(routes!(findings::list))
         .routes(routes!(findings::one))
+        .routes(routes!(problems::list))
+        .routes(routes!(problems::one))
+        .routes(routes!(forecast::fleet))
+        .routes(routes!(forecast::of_host))
         .routes(routes!(hosts::list))
         .routes(routes!(hosts::one))
         .routes(routes!(hosts::accept_machine))

@@ -45,7 +45,8 @@ fn readable_paths(host: &str, finding: &str, kb: &str) -> Vec<String> {
     let fill = |path: &str| {
         let id = if path.contains("/findings/") { finding } else { host };
         let port = if path.ends_with("/holders") { "?port=udp/1812" } else { "" };
-        path.replace("{id}", id).replace("{kb}", kb).replace("{boot}", "1") + port
+        let path = path.replace("{id}", id).replace("{kb}", kb).replace("{boot}", "1");
+        path.replace("{key}", "taker/dns-socket-pool") + port
     };
     paths.iter().filter(|(_, item)| item.get("get").is_some()).map(|(path, _)| fill(path)).collect()
 }
@@ -216,9 +217,15 @@ async fn nobody_sees_clients_of_others() -> Result<()> {
     let nothing = http.token("bob", Role::Admin, Some(&[])).await?;
     let everything = http.token("eve", Role::Admin, None).await?;
     let theirs = readable_paths("22", "22222222-2222-4222-8222-222222222222", "KB948602");
-    let filters =
-        ["/api/v1/findings?client=2", "/api/v1/hosts?client=2", "/api/v1/findings?host=22", "/api/v1/findings?q=zebra"]
-            .map(ToOwned::to_owned);
+    let filters = [
+        "/api/v1/problems?client=2",
+        "/api/v1/forecast?client=2",
+        "/api/v1/findings?client=2",
+        "/api/v1/hosts?client=2",
+        "/api/v1/findings?host=22",
+        "/api/v1/findings?q=zebra",
+    ]
+    .map(ToOwned::to_owned);
     for path in theirs.iter().chain(&filters).filter(|path| !path.ends_with("/live")) {
         let answer = http.get(path, &confined).await?;
         assert!(matches!(answer.status, 200 | 404), "{path}: {}", answer.body);
@@ -268,6 +275,15 @@ async fn bad_input_is_refused_and_never_a_failure() -> Result<()> {
         ("GET", "/api/v1/findings/x", "request.bad-path"),
         ("GET", "/api/v1/findings/%00", "request.bad-text"),
         ("GET", "/api/v1/findings/00000000-0000-0000-0000-000000000000", "resource.not-found"),
+        ("GET", "/api/v1/problems?state=muted", "request.bad-query"),
+        ("GET", "/api/v1/problems?cursor=WyJhIiwwXQ", "request.bad-cursor"),
+        ("GET", "/api/v1/problems/", "request.no-route"),
+        ("GET", "/api/v1/problems/taker", "resource.not-found"),
+        ("GET", "/api/v1/problems/taker/%00", "request.bad-text"),
+        ("GET", "/api/v1/problems/taker/dns-socket-pool?client=9", "resource.not-found"),
+        ("GET", "/api/v1/forecast?client=x", "request.bad-query"),
+        ("GET", "/api/v1/forecast?cursor=WyJhIiwwXQ", "request.bad-cursor"),
+        ("GET", "/api/v1/hosts/0/forecast", "resource.not-found"),
         ("GET", "/api/v1/hosts/x", "request.bad-path"),
         ("GET", "/api/v1/hosts/99999999999999999999", "request.bad-path"),
         ("GET", "/api/v1/hosts/-1", "resource.not-found"),
@@ -334,6 +350,7 @@ async fn bad_input_is_refused_and_never_a_failure() -> Result<()> {
             format!("/api/v1/hosts?state={encoded}"),
             format!("/api/v1/updates?q={encoded}"),
             format!("/api/v1/updates/{encoded}"),
+            format!("/api/v1/problems/{encoded}"),
             format!("/api/v1/hosts/{encoded}"),
             format!("/api/v1/{encoded}"),
         ] {

@@ -18,6 +18,7 @@ use crate::api::extract::{Path, Query};
 use crate::api::model::{ClientRef, Confidence, HostRef, Severity, SiteRef};
 use crate::api::page::{self, Limit, Page};
 use crate::api::problem::Problem;
+use crate::api::problems;
 use crate::app::App;
 use crate::db::read_deliveries::{self, DeliveryFilter};
 use crate::db::read_findings::{self, FindingFilter, FindingRow};
@@ -30,6 +31,8 @@ pub struct FindingSummary {
     pub rule: String,
     /// What it is about, such as `{"service": "IAS", "port": "udp/1812"}` or `{"kb": "KB948609"}`.
     pub subject: BTreeMap<String, String>,
+    /// Key of the problem that it is a member of while it is open. Empty: of none.
+    pub problem: String,
     pub severity: Severity,
     pub confidence: Confidence,
     /// One sentence.
@@ -61,7 +64,7 @@ pub enum FindingState {
 }
 
 impl FindingState {
-    fn as_row(self) -> &'static str {
+    pub fn as_row(self) -> &'static str {
         match self {
             Self::Open => "open",
             Self::Resolved => "resolved",
@@ -85,6 +88,8 @@ pub struct Finding {
     pub deliveries: Vec<Delivery>,
     /// Other hosts with the same open finding, at most 100.
     pub also_on: Vec<AlsoOn>,
+    /// What it has in common with findings of other hosts. `null`: it is a member of no problem.
+    pub membership: Option<ProblemRef>,
 }
 
 /// One observed fact that speaks for a finding.
@@ -163,6 +168,16 @@ impl Transition {
     }
 }
 
+/// A problem by name, with what it concerns now.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ProblemRef {
+    pub key: String,
+    pub title: String,
+    /// Hosts with a member, this one among them while the finding is open.
+    pub hosts: i64,
+    pub clients: i64,
+}
+
 /// Another host with the same open finding.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct AlsoOn {
@@ -236,6 +251,11 @@ pub async fn one(caller: Caller, State(app): State<Arc<App>>, Path(id): Path<Uui
     let Some(detail) = read_findings::one(&caller.scope, &app.db, id).await? else {
         return Err(Problem::not_found("finding"));
     };
+    let membership = match detail.finding.problem.as_str() {
+        "" => None,
+        key => problems::find(&caller.scope, &app, key).await?,
+    };
+    let membership = membership.map(|row| problems::summary(row, &app.catalog.load()));
     let filter = DeliveryFilter { finding_id: Some(id), state: None };
     let deliveries = read_deliveries::list(&caller.scope, &app.db, &filter, None, 100).await?;
     let evidence: Vec<finding::Evidence> = serde_json::from_value(detail.evidence).map_err(anyhow::Error::from)?;
@@ -265,6 +285,12 @@ pub async fn one(caller: Caller, State(app): State<Arc<App>>, Path(id): Path<Uui
                 finding_id: row.finding_id,
             })
             .collect(),
+        membership: membership.map(|problem| ProblemRef {
+            key: problem.key,
+            title: problem.title,
+            hosts: problem.hosts,
+            clients: problem.clients,
+        }),
     }))
 }
 
@@ -274,6 +300,7 @@ impl From<FindingRow> for FindingSummary {
             id: row.finding_id,
             rule: row.rule,
             subject: subject(row.subject),
+            problem: row.problem,
             severity: Severity::from_row(row.severity),
             confidence: Confidence::from_row(row.confidence),
             title: row.title,

@@ -87,6 +87,12 @@ pub(super) fn name_operations(document: &mut utoipa::openapi::OpenApi) {
     }
 }
 
+/// A parameter that takes the rest of a path is written like any other: `{*key}` is the router's word.
+pub(super) fn name_wildcards(document: &mut utoipa::openapi::OpenApi) {
+    let paths = std::mem::take(&mut document.paths.paths);
+    document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+}
+
 fn require_all(schema: &mut RefOr<Schema>) {
     match schema {
         RefOr::T(Schema::Object(object)) => {

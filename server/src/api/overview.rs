@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::api::access::Caller;
 use crate::api::findings::{FindingSummary, Transition};
+use crate::api::forecast::Outlook;
 use crate::api::model::{ClientRef, HostRef, Severity};
 use crate::api::page::MAX_LIMIT;
 use crate::api::problem::Problem;
@@ -18,7 +19,7 @@ use crate::api::updates::{self, Verdict};
 use crate::app::App;
 use crate::clock;
 use crate::db::read_findings::{self, FindingFilter};
-use crate::db::{read_clients, read_overview, read_updates};
+use crate::db::{read_clients, read_forecasts, read_overview, read_updates};
 
 /// The fleet in one document.
 #[derive(Debug, Serialize, ToSchema)]
@@ -31,6 +32,8 @@ pub struct Overview {
     pub possible_updates: UpdateCount,
     /// Hosts of which something cannot be told.
     pub cannot_tell_hosts: i64,
+    /// What fails if every host reboots as it is now.
+    pub next_reboot: Outlook,
     pub fleet: Fleet,
     /// The worst first, at most 500.
     pub clients: Vec<ClientHealth>,
@@ -129,6 +132,7 @@ pub async fn get(caller: Caller, State(app): State<Arc<App>>) -> Result<Json<Ove
     let counts = read_overview::counts(scope, &app.db, clock::now()).await?;
     let mut clients = read_clients::list(scope, &app.db, None, MAX_LIMIT.into()).await?;
     clients.sort_by_key(|client| std::cmp::Reverse((client.critical, client.warning, client.unknown, client.info)));
+    let outlook = read_forecasts::clients(scope, &app.db).await?;
     let worst = read_findings::list(scope, &app.db, &open, None, 10).await?;
     let recent_updates = read_updates::list(scope, &app.db, None, None, 10).await?;
     let update_findings = read_updates::findings(scope, &app.db, None).await?;
@@ -139,6 +143,7 @@ pub async fn get(caller: Caller, State(app): State<Arc<App>>) -> Result<Json<Ove
         harmful_updates: UpdateCount { entries: counts.harmful, hosts: counts.harmful_hosts },
         possible_updates: UpdateCount { entries: counts.possible, hosts: counts.possible_hosts },
         cannot_tell_hosts: counts.cannot_tell_hosts,
+        next_reboot: outlook.iter().map(Outlook::from).fold(Outlook::default(), Outlook::plus),
         fleet: Fleet {
             reporting: counts.reporting,
             stale: counts.stale,

@@ -66,6 +66,13 @@ impl Scope {
         Self(vec![client_id])
     }
 
+    /// Of these clients only this one, which leaves none when it is not among them. `None`: all of them.
+    #[must_use]
+    pub fn narrowed(&self, client_id: Option<i32>) -> Self {
+        let Some(client_id) = client_id else { return self.clone() };
+        Self(self.0.iter().copied().filter(|one| *one == client_id).collect())
+    }
+
     /// As the text of a Postgres array: `{1,2}`.
     fn as_array(&self) -> String {
         let ids: Vec<String> = self.0.iter().map(ToString::to_string).collect();

@@ -167,6 +167,23 @@ pub async fn clients(scope: &Scope, db: &Db) -> sqlx::Result<Vec<ClientOutlookRo
     .await
 }
 
+/// Under which any of the forecasts hold.
+pub async fn conditions(scope: &Scope, db: &Db) -> sqlx::Result<Vec<String>> {
+    let mut transaction = read::begin(scope, db).await?;
+    sqlx::query_scalar!(
+        "
+        select distinct condition
+        from forecast
+        where client_id = any ($1)
+          and probability is not null
+        order by condition
+        ",
+        &scope.0,
+    )
+    .fetch_all(&mut *transaction)
+    .await
+}
+
 /// What one taker may do to one service.
 #[derive(Clone, Debug)]
 pub struct ForecastRow {

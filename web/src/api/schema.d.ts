@@ -138,6 +138,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/forecast": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What fails if every host reboots as it is now, and the plan that brings it to zero */
+        get: operations["get_forecast"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/hosts": {
         parameters: {
             query?: never;
@@ -281,6 +298,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/hosts/{id}/forecast": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What may fail at the next boot of a host, with every number that this rests on */
+        get: operations["get_hosts_id_forecast"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/hosts/{id}/ports": {
         parameters: {
             query?: never;
@@ -380,6 +414,40 @@ export interface paths {
         };
         /** The fleet in one document */
         get: operations["get_overview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/problems": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Problems, the worst first, of those the ones with most hosts */
+        get: operations["get_problems"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/problems/{key}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One problem with its members, where they are and what mends them */
+        get: operations["get_problems_key"];
         put?: never;
         post?: never;
         delete?: never;
@@ -562,6 +630,16 @@ export interface components {
             reason: string | null;
             state: components["schemas"]["Held"];
         };
+        /** @description In how many earlier boots the taker held one of the ports. */
+        BootsHeld: {
+            /** Format: int32 */
+            held: number;
+            /**
+             * Format: int32
+             * @description Boots that were seen.
+             */
+            of: number;
+        };
         /** @description A boot in a line. */
         BootSummary: {
             /**
@@ -709,6 +787,9 @@ export interface components {
             open: components["schemas"]["OpenCounts"];
             /** @description By name. */
             sites: components["schemas"]["Site"][];
+        };
+        ClientForecast: components["schemas"]["Outlook"] & {
+            client: components["schemas"]["ClientRef"];
         };
         /** @description How a client stands. */
         ClientHealth: {
@@ -937,6 +1018,7 @@ export interface components {
             deliveries: components["schemas"]["Delivery"][];
             /** @description In the order of events. */
             evidence: components["schemas"]["Evidence"][];
+            membership: components["schemas"]["ProblemRef"] | null;
             /**
              * Format: double
              * @description 0 to 1, where the finding is a forecast with a known mechanism.
@@ -1005,6 +1087,8 @@ export interface components {
              * @description When this episode opened.
              */
             opened_at: string;
+            /** @description Key of the problem that it is a member of while it is open. Empty: of none. */
+            problem: string;
             /**
              * Format: date-time
              * @description When the last episode ended. `null`: it is open.
@@ -1041,6 +1125,18 @@ export interface components {
             stale: number;
             /** Format: int64 */
             total: number;
+        };
+        /** @description What fails if every host reboots as it is now. */
+        FleetForecast: components["schemas"]["Outlook"] & {
+            /** @description Clients of which something is at risk or cannot be told, the one with the most expected failures first. */
+            clients: components["schemas"]["ClientForecast"][];
+            /** @description Under which the numbers hold, such as `if DNS binds first`. */
+            conditions: string[];
+            /**
+             * @description The plan: with these reservations nothing that is known to take ports can take these. The host with the most
+             *     expected failures first.
+             */
+            hosts: components["schemas"]["Page_HostOutlook"];
         };
         /**
          * @description Whether we would know if something changed on the host.
@@ -1142,6 +1238,20 @@ export interface components {
              * @description Minutes that its local time is ahead of UTC. `null`: not known.
              */
             utc_offset_minutes: number | null;
+        };
+        /** @description What may fail at the next boot of a host. */
+        HostForecast: {
+            /** @description Why something cannot be told. A host that was never judged says so here. */
+            cannot_tell: string[];
+            /**
+             * Format: double
+             * @description Expected number of services that fail.
+             */
+            expected: number;
+            /** @description Ports to reserve so that none does. */
+            reserve: string[];
+            /** @description By key name. */
+            services: components["schemas"]["ServiceForecast"][];
         };
         /** @description The sockets of a host, grouped. */
         HostPorts: {
@@ -1417,6 +1527,23 @@ export interface components {
         };
         /** @enum {string} */
         LiveHintKind: "host" | "finding" | "delivery";
+        /** @description A finding that joined or left. */
+        Membership: {
+            /**
+             * Format: date-time
+             * @description By the server's clock.
+             */
+            at: string;
+            change: components["schemas"]["MembershipChange"];
+            client: components["schemas"]["ClientRef"];
+            /** Format: uuid */
+            finding_id: string;
+            host: components["schemas"]["HostRef"];
+            /** @description Of the finding. */
+            title: string;
+        };
+        /** @enum {string} */
+        MembershipChange: "joined" | "left";
         /** @description A port that a service needs. */
         Need: {
             holder: components["schemas"]["Holder"];
@@ -1453,6 +1580,34 @@ export interface components {
             id: string;
             name: string;
         };
+        /** @description How many services are expected to lose a port. */
+        Outlook: {
+            /**
+             * Format: int64
+             * @description Hosts of which it cannot be told.
+             */
+            cannot_tell: number;
+            /**
+             * Format: double
+             * @description Expected number of services that fail: the sum of their probabilities.
+             */
+            expected: number;
+            /**
+             * Format: int64
+             * @description Hosts with a service at risk.
+             */
+            hosts: number;
+            /**
+             * Format: int64
+             * @description Services at risk.
+             */
+            services: number;
+            /**
+             * Format: int64
+             * @description Of them, those that no formula has a number for; `expected` leaves them out.
+             */
+            without_number: number;
+        };
         /** @description The fleet in one document. */
         Overview: {
             /**
@@ -1465,6 +1620,8 @@ export interface components {
             fleet: components["schemas"]["Fleet"];
             /** @description Known-bad updates that do harm. */
             harmful_updates: components["schemas"]["UpdateCount"];
+            /** @description What fails if every host reboots as it is now. */
+            next_reboot: components["schemas"]["Outlook"];
             /** @description Known-bad updates of which a condition could not be read. */
             possible_updates: components["schemas"]["UpdateCount"];
             /** @description What happened to findings, the newest first, at most 20. */
@@ -1580,6 +1737,8 @@ export interface components {
                  * @description When this episode opened.
                  */
                 opened_at: string;
+                /** @description Key of the problem that it is a member of while it is open. Empty: of none. */
+                problem: string;
                 /**
                  * Format: date-time
                  * @description When the last episode ended. `null`: it is open.
@@ -1642,6 +1801,24 @@ export interface components {
             next_cursor: string | null;
         };
         /** @description One page of a list. */
+        Page_HostOutlook: {
+            items: {
+                client: components["schemas"]["ClientRef"];
+                /** Format: double */
+                expected: number;
+                host: components["schemas"]["HostRef"];
+                /** @description Ports to reserve, such as `udp/1812-1813`. The host's plan has the steps. */
+                reserve: string[];
+                /** @description Key names of the services at risk. */
+                services: string[];
+                site: components["schemas"]["SiteRef"];
+                /** Format: int64 */
+                without_number: number;
+            }[];
+            /** @description Pass as `cursor` for the next page. `null`: this is the last one. */
+            next_cursor: string | null;
+        };
+        /** @description One page of a list. */
         Page_HostSummary: {
             items: {
                 /**
@@ -1670,6 +1847,91 @@ export interface components {
                 /** @description As the system names itself. `null` until the first report, as are the next two. */
                 os_name: string | null;
                 site: components["schemas"]["SiteRef"];
+            }[];
+            /** @description Pass as `cursor` for the next page. `null`: this is the last one. */
+            next_cursor: string | null;
+        };
+        /** @description One page of a list. */
+        Page_ProblemMember: {
+            items: {
+                client: components["schemas"]["ClientRef"];
+                confidence: components["schemas"]["Confidence"];
+                /** Format: uuid */
+                finding_id: string;
+                host: components["schemas"]["HostRef"];
+                /**
+                 * Format: date-time
+                 * @description When it joined, the last time.
+                 */
+                joined_at: string;
+                /**
+                 * Format: date-time
+                 * @description When it left: it resolved, or another cause was found. `null`: it is a member.
+                 */
+                left_at: string | null;
+                severity: components["schemas"]["Severity"];
+                site: components["schemas"]["SiteRef"];
+                /** @description Of the finding. */
+                title: string;
+            }[];
+            /** @description Pass as `cursor` for the next page. `null`: this is the last one. */
+            next_cursor: string | null;
+        };
+        /** @description One page of a list. */
+        Page_ProblemSummary: {
+            items: {
+                /**
+                 * Format: int64
+                 * @description Clients of these hosts.
+                 */
+                clients: number;
+                /** @description Of its surest finding. */
+                confidence: components["schemas"]["Confidence"];
+                /**
+                 * Format: int64
+                 * @description 1, and one more each time it had members again after it had none.
+                 */
+                episode: number;
+                /**
+                 * Format: int64
+                 * @description Open findings that are members.
+                 */
+                findings: number;
+                /**
+                 * Format: date-time
+                 * @description When the first member ever joined.
+                 */
+                first_opened_at: string;
+                /**
+                 * Format: int64
+                 * @description Hosts that have them.
+                 */
+                hosts: number;
+                /**
+                 * Format: int64
+                 * @description Hosts that were members at any time.
+                 */
+                hosts_ever: number;
+                /**
+                 * @description `bad-update/<entry>`, `taker/<taker>`, `holder/<name>` …; the same for every client. Hostile text where a host
+                 *     named the cause: show it as text.
+                 */
+                key: string;
+                /**
+                 * Format: date-time
+                 * @description When the first member of this episode joined.
+                 */
+                opened_at: string;
+                /**
+                 * Format: date-time
+                 * @description When the last member left. `null`: it is open.
+                 */
+                resolved_at: string | null;
+                /** @description Of its worst finding. */
+                severity: components["schemas"]["Severity"];
+                state: components["schemas"]["FindingState"];
+                /** @description The cause in a sentence, without a word about how many hosts it concerns. */
+                title: string;
             }[];
             /** @description Pass as `cursor` for the next page. `null`: this is the last one. */
             next_cursor: string | null;
@@ -1726,6 +1988,39 @@ export interface components {
             }[];
             /** @description Pass as `cursor` for the next page. `null`: this is the last one. */
             next_cursor: string | null;
+        };
+        /** @description One draw of a pool: the probability is `1 − C(free − wanted, drawn) / C(free, drawn)`. */
+        PoolDraw: {
+            /**
+             * Format: int32
+             * @description Ports of the range that others hold.
+             */
+            bound: number;
+            /**
+             * Format: int32
+             * @description How many are drawn.
+             */
+            drawn: number;
+            /**
+             * Format: int32
+             * @description Ports of the range that are excluded.
+             */
+            excluded: number;
+            family: components["schemas"]["Family"];
+            /**
+             * Format: int32
+             * @description Ports of the range that can be drawn.
+             */
+            free: number;
+            /** Format: double */
+            probability: number;
+            /** @description Such as `49152-65535`. */
+            range: string;
+            /**
+             * Format: int32
+             * @description How many ports of the service are among `free`.
+             */
+            wanted: number;
         };
         /** @description Sockets of one owner on one address in one state. */
         PortGroup: {
@@ -1832,11 +2127,100 @@ export interface components {
             /** @description `urn:portreeve:problem:` and the code. */
             type: string;
         };
+        /** @description Members of a problem at one client. */
+        ProblemClient: {
+            client: components["schemas"]["ClientRef"];
+            /** Format: int64 */
+            findings: number;
+            /** Format: int64 */
+            hosts: number;
+        };
         /**
          * @description Why the request failed. Stable: switch on this, never on text.
          * @enum {string}
          */
         ProblemCode: "request.bad-json" | "request.bad-query" | "request.bad-path" | "request.bad-text" | "request.bad-cursor" | "request.not-json" | "request.too-large" | "request.no-route" | "request.wrong-method" | "request.cross-site" | "resource.not-found" | "session.required" | "session.wrong-credentials" | "session.too-many-attempts" | "access.role-too-low" | "endpoint.bad-name" | "egress.bad-url" | "egress.refused" | "endpoint.name-taken" | "request.not-form" | "request.bad-form" | "capture.too-large" | "capture.bad-facts" | "capture.nothing-understood" | "capture.no-name" | "capture.in-future" | "capture.unstorable" | "capture.host-has-agent" | "capture.older" | "host.not-connected" | "host.no-answer" | "store.unavailable" | "store.slow" | "server.overloaded" | "server.internal";
+        /** @description A problem with its members. */
+        ProblemDetail: components["schemas"]["ProblemSummary"] & {
+            /** @description Where it is open, by name. */
+            by_client: components["schemas"]["ProblemClient"][];
+            /** @description Those that are members, by client and host, then those that were. */
+            members: components["schemas"]["Page_ProblemMember"];
+            /** @description What mends members now, in exactly these steps; the one of most hosts first, at most 5. */
+            remedies: components["schemas"]["SharedRemedy"][];
+            /** @description The newest first, at most 100. */
+            timeline: components["schemas"]["Membership"][];
+        };
+        /** @description A problem by name, with what it concerns now. */
+        ProblemRef: {
+            /** Format: int64 */
+            clients: number;
+            /**
+             * Format: int64
+             * @description Hosts with a member, this one among them while the finding is open.
+             */
+            hosts: number;
+            key: string;
+            title: string;
+        };
+        /**
+         * @description Findings of one cause, such as one update on 40 hosts. While it is open, severity, confidence and counts are those of
+         *     its members.
+         */
+        ProblemSummary: {
+            /**
+             * Format: int64
+             * @description Clients of these hosts.
+             */
+            clients: number;
+            /** @description Of its surest finding. */
+            confidence: components["schemas"]["Confidence"];
+            /**
+             * Format: int64
+             * @description 1, and one more each time it had members again after it had none.
+             */
+            episode: number;
+            /**
+             * Format: int64
+             * @description Open findings that are members.
+             */
+            findings: number;
+            /**
+             * Format: date-time
+             * @description When the first member ever joined.
+             */
+            first_opened_at: string;
+            /**
+             * Format: int64
+             * @description Hosts that have them.
+             */
+            hosts: number;
+            /**
+             * Format: int64
+             * @description Hosts that were members at any time.
+             */
+            hosts_ever: number;
+            /**
+             * @description `bad-update/<entry>`, `taker/<taker>`, `holder/<name>` …; the same for every client. Hostile text where a host
+             *     named the cause: show it as text.
+             */
+            key: string;
+            /**
+             * Format: date-time
+             * @description When the first member of this episode joined.
+             */
+            opened_at: string;
+            /**
+             * Format: date-time
+             * @description When the last member left. `null`: it is open.
+             */
+            resolved_at: string | null;
+            /** @description Of its worst finding. */
+            severity: components["schemas"]["Severity"];
+            state: components["schemas"]["FindingState"];
+            /** @description The cause in a sentence, without a word about how many hosts it concerns. */
+            title: string;
+        };
         /** @enum {string} */
         Protocol: "tcp" | "udp";
         /** @description A step of a finding's life. */
@@ -1932,6 +2316,17 @@ export interface components {
             section: components["schemas"]["SectionName"];
             state: components["schemas"]["SectionState"];
         };
+        /** @description What may happen to one service. */
+        ServiceForecast: {
+            /**
+             * Format: double
+             * @description That it loses at least one port to any taker that has a number. `null`: none has.
+             */
+            probability: number | null;
+            /** @description Key name. */
+            service: string;
+            takers: components["schemas"]["TakerForecast"][];
+        };
         /** @enum {string} */
         ServiceState: "stopped" | "start_pending" | "stop_pending" | "running" | "continue_pending" | "pause_pending" | "paused";
         /** @description Who is signed in, and what they may see and do. */
@@ -1951,6 +2346,20 @@ export interface components {
          * @enum {string}
          */
         Severity: "info" | "warning" | "critical";
+        /** @description A remedy that members share. */
+        SharedRemedy: {
+            /**
+             * Format: uuid
+             * @description One of the findings that it is the remedy of.
+             */
+            finding_id: string;
+            /**
+             * Format: int64
+             * @description Hosts that it mends.
+             */
+            hosts: number;
+            remedy: components["schemas"]["Remedy"];
+        };
         /** @enum {string} */
         Shutdown: "asked" | "clean" | "unexpected";
         /** @description Name and password. */
@@ -2032,6 +2441,30 @@ export interface components {
              * @description Number of the last report that was applied.
              */
             seq: number;
+        };
+        /** @description What one taker may do to one service. */
+        TakerForecast: {
+            boots: components["schemas"]["BootsHeld"] | null;
+            /** @description Under which the probability holds, such as `if DNS binds first`. */
+            condition: string;
+            /** @description The numbers of the formula, for each address family. */
+            draws: components["schemas"]["PoolDraw"][];
+            /** @description `null`: the catalog does not know it any more. */
+            name: string | null;
+            /** @description Ports of the service that it may take, such as `udp/1812`. */
+            ports: string[];
+            /**
+             * Format: double
+             * @description `null`: it takes ports in turn, and no formula tells.
+             */
+            probability: number | null;
+            /**
+             * Format: date-time
+             * @description Since when reports say exactly this.
+             */
+            since: string;
+            /** @description Id of the taker in the catalog. */
+            taker: string;
         };
         /** @enum {string} */
         TcpState: "syn_sent" | "syn_received" | "established" | "fin_wait1" | "fin_wait2" | "close_wait" | "closing" | "last_ack" | "time_wait";
@@ -2350,6 +2783,34 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_forecast: {
+        parameters: {
+            query?: {
+                /** @description Id of a client: only its hosts count. */
+                client?: number;
+                /** @description `hosts.next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Rows of a page. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The forecast */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FleetForecast"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_hosts: {
         parameters: {
             query?: {
@@ -2563,6 +3024,30 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_hosts_id_forecast: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the host */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its forecast */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HostForecast"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_hosts_id_ports: {
         parameters: {
             query?: never;
@@ -2693,6 +3178,66 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Overview"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_problems: {
+        parameters: {
+            query?: {
+                /** @description Id of a client: only its hosts count. */
+                client?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Rows of a page. */
+                limit?: number;
+                state?: components["schemas"]["FindingState"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of problems */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ProblemSummary"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_problems_key: {
+        parameters: {
+            query?: {
+                /** @description Id of a client: only its hosts count. */
+                client?: number;
+                /** @description `members.next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Rows of a page. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Such as `taker/dns-socket-pool`; its slash may stand as it is */
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The problem */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemDetail"];
                 };
             };
             default: components["responses"]["Problem"];
