@@ -353,7 +353,7 @@ fn bundle_name(bundle: &Alias) -> &str {
     bundle.name.as_deref().unwrap_or("a larger package")
 }
 
-fn listed_evidence(row: &Update) -> Evidence {
+pub(crate) fn listed_evidence(row: &Update) -> Evidence {
     let title = if row.title.is_empty() { &row.id } else { &row.title };
     let state = match row.state {
         UpdateState::UninstallPending => "still listed until the next restart",

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::ports::Port;
+use crate::suspect::Suspect;
 use crate::text::Text;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -18,6 +19,8 @@ pub struct History {
     pub holds: Vec<Hold>,
     /// Of services that do not run now and did before.
     pub last_good: Vec<LastGood>,
+    /// Updates that the fleet suspects, whether this host has them or not.
+    pub suspects: Vec<Suspect>,
 }
 
 /// A port that a service was seen to hold, and that no entry of the catalog tells of.

@@ -9,6 +9,7 @@ pub fn title(problem: &str, catalog: &Catalog) -> Option<String> {
     match family {
         "bad-update" => catalog.bad_update(id).map(of_update),
         "taker" => catalog.takers().iter().find(|taker| taker.id == id).map(of_taker),
+        "suspect-update" => Some(format!("Services fail more often after {id}")),
         "holder" => Some(format!("{id} holds ports that other services need")),
         _ => None,
     }
@@ -39,6 +40,7 @@ mod tests {
                 Some("KB948609: .NET Framework 2.0 SP2 breaks Autodiscover of Exchange 2007 SP1"),
             ),
             ("taker/dns-socket-pool", Some("Services lose their ports to the DNS server's socket pool")),
+            ("suspect-update/KB5034439", Some("Services fail more often after KB5034439")),
             ("holder/w3svc", Some("w3svc holds ports that other services need")),
             ("holder/a/b.exe", Some("a/b.exe holds ports that other services need")),
             ("bad-update/no-such-entry", None),

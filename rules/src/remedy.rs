@@ -9,7 +9,9 @@ mod command;
 mod exclusion;
 mod fixed_port;
 mod port;
+mod suspect;
 mod update;
 
 pub(crate) use port::{Conflict, of_port};
+pub(crate) use suspect::{Exposure, of_suspect};
 pub(crate) use update::of_update;

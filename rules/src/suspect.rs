@@ -4,7 +4,7 @@
 //! Each update is judged by the 72 hours after its first boot on each host ([`cases`]), by an exact test over strata of
 //! comparable hosts ([`exact`]). Many tests would raise false suspects by chance; discovery rates over all pairs of update
 //! and service pay for them. Updates that came with the same boots are one suspect ([`apart`]): nothing seen here can
-//! tell which of them it is.
+//! tell which of them it is. [`rule`] brings a suspect to the hosts that have it.
 //!
 //! Invariant: which pairs are tested depends on how many hosts there are and how many failed, never on which of them had
 //! the update; otherwise the stated rate of false suspects would not hold.
@@ -13,6 +13,7 @@ mod apart;
 mod cases;
 mod exact;
 mod fleet;
+pub(crate) mod rule;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -155,7 +155,7 @@ fn fixes(entry: &BadUpdate, generation: Option<OsGeneration>) -> Vec<&str> {
 }
 
 /// Removes the update in the way that this generation knows.
-fn uninstall(kb: &str, rows: &[&Update], generation: Option<OsGeneration>) -> Step {
+pub(super) fn uninstall(kb: &str, rows: &[&Update], generation: Option<OsGeneration>) -> Step {
     let number = kb.trim_start_matches("KB");
     let packages = rows.iter().filter(|row| row.source == UpdateSource::ComponentPackage && row.id.contains(number));
     let package = packages.filter_map(|row| identity(&row.id)).min_by_key(|id| (!id.starts_with("Package_for_"), *id));
