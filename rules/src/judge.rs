@@ -7,7 +7,7 @@ use crate::facts::Facts;
 use crate::finding::Judgement;
 use crate::history::History;
 use crate::view::View;
-use crate::{at_risk, bad_update, blocked, suspect};
+use crate::{at_risk, bad_update, blocked, failed, suspect};
 
 /// Everything that the rules say of one host. Findings are sorted by rule and subject.
 pub fn judge(facts: &Facts, catalog: &Catalog, history: &History) -> Judgement {
@@ -17,6 +17,7 @@ pub fn judge(facts: &Facts, catalog: &Catalog, history: &History) -> Judgement {
     at_risk::judge(&view, &mut judgement);
     bad_update::judge(&view, &mut judgement);
     suspect::rule::judge(&view, &mut judgement);
+    failed::judge(&view, &mut judgement);
     judgement.findings.sort_by(|a, b| (&a.rule, &a.subject).cmp(&(&b.rule, &b.subject)));
     judgement.cannot_tell.sort_by(|a, b| (&a.rule, &a.subject).cmp(&(&b.rule, &b.subject)));
     judgement.forecasts.sort_by(|a, b| (&a.service, &a.taker).cmp(&(&b.service, &b.taker)));

@@ -11,6 +11,8 @@ pub mod facts;
 
 pub mod socket_key;
 
+pub mod events;
+
 pub mod delta;
 
 pub mod forecast;
@@ -22,6 +24,8 @@ pub mod problem;
 pub mod history;
 
 pub mod suspect;
+
+pub mod last_good;
 
 pub mod version;
 
@@ -44,6 +48,8 @@ mod blocked;
 mod at_risk;
 
 mod bad_update;
+
+mod failed;
 
 mod remedy;
 

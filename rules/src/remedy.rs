@@ -9,9 +9,11 @@ mod command;
 mod exclusion;
 mod fixed_port;
 mod port;
+mod service;
 mod suspect;
 mod update;
 
 pub(crate) use port::{Conflict, of_port};
+pub(crate) use service::of_failure;
 pub(crate) use suspect::{Exposure, of_suspect};
 pub(crate) use update::of_update;

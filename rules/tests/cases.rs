@@ -1,4 +1,4 @@
-//! Cases as files: `cases/<rule>/<case>/facts.json` in, `expected.json` out. With `UPDATE_CASES=1` the expected files are
+//! Cases as files: `cases/<rule>/<case>/facts.json` in, with `history.json` where something is remembered, `expected.json` out. With `UPDATE_CASES=1` the expected files are
 //! written anew; each is read by a person before it is committed.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its input must fail")]
@@ -38,7 +38,9 @@ fn every_rule_has_cases_of_both_kinds() {
 fn check(case: &Path, catalog: &Catalog) -> Result<(), String> {
     let facts = check::parse_facts(&fs::read(case.join("facts.json")).unwrap())
         .map_err(|fault| format!("{}: {fault}", case.display()))?;
-    let judged = serde_json::to_string_pretty(&rules::judge(&facts, catalog, &History::default())).unwrap() + "\n";
+    let history = fs::read(case.join("history.json"))
+        .map_or_else(|_| History::default(), |text| serde_json::from_slice(&text).unwrap());
+    let judged = serde_json::to_string_pretty(&rules::judge(&facts, catalog, &history)).unwrap() + "\n";
     let file = case.join("expected.json");
     if std::env::var_os("UPDATE_CASES").is_some() {
         fs::write(&file, &judged).unwrap();

@@ -476,7 +476,9 @@ fn siblings_are_no_conflict() {
     });
     let facts = check::parse_facts(document.to_string().as_bytes()).unwrap();
     let judgement = rules::judge(&facts, &Catalog::builtin(), &History::default());
-    assert!(judgement.findings.is_empty(), "{}", check::render(&judgement));
+    // That it failed is true; that a sibling took its port is not.
+    let conflict = judgement.findings.iter().find(|finding| finding.rule.starts_with("port-conflict/"));
+    assert!(conflict.is_none(), "{}", check::render(&judgement));
 }
 
 impl Host<'_> {

@@ -1,5 +1,5 @@
 //! What agents send, taken in: the Fleet service. Read in this order: [`session`] is one stream until its end, [`talk`] what
-//! is said on it; [`opening`] answers the Hello; [`state`] applies a report to what is known of the host; [`commit`] writes it, with
+//! is said on it; [`opening`] answers the Hello; [`state`] applies a report to what is known of the host, [`memory`] holds what is remembered of it; [`commit`] writes it, with
 //! findings and deliveries, in one transaction.
 //!
 //! Invariants: who speaks follows from the client certificate alone. An acknowledgement follows the commit. A report
@@ -8,6 +8,7 @@
 mod claim;
 mod commit;
 pub mod ledger;
+pub mod memory;
 mod opening;
 mod session;
 pub mod skew;

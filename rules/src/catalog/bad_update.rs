@@ -207,6 +207,11 @@ pub enum Status {
 }
 
 impl BadUpdate {
+    /// Whether it is known to harm this service.
+    pub fn affects(&self, service: &str) -> bool {
+        self.affected_services.iter().any(|name| name.eq_ignore_ascii_case(service))
+    }
+
     /// Its own number, its aliases and those of its packages, each once.
     pub fn all_kbs(&self) -> impl Iterator<Item = &str> {
         let mut kbs: Vec<&str> = Vec::new();

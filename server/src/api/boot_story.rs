@@ -5,13 +5,14 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rules::catalog::{Catalog, Claim};
+use rules::events::codes;
 use rules::facts::{Event, OsGeneration};
 use rules::ports::{Port, Protocol};
 
 use crate::api::host_boots::{Basis, BootEntry, EntryKind, PortHolder};
 use crate::api::host_events::fact;
 use crate::db::read_boots::EntryRow;
-use crate::events::{codes, sentence};
+use crate::events::sentence;
 
 /// A socket of each family is bound by one call after the other.
 const SAME_BIND: TimeDelta = TimeDelta::seconds(2);

@@ -22,6 +22,8 @@ pub mod forecasts;
 
 pub mod hints;
 
+pub mod history;
+
 pub mod identity;
 
 pub mod installation;

@@ -3,9 +3,8 @@
 //! Sources: the manifests of the providers, by id; which datum is what stands beside each id. Data are hostile text and
 //! are only ever inserted.
 
+use rules::events::{SERVICE_CONTROL_MANAGER, ServiceNews, codes, datum, error_code, is_from, parameter, service_news};
 use rules::facts::Event;
-
-use super::{SERVICE_CONTROL_MANAGER, ServiceNews, codes, datum, error_code, is_from, parameter, service_news};
 
 /// `None`: an entry without a template of ours; show its provider, id and data.
 pub fn sentence(event: &Event) -> Option<String> {

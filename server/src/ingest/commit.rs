@@ -17,11 +17,13 @@ use crate::alerts;
 use crate::db::boots;
 use crate::db::facts::{self, ImageIds, Images, SectionRow};
 use crate::db::forecasts;
+use crate::db::history;
 use crate::db::stream::{self, Rejected, Session, Step};
 use crate::db::{Db, Scope, refuses};
 use crate::findings::{self, FindingChange};
 use crate::ingest::Ingest;
 use crate::ingest::ledger::LedgerChange;
+use crate::ingest::memory::Noted;
 use crate::ingest::state::{HostState, RowChanges};
 use crate::live::{Bus, Hint, HintKind};
 
@@ -76,6 +78,8 @@ pub(super) struct Applied<'a> {
     pub(super) rows: &'a RowChanges,
     /// `None`: the boot of the host is not known.
     pub(super) ledger: Option<&'a LedgerChange>,
+    /// `None`: nothing new of services that run well.
+    pub(super) noted: Option<&'a Noted>,
     /// Sections that the report says something of, with the agent's digests.
     pub(super) digests: &'a Digests,
     pub(super) events: Events,
@@ -127,6 +131,9 @@ impl Ingest {
         let outcome = store.write(&mut transaction, &changed, &images, judged, now).await?;
         if let Some(ledger) = applied.ledger {
             boots::write(&mut transaction, host, ledger, &images, now).await?;
+        }
+        if let Some(noted) = applied.noted {
+            history::note(&mut transaction, host, noted).await?;
         }
         if applied.events == Events::Prune {
             boots::prune_events(&mut transaction, session.client_id, session.host_id).await?;

@@ -12,12 +12,12 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rules::catalog::Catalog;
+use rules::events::is_from;
 use rules::facts::{CollectedBy, Event, Facts};
 use rules::ports::{Port, Protocol};
 use rules::socket_key::SocketKey;
 use rules::text::Text;
 
-use crate::events::is_from;
 use crate::ingest::state::{HostState, RowChanges};
 
 /// What a report adds to the ledger of one boot.
@@ -132,6 +132,11 @@ pub enum Basis {
 pub fn boot_of(facts: &Facts) -> Option<&Text> {
     let host = facts.host.known().filter(|host| host.collected_by == CollectedBy::Agent)?;
     host.boot_id.as_ref()
+}
+
+/// Whether the system may hand out `port` on a host with these facts.
+pub fn is_drawn(port: Port, facts: &Facts) -> bool {
+    entries::is_drawn(port, facts)
 }
 
 /// Whether binds of a port stand in the ledger.

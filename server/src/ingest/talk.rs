@@ -12,8 +12,9 @@ use proto::fleet::v1::{
 };
 use proto::wire::{Assembly, Received, from_report_parts};
 use proto::{Digests, SECTIONS};
+use rules::catalog::Catalog;
+use rules::facts::Facts;
 use rules::finding::Judgement;
-use rules::history::History;
 use rules::text::Text;
 use tokio::sync::oneshot;
 use tonic::{Code, Status};
@@ -21,12 +22,13 @@ use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use crate::db::Scope;
-use crate::db::facts;
 use crate::db::stream::{self, Rejected, Seen, Step};
+use crate::db::{facts, history};
 use crate::identity::authority::AGENT_LIFETIME;
 use crate::ingest::claim::Denial;
 use crate::ingest::commit::{Applied, CommitFault, Events, Judged, Refused};
 use crate::ingest::ledger::{self, Extent};
+use crate::ingest::memory::Memory;
 use crate::ingest::opening::{self, Greeting, Opened};
 use crate::ingest::session::{
     HEARTBEAT, Outgoing, SILENCE, Session, fenced, message, refused, silent, store_unavailable, undecodable,
@@ -55,6 +57,8 @@ pub(super) struct Talk<'a> {
     held: Digests,
     /// `None`: not loaded, or in doubt after a failed commit.
     state: Option<HostState>,
+    /// `None`: not loaded, or in doubt likewise.
+    memory: Option<Memory>,
     /// What was reconciled last by this stream.
     judgement: Option<Judgement>,
     /// The boot whose ledger holds all that `state` says.
@@ -101,6 +105,7 @@ impl<'a> Talk<'a> {
             clock,
             held,
             state: None,
+            memory: None,
             judgement: None,
             ledger_of: None,
             events: PRUNE_EVENTS_AFTER,
@@ -175,7 +180,9 @@ impl<'a> Talk<'a> {
             }
         };
         let catalog = self.session.ingest.app.catalog.load_full();
-        let judgement = rules::judge(state.facts(), &catalog, &History::default());
+        let mut memory = self.take_memory(state.facts(), &catalog).await?;
+        let judgement = rules::judge(state.facts(), &catalog, memory.history(state.facts()));
+        let noted = memory.note(state.facts(), now);
         let boot = ledger::boot_of(state.facts()).cloned();
         let extent = if boot == self.ledger_of { Extent::Changed } else { Extent::Whole };
         let ledger = ledger::change(extent, &state, &rows, &catalog, now);
@@ -187,7 +194,14 @@ impl<'a> Talk<'a> {
         };
         let prune = !rows.events_set.is_empty() && self.events >= PRUNE_EVENTS_AFTER;
         let events = if prune { Events::Prune } else { Events::Keep };
-        let applied = Applied { step, rows: &rows, ledger: ledger.as_ref(), digests: &report.digests, events };
+        let applied = Applied {
+            step,
+            rows: &rows,
+            ledger: ledger.as_ref(),
+            noted: noted.as_ref(),
+            digests: &report.digests,
+            events,
+        };
         let judged = Judged { judgement: &judgement, before: self.judgement.as_ref() };
         match self.session.ingest.store(&self.cursor, &state, &applied, &judged, now).await {
             Ok(()) => {}
@@ -197,7 +211,11 @@ impl<'a> Talk<'a> {
             }
             Err(fault) => return Err(status_of(fault)),
         }
+        if let Some(noted) = noted {
+            memory.keep(noted);
+        }
         self.state = Some(state);
+        self.memory = Some(memory);
         self.judgement = Some(judgement);
         self.ledger_of = boot;
         self.events = if prune { 0 } else { self.events + rows.events_set.len() };
@@ -223,7 +241,9 @@ impl<'a> Talk<'a> {
         let mut state = self.take_state().await?;
         let reason = Text::new(&format!("the last report was rejected ({code})"));
         state.reject(sections, &reason);
-        let judgement = rules::judge(state.facts(), &self.session.ingest.app.catalog.load(), &History::default());
+        let catalog = self.session.ingest.app.catalog.load_full();
+        let mut memory = self.take_memory(state.facts(), &catalog).await?;
+        let judgement = rules::judge(state.facts(), &catalog, memory.history(state.facts()));
         let detail = Text::new(detail);
         let refused = Refused {
             step: Step { quarantined: 1, ..self.step(seq) },
@@ -243,6 +263,7 @@ impl<'a> Talk<'a> {
         metrics::counter!("portreeve_reports_total", "outcome" => "quarantined").increment(1);
         metrics::counter!("portreeve_reports_quarantined_total", "code" => code).increment(1);
         self.state = Some(state);
+        self.memory = Some(memory);
         self.judgement = Some(judgement);
         self.seq = seq;
         self.last_quarantined = Some(seq);
@@ -328,6 +349,23 @@ impl<'a> Talk<'a> {
             let state = facts::load(&mut transaction, client_id, host_id).await?;
             transaction.commit().await?;
             Ok(state)
+        };
+        load.await.map_err(|error| store_unavailable(&error))
+    }
+
+    /// Read anew when a boot begins: then the one before is the past.
+    async fn take_memory(&mut self, facts: &Facts, catalog: &Catalog) -> Result<Memory, Status> {
+        let boot = ledger::boot_of(facts);
+        if let Some(memory) = self.memory.take().filter(|memory| memory.is_of(boot)) {
+            return Ok(memory);
+        }
+        let host = (self.cursor.client_id, self.cursor.host_id);
+        let load = async {
+            let mut transaction = self.session.ingest.app.db.begin(&Scope::of(host.0)).await?;
+            let past = history::past(&mut transaction, host, boot.map(Text::as_str)).await?;
+            let services = history::remembered(&mut transaction, host, boot.map(Text::as_str)).await?;
+            transaction.commit().await?;
+            Ok(Memory::new(boot.cloned(), &past, services, facts, catalog))
         };
         load.await.map_err(|error| store_unavailable(&error))
     }

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use rules::catalog::Catalog;
+use rules::events::{ServiceNews, is_from, service_news};
 use rules::facts::{Event, Facts, OsGeneration, Service, ServiceState, Socket, SocketState};
 use rules::ports::{Family, Port, PortRange, Protocol};
 use rules::socket_key::{SocketKey, protocol_number};
 use rules::text::Text;
 use sha2::{Digest, Sha256};
 
-use crate::events::{ServiceNews, is_from, service_news};
 use crate::ingest::ledger::{Basis, Boot, Entry, Extent, Kind, Ports};
 
 /// A process that holds so many ports of one protocol and family, none of which a service is known to need, holds a pool:
