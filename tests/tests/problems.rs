@@ -275,14 +275,18 @@ async fn the_next_reboot_adds_up_over_services_hosts_and_clients() -> Result<()>
     let near = |value: &Value, expected: f64| (value.as_f64().unwrap() - expected).abs() < 1e-9;
 
     let fleet = http.get("/api/v1/forecast", &everything).await?.json();
-    assert!(near(&fleet["expected"], 0.75 + 1.0 + 0.152_587_890_625), "{fleet}");
+    assert!(near(&fleet["outlook"]["expected"], 0.75 + 1.0 + 0.152_587_890_625), "{fleet}");
     assert_eq!(
-        (&fleet["services"], &fleet["without_number"], &fleet["hosts"]["items"].as_array().unwrap().len()),
+        (
+            &fleet["outlook"]["services"],
+            &fleet["outlook"]["without_number"],
+            &fleet["plan"]["items"].as_array().unwrap().len()
+        ),
         (&json!(4), &json!(1), &3)
     );
     assert_eq!(fleet["conditions"], json!(["if DNS binds first"]));
-    assert_eq!(fleet["cannot_tell"], 0);
-    let plan: Vec<_> = fleet["hosts"]["items"].as_array().unwrap().iter().map(|each| &each["reserve"]).collect();
+    assert_eq!(fleet["outlook"]["cannot_tell"], 0);
+    let plan: Vec<_> = fleet["plan"]["items"].as_array().unwrap().iter().map(|each| &each["reserve"]).collect();
     assert_eq!(
         plan,
         [&json!(["udp/4500"]), &json!(["tcp/3101", "udp/1645-1646", "udp/1812-1813"]), &json!(["udp/1812"])]
@@ -290,16 +294,16 @@ async fn the_next_reboot_adds_up_over_services_hosts_and_clients() -> Result<()>
     assert_eq!(fleet["clients"][0]["client"]["name"], "Contoso");
     assert!(near(&fleet["clients"][0]["expected"], 1.75));
     let first = http.get("/api/v1/forecast?limit=1", &everything).await?.json();
-    let cursor = first["hosts"]["next_cursor"].as_str().unwrap();
+    let cursor = first["plan"]["next_cursor"].as_str().unwrap();
     let rest = http.get(&format!("/api/v1/forecast?limit=2&cursor={cursor}"), &everything).await?.json();
-    assert_eq!(rest["hosts"]["items"][0]["host"]["id"], 101);
+    assert_eq!(rest["plan"]["items"][0]["host"]["id"], 101);
     assert!(near(
         &http.get("/api/v1/overview", &everything).await?.json()["next_reboot"]["expected"],
         1.902_587_890_625
     ));
 
     let ours = http.get("/api/v1/forecast", &confined).await?.json();
-    assert!(near(&ours["expected"], 1.75) && !ours.to_string().contains("Fabrikam"), "{ours}");
+    assert!(near(&ours["outlook"]["expected"], 1.75) && !ours.to_string().contains("Fabrikam"), "{ours}");
     assert_eq!(http.get("/api/v1/hosts/201/forecast", &confined).await?.status, 404);
 
     let host = http.get("/api/v1/hosts/101/forecast", &everything).await?.json();
@@ -331,7 +335,7 @@ async fn a_forecast_is_written_when_it_changes_and_unknown_is_told() -> Result<(
     assert_eq!((&host["expected"], &host["services"].as_array().unwrap().len()), (&json!(0.25), &1));
 
     let fleet = http.get("/api/v1/forecast", &token).await?.json();
-    assert_eq!(fleet["cannot_tell"], 2, "none was judged yet");
+    assert_eq!(fleet["outlook"]["cannot_tell"], 2, "none was judged yet");
     let doubt = |rule: &str, reason: &str| rules::finding::CannotTell {
         rule: rule.to_owned(),
         subject: Subject::from([("service".to_owned(), "IAS".to_owned())]),
@@ -342,7 +346,7 @@ async fn a_forecast_is_written_when_it_changes_and_unknown_is_told() -> Result<(
             Judgement { cannot_tell: vec![doubt(rule, "The exclusions could not be read")], ..Judgement::default() };
         judge(db, host, &judgement).await?;
     }
-    assert_eq!(http.get("/api/v1/forecast", &token).await?.json()["cannot_tell"], 1);
+    assert_eq!(http.get("/api/v1/forecast", &token).await?.json()["outlook"]["cannot_tell"], 1);
     let host = http.get("/api/v1/hosts/101/forecast", &token).await?.json();
     assert_eq!(host["cannot_tell"], json!(["The exclusions could not be read"]));
     assert_eq!(http.get("/api/v1/hosts/201/forecast", &token).await?.json()["cannot_tell"], json!([]));

@@ -57,6 +57,8 @@ export async function findPages(signedIn, url) {
 
   const { items: findings } = await ask("/findings?state=open&limit=100");
   const { items: updates } = await ask("/updates?limit=500");
+  const { items: problems } = await ask("/problems?state=open&limit=1");
+  const forecast = await ask("/forecast?limit=1");
   const port = findings.find((finding) => finding.rule.startsWith("port-conflict/"));
   const update = findings.find((finding) => finding.rule.startsWith("bad-update/"));
   const host = port?.host ?? (await ask("/hosts?limit=1")).items[0];
@@ -73,12 +75,25 @@ export async function findPages(signedIn, url) {
       ready: { role: "link", name: "Show all open findings" },
     },
     { name: "findings-all", path: "/findings?state=all&severity=critical", ready: heading("Findings") },
+    { name: "problems", path: "/problems", ready: heading("Problems") },
+    { name: "problems-all", path: "/problems?state=all", ready: heading("Problems") },
+    { name: "reboot", path: "/reboot", ready: region("The plan that brings it to zero") },
     { name: "hosts", path: "/hosts", ready: region("Hosts") },
     { name: "updates", path: "/updates", ready: heading("Updates") },
     { name: "captures", path: "/captures", ready: heading("Add a server without an agent") },
     { name: "not-found", path: "/no-such-page", ready: { role: "link", name: "Go to the overview" } },
   ];
   if (port) pages.push({ name: "finding-port", path: `/findings/${port.id}`, ready: region("Do this") });
+  const problem = problems[0];
+  if (problem)
+    pages.push({ name: "problem", path: `/problems/${problem.key}`, ready: region("Who joined and left") });
+  const first = forecast.plan.items[0];
+  if (first)
+    pages.push({
+      name: "host-reboot",
+      path: `/hosts/${first.host.id}?tab=reboot`,
+      ready: region(first.services[0]),
+    });
   if (update)
     pages.push({ name: "finding-update", path: `/findings/${update.id}`, ready: region("Do this") });
   if (host) {

@@ -10,7 +10,7 @@ import {
   redirect,
 } from "@tanstack/react-router";
 import { isSignedOut } from "./api/client";
-import { type FindingFilter, type HostFilter, sessionQuery } from "./api/queries";
+import { type FindingFilter, type HostFilter, type ProblemFilter, sessionQuery } from "./api/queries";
 import { Failure } from "./components/Failure";
 import { NotFound } from "./components/NotFound";
 import { Shell } from "./components/Shell";
@@ -66,6 +66,30 @@ const finding = createRoute({
   component: lazyRouteComponent(() => import("./pages/Finding"), "FindingPage"),
 });
 
+const problems = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/problems",
+  validateSearch: (search): ProblemFilter => ({
+    state: one(["open", "resolved", "all"] as const, search.state),
+    client: number(search.client),
+  }),
+  component: lazyRouteComponent(() => import("./pages/Problems"), "Problems"),
+});
+
+// A key has slashes of its own, so it is the rest of the path.
+const problem = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/problems/$",
+  component: lazyRouteComponent(() => import("./pages/Problem"), "ProblemPage"),
+});
+
+const reboot = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/reboot",
+  validateSearch: (search): { client?: number } => ({ client: number(search.client) }),
+  component: lazyRouteComponent(() => import("./pages/Reboot"), "Reboot"),
+});
+
 const hosts = createRoute({
   getParentRoute: () => signedIn,
   path: "/hosts",
@@ -118,7 +142,19 @@ export function createAppRouter(queries: QueryClient) {
   return createRouter({
     routeTree: root.addChildren([
       signIn,
-      signedIn.addChildren([overview, findings, finding, hosts, host, captures, updates, update]),
+      signedIn.addChildren([
+        overview,
+        problems,
+        problem,
+        findings,
+        finding,
+        reboot,
+        hosts,
+        host,
+        captures,
+        updates,
+        update,
+      ]),
     ]),
     context: { queries },
     defaultPreload: "intent",

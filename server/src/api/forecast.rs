@@ -27,15 +27,14 @@ const AT_RISK: &str = "port-conflict/at-risk";
 /// What fails if every host reboots as it is now.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FleetForecast {
-    #[serde(flatten)]
     pub outlook: Outlook,
     /// Under which the numbers hold, such as `if DNS binds first`.
     pub conditions: Vec<String>,
     /// Clients of which something is at risk or cannot be told, the one with the most expected failures first.
     pub clients: Vec<ClientForecast>,
-    /// The plan: with these reservations nothing that is known to take ports can take these. The host with the most
+    /// With these reservations nothing that is known to take ports can take these. The host with the most
     /// expected failures first.
-    pub hosts: Page<HostOutlook>,
+    pub plan: Page<HostOutlook>,
 }
 
 /// How many services are expected to lose a port.
@@ -152,7 +151,7 @@ pub struct BootsHeld {
 pub struct ForecastQuery {
     /// Id of a client: only its hosts count.
     client: Option<i32>,
-    /// `hosts.next_cursor` of the page before.
+    /// `plan.next_cursor` of the page before.
     cursor: Option<String>,
     /// Rows of a page.
     #[serde(default)]
@@ -187,7 +186,7 @@ pub async fn fleet(
         outlook: clients.iter().map(Outlook::from).fold(Outlook::default(), Outlook::plus),
         conditions,
         clients: clients.into_iter().map(ClientForecast::from).collect(),
-        hosts: Page::new(hosts, query.limit, OutlookRow::key)
+        plan: Page::new(hosts, query.limit, OutlookRow::key)
             .map(|host| host_outlook(rows.remove(&host.host_id).unwrap_or_default(), host)),
     }))
 }

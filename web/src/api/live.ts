@@ -39,10 +39,22 @@ export function staledBy(hint: LiveHint): Staled[] {
       // Every report of every host hints; lists and sums over the fleet need not follow each one.
       return [
         { queryKey: ["host", Number(hint.id)], within: SOON_MS },
-        ...among(["hosts"], ["overview"], ["clients"]).map((each) => ({ ...each, within: LATER_MS })),
+        ...among(["hosts"], ["overview"], ["clients"], ["forecast"]).map((each) => ({
+          ...each,
+          within: LATER_MS,
+        })),
       ];
     case "finding":
-      return among(["finding", hint.id], ["findings"], ["overview"], ["hosts"], ["updates"], ["update"]);
+      return among(
+        ["finding", hint.id],
+        ["findings"],
+        ["problems"],
+        ["problem"],
+        ["overview"],
+        ["hosts"],
+        ["updates"],
+        ["update"],
+      );
     case "delivery":
       return among(["finding"]);
   }

@@ -19,6 +19,8 @@ export type HostFilter = {
   state?: "reporting" | "stale" | "silent" | "capture";
 };
 
+export type ProblemFilter = { state?: "open" | "resolved" | "all"; client?: number };
+
 const PAGE = 100;
 
 export const sessionQuery = queryOptions({
@@ -66,6 +68,64 @@ export const findingQuery = (id: string) =>
   queryOptions({
     queryKey: ["finding", id],
     queryFn: ({ signal }) => take(api.GET("/api/v1/findings/{id}", { params: { path: { id } }, signal })),
+  });
+
+export const problemsQuery = (filter: ProblemFilter) =>
+  infiniteQueryOptions({
+    queryKey: ["problems", filter],
+    queryFn: ({ pageParam, signal }) =>
+      take(
+        api.GET("/api/v1/problems", {
+          params: {
+            query: {
+              ...filter,
+              state: filter.state === "all" ? undefined : (filter.state ?? "open"),
+              cursor: pageParam,
+              limit: PAGE,
+            },
+          },
+          signal,
+        }),
+      ),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+    placeholderData: keepPreviousData,
+  });
+
+export const problemQuery = (key: string) =>
+  infiniteQueryOptions({
+    queryKey: ["problem", key],
+    queryFn: ({ pageParam, signal }) =>
+      take(
+        api.GET("/api/v1/problems/{key}", {
+          params: { path: { key }, query: { cursor: pageParam, limit: PAGE } },
+          signal,
+        }),
+      ),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.members.next_cursor ?? undefined,
+  });
+
+export const forecastQuery = (client: number | undefined) =>
+  infiniteQueryOptions({
+    queryKey: ["forecast", client ?? "all"],
+    queryFn: ({ pageParam, signal }) =>
+      take(
+        api.GET("/api/v1/forecast", {
+          params: { query: { client, cursor: pageParam, limit: PAGE } },
+          signal,
+        }),
+      ),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.plan.next_cursor ?? undefined,
+    placeholderData: keepPreviousData,
+  });
+
+export const hostForecastQuery = (id: number) =>
+  queryOptions({
+    queryKey: ["host", id, "forecast"],
+    queryFn: ({ signal }) =>
+      take(api.GET("/api/v1/hosts/{id}/forecast", { params: { path: { id } }, signal })),
   });
 
 export const hostsQuery = (filter: HostFilter) =>

@@ -1127,16 +1127,17 @@ export interface components {
             total: number;
         };
         /** @description What fails if every host reboots as it is now. */
-        FleetForecast: components["schemas"]["Outlook"] & {
+        FleetForecast: {
             /** @description Clients of which something is at risk or cannot be told, the one with the most expected failures first. */
             clients: components["schemas"]["ClientForecast"][];
             /** @description Under which the numbers hold, such as `if DNS binds first`. */
             conditions: string[];
+            outlook: components["schemas"]["Outlook"];
             /**
-             * @description The plan: with these reservations nothing that is known to take ports can take these. The host with the most
+             * @description With these reservations nothing that is known to take ports can take these. The host with the most
              *     expected failures first.
              */
-            hosts: components["schemas"]["Page_HostOutlook"];
+            plan: components["schemas"]["Page_HostOutlook"];
         };
         /**
          * @description Whether we would know if something changed on the host.
@@ -2788,7 +2789,7 @@ export interface operations {
             query?: {
                 /** @description Id of a client: only its hosts count. */
                 client?: number;
-                /** @description `hosts.next_cursor` of the page before. */
+                /** @description `plan.next_cursor` of the page before. */
                 cursor?: string;
                 /** @description Rows of a page. */
                 limit?: number;

@@ -4,7 +4,16 @@ import { useDebouncedValue } from "@mantine/hooks";
 import { Spotlight, type SpotlightActionData, type SpotlightActionGroupData } from "@mantine/spotlight";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { ClipboardList, Gauge, PackageCheck, Search, Server, TriangleAlert } from "lucide-react";
+import {
+  ClipboardList,
+  Gauge,
+  Layers,
+  PackageCheck,
+  RotateCcw,
+  Search,
+  Server,
+  TriangleAlert,
+} from "lucide-react";
 import { useState } from "react";
 import { findingsQuery, hostsQuery } from "../api/queries";
 
@@ -26,10 +35,22 @@ export function Palette() {
       onClick: () => navigate({ to: "/" }),
     },
     {
+      id: "problems",
+      label: "Problems",
+      leftSection: <Layers size={16} />,
+      onClick: () => navigate({ to: "/problems" }),
+    },
+    {
       id: "findings",
       label: "Findings",
       leftSection: <TriangleAlert size={16} />,
       onClick: () => navigate({ to: "/findings" }),
+    },
+    {
+      id: "reboot",
+      label: "Next reboot",
+      leftSection: <RotateCcw size={16} />,
+      onClick: () => navigate({ to: "/reboot" }),
     },
     {
       id: "hosts",

@@ -5,7 +5,16 @@ import { useDisclosure } from "@mantine/hooks";
 import { spotlight } from "@mantine/spotlight";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, Outlet, useRouterState } from "@tanstack/react-router";
-import { ClipboardList, Gauge, PackageCheck, Search, Server, TriangleAlert } from "lucide-react";
+import {
+  ClipboardList,
+  Gauge,
+  Layers,
+  PackageCheck,
+  RotateCcw,
+  Search,
+  Server,
+  TriangleAlert,
+} from "lucide-react";
 import { useEffect } from "react";
 import { startLive } from "../api/live";
 import { overviewQuery } from "../api/queries";
@@ -18,7 +27,9 @@ import { useHotkeySequences } from "./useHotkeySequences";
 
 const PAGES = [
   { to: "/", label: "Overview", icon: Gauge, keys: "g o" },
+  { to: "/problems", label: "Problems", icon: Layers, keys: "g p" },
   { to: "/findings", label: "Findings", icon: TriangleAlert, keys: "g f" },
+  { to: "/reboot", label: "Next reboot", icon: RotateCcw, keys: "g n" },
   { to: "/hosts", label: "Hosts", icon: Server, keys: "g h" },
   { to: "/updates", label: "Updates", icon: PackageCheck, keys: "g u" },
   { to: "/captures", label: "Captures", icon: ClipboardList, keys: "g c" },

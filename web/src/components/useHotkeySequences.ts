@@ -2,7 +2,15 @@ import { useNavigate } from "@tanstack/react-router";
 import { useEffect } from "react";
 
 const SEQUENCE_MS = 1_200;
-const PAGES = { o: "/", f: "/findings", h: "/hosts", u: "/updates", c: "/captures" } as const;
+const PAGES = {
+  o: "/",
+  p: "/problems",
+  f: "/findings",
+  n: "/reboot",
+  h: "/hosts",
+  u: "/updates",
+  c: "/captures",
+} as const;
 
 /** `g` then a letter goes to a page; `/` focuses the search of this one. Silent while something is being typed. */
 export function useHotkeySequences() {

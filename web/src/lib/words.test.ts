@@ -7,6 +7,7 @@ const quiet: Overview = {
   harmful_updates: { entries: 0, hosts: 0 },
   possible_updates: { entries: 0, hosts: 0 },
   cannot_tell_hosts: 0,
+  next_reboot: { expected: 0, services: 0, without_number: 0, hosts: 0, cannot_tell: 0 },
   fleet: { reporting: 12, stale: 0, silent: 0, capture: 0, total: 12 },
   clients: [],
   worst: [],
@@ -33,11 +34,12 @@ describe("the first line of the overview", () => {
         services_down: { findings: 2, hosts: 1 },
         harmful_updates: { entries: 1, hosts: 3 },
         possible_updates: { entries: 1, hosts: 1 },
+        next_reboot: { ...quiet.next_reboot, expected: 0.4, services: 2, hosts: 1 },
         fleet: { ...quiet.fleet, silent: 1 },
       }),
     ).toBe(
       "2 services are down because of ports on 1 host; 1 known-bad update is doing harm on 3 hosts; " +
-        "1 update may do harm on 1 host; 1 host is silent",
+        "1 update may do harm on 1 host; 2 services on 1 host may lose a port at the next reboot; 1 host is silent",
     );
   });
 });

@@ -1,7 +1,7 @@
 // Sentences that the pages say. Pure, so that tests can read them.
 
 import type { LinkProps } from "@tanstack/react-router";
-import type { Freshness, HostService, Overview, Transition } from "../api/types";
+import type { Freshness, HostService, Overview, ProblemSummary, Transition } from "../api/types";
 import { duration } from "./time";
 
 /** `1 host`, `3 hosts`, `2,500 ports` */
@@ -20,7 +20,8 @@ export type ClauseTone = "broken" | "possible" | "unknown" | "fine";
 
 /** The state of the fleet as clauses of one sentence, the worst first. Never empty for a fleet with hosts. */
 export function overviewClauses(overview: Overview): Clause[] {
-  const { services_down, harmful_updates, possible_updates, cannot_tell_hosts, fleet } = overview;
+  const { services_down, harmful_updates, possible_updates, next_reboot, cannot_tell_hosts, fleet } =
+    overview;
   const clauses: Clause[] = [];
   if (services_down.findings > 0) {
     const { findings, hosts } = services_down;
@@ -49,6 +50,14 @@ export function overviewClauses(overview: Overview): Clause[] {
       tone: "possible",
     });
   }
+  if (next_reboot.services > 0) {
+    const { services, hosts } = next_reboot;
+    clauses.push({
+      text: `${count(services, "service")} on ${count(hosts, "host")} may lose a port at the next reboot`,
+      to: "/reboot",
+      tone: "possible",
+    });
+  }
   if (clauses.length === 0) {
     clauses.push({
       text: `Nothing is known to be broken on ${count(fleet.total, "host")}`,
@@ -72,6 +81,14 @@ export function overviewClauses(overview: Overview): Clause[] {
     });
   }
   return clauses;
+}
+
+/** `40 hosts of 3 clients`; of a resolved one the hosts that it was on. */
+export function problemExtent(
+  problem: Pick<ProblemSummary, "state" | "hosts" | "clients" | "hosts_ever">,
+): string {
+  if (problem.state === "resolved") return `was on ${count(problem.hosts_ever, "host")}`;
+  return `${count(problem.hosts, "host")} of ${count(problem.clients, "client")}`;
 }
 
 export const FRESHNESS: Record<Freshness, { word: string; explanation: string }> = {

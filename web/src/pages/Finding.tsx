@@ -3,12 +3,13 @@ import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { Download } from "lucide-react";
 import { findingQuery, hostQuery } from "../api/queries";
-import type { Finding, Step } from "../api/types";
+import type { Finding } from "../api/types";
 import { Content } from "../components/Content";
-import { Command, CopyAll } from "../components/Copy";
+import { CopyAll } from "../components/Copy";
 import { Fact, Facts } from "../components/Facts";
 import { Card, Page, Section } from "../components/Page";
 import { Chip, SeverityMark } from "../components/Severity";
+import { RESTART, Steps } from "../components/Steps";
 import { HostMoment, When } from "../components/When";
 import { commandsInOneGo, script, scriptName } from "../lib/remedy";
 import { count, plain, TRANSITION } from "../lib/words";
@@ -89,6 +90,7 @@ function Body({ finding }: { finding: Finding }) {
       </div>
       <div>
         <About finding={finding} offset={offset} />
+        <SameProblem finding={finding} />
         <AlsoOn finding={finding} />
         <History finding={finding} />
         <Deliveries finding={finding} />
@@ -162,25 +164,6 @@ function Remedy({ finding }: { finding: Finding }) {
   );
 }
 
-const RESTART: Record<Finding["remedy"]["restart"], string> = {
-  none: "nothing restarts",
-  service: "services restart, the server does not",
-  server: "the server restarts",
-};
-
-function Steps({ label, steps }: { label: string; steps: Step[] }) {
-  return (
-    <ol className={classes.steps} aria-label={label}>
-      {steps.map((step) => (
-        <li key={`${step.text}-${step.command}`}>
-          <div>{step.text}</div>
-          {step.command ? <Command text={step.command} /> : null}
-        </li>
-      ))}
-    </ol>
-  );
-}
-
 function About({ finding, offset }: { finding: Finding; offset: Offset }) {
   return (
     <Section title="About">
@@ -213,6 +196,26 @@ function About({ finding, offset }: { finding: Finding; offset: Offset }) {
           </Fact>
           <Fact name="Episode">{finding.episode}</Fact>
         </Facts>
+      </Card>
+    </Section>
+  );
+}
+
+function SameProblem({ finding }: { finding: Finding }) {
+  const problem = finding.membership;
+  if (!problem) return null;
+  const others = problem.hosts - (finding.state === "open" ? 1 : 0);
+  return (
+    <Section title="Problem">
+      <Card>
+        <Link to="/problems/$" params={{ _splat: problem.key }}>
+          {problem.title}
+        </Link>
+        <div className={classes.small}>
+          {others > 0
+            ? `also on ${count(others, "other host")}, ${count(problem.clients, "client")} in all`
+            : "on no other host"}
+        </div>
       </Card>
     </Section>
   );

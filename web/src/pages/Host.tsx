@@ -14,6 +14,7 @@ import { CannotTell } from "./host/CannotTell";
 import { HostBoots } from "./host/HostBoots";
 import { HostEvents } from "./host/HostEvents";
 import { HostFacts } from "./host/HostFacts";
+import { HostForecast } from "./host/HostForecast";
 import { HostPorts } from "./host/HostPorts";
 import { HostServices } from "./host/HostServices";
 import { HostUpdates } from "./host/HostUpdates";
@@ -29,6 +30,7 @@ const TAB_NAMES: Record<HostTab, string> = {
   updates: "Updates",
   events: "Events",
   findings: "Findings",
+  reboot: "Next reboot",
   facts: "Facts",
 };
 
@@ -153,6 +155,9 @@ function Body({ host }: { host: HostDetail }) {
               </Link>
             </Nothing>
           )}
+        </Tabs.Panel>
+        <Tabs.Panel value="reboot">
+          <HostForecast id={host.id} />
         </Tabs.Panel>
         <Tabs.Panel value="facts">
           <HostFacts host={host} />

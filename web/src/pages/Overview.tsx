@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { Fragment } from "react";
 import { overviewQuery } from "../api/queries";
-import type { Overview as OverviewData } from "../api/types";
+import type { Outlook, Overview as OverviewData } from "../api/types";
 import { Content } from "../components/Content";
 import { FindingRows } from "../components/FindingRows";
 import { FirstServer } from "../components/FirstServer";
@@ -10,6 +10,7 @@ import { Page, Section } from "../components/Page";
 import { Chip, SeverityCount } from "../components/Severity";
 import { VerdictChip } from "../components/VerdictChip";
 import { When } from "../components/When";
+import { expected } from "../lib/forecast";
 import { count, FRESHNESS, overviewClauses, TRANSITION } from "../lib/words";
 import classes from "./Overview.module.css";
 
@@ -63,6 +64,7 @@ function Body({ overview }: { overview: OverviewData }) {
       </div>
       <div>
         <Clients clients={overview.clients} />
+        <NextReboot outlook={overview.next_reboot} />
         <Fleet fleet={overview.fleet} />
         <Timeline recent={overview.recent} />
       </div>
@@ -96,6 +98,25 @@ function Clients({ clients }: Pick<OverviewData, "clients">) {
           </li>
         ))}
       </ul>
+    </Section>
+  );
+}
+
+function NextReboot({ outlook }: { outlook: Outlook }) {
+  return (
+    <Section title="Next reboot" aside={<Link to="/reboot">The plan</Link>}>
+      <div className={classes.panel}>
+        <div className={classes.line}>
+          <span className={classes.figure} data-tone={outlook.expected > 0 ? "possible" : "fine"}>
+            {expected(outlook.expected)}
+          </span>
+          <span className={classes.figureWords}>
+            {outlook.services === 0
+              ? "No service is known to be at risk"
+              : `services expected to fail, of ${outlook.services} at risk on ${count(outlook.hosts, "host")}; none with the plan`}
+          </span>
+        </div>
+      </div>
     </Section>
   );
 }

@@ -1,4 +1,13 @@
 /** The tabs of a host's page, as they stand in its URL. */
-export const hostTabs = ["services", "ports", "boots", "updates", "events", "findings", "facts"] as const;
+export const hostTabs = [
+  "services",
+  "ports",
+  "boots",
+  "updates",
+  "events",
+  "findings",
+  "reboot",
+  "facts",
+] as const;
 
 export type HostTab = (typeof hostTabs)[number];
