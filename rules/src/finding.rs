@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::forecast::Forecast;
+use crate::remedy::Change;
 
 /// Everything that the rules say of one host's facts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -114,6 +115,9 @@ pub struct Step {
     /// To be run in an elevated command prompt, as it stands. `None`: the step is done by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
+    /// The same as data, for [`crate::plan`]. Empty: a person must decide or act.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -1,7 +1,7 @@
 //! Facts in, findings out. Pure: no files, no clock, no network, no randomness; the same input gives the same output.
 //!
 //! Read in this order: [`text`], [`ports`], [`facts`], [`socket_key`], [`delta`], [`forecast`],
-//! [`finding`], [`history`], [`suspect`], [`catalog`], [`judge`], [`overrides`], [`needs`], [`check`].
+//! [`finding`], [`history`], [`suspect`], [`catalog`], [`judge`], [`overrides`], [`remedy`], [`plan`], [`needs`], [`check`].
 
 pub mod text;
 
@@ -51,7 +51,9 @@ mod bad_update;
 
 mod failed;
 
-mod remedy;
+pub mod remedy;
+
+pub mod plan;
 
 pub mod kinds;
 

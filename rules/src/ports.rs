@@ -36,6 +36,25 @@ pub enum Family {
     Ipv6,
 }
 
+impl Family {
+    pub const BOTH: [Self; 2] = [Self::Ipv4, Self::Ipv6];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "ipv4",
+            Self::Ipv6 => "ipv6",
+        }
+    }
+
+    /// As a sentence names it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "IPv4",
+            Self::Ipv6 => "IPv6",
+        }
+    }
+}
+
 /// One port of one protocol, written `udp/1812`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Port {

@@ -5,14 +5,24 @@
 //! is not, the step is given in words only.
 
 pub(crate) mod ahead;
-mod command;
-mod exclusion;
-mod fixed_port;
+mod change;
+pub(crate) mod command;
 mod port;
+
+mod dynamic_range;
+mod exclude;
+mod exclusion;
+pub(crate) mod fixed_port;
+mod lsass;
+mod reserve;
+
 mod service;
 mod suspect;
 mod update;
 
+pub(crate) use change::excluded_port_range;
+pub use change::{Change, Data, RangeList, Removal};
+pub(crate) use exclusion::missing;
 pub(crate) use port::{Conflict, of_port};
 pub(crate) use service::of_failure;
 pub(crate) use suspect::{Exposure, of_suspect};

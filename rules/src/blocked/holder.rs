@@ -125,11 +125,16 @@ impl<'a> Holder<'a> {
 
     /// Windows does not run on without it, or what else shares its process cannot be told.
     pub(crate) fn cannot_stop(&self) -> bool {
-        let process = self.socket.process().unwrap_or_default().to_lowercase();
+        Self::is_vital(self.socket, &self.services)
+    }
+
+    /// The same of any socket whose process runs `services`.
+    pub(crate) fn is_vital(socket: &Socket, services: &[&str]) -> bool {
+        let process = socket.process().unwrap_or_default().to_lowercase();
         let process = process.strip_suffix(".exe").unwrap_or(&process);
         is_among(process, VITAL_IMAGES)
-            || self.services.iter().any(|name| is_among(name, VITAL_SERVICES))
-            || (process == "svchost" && self.services.len() != 1)
+            || services.iter().any(|name| is_among(name, VITAL_SERVICES))
+            || (process == "svchost" && services.len() != 1)
     }
 
     /// What all findings about this cause have in common, on any host.

@@ -1,16 +1,15 @@
 //! What keeps a port for its service before anything takes it. The service runs and holds the port, so that an exclusion
 //! can be made only while it is stopped.
 
-use super::command::{restart_server, restart_service, set_ranges, start, step, stop};
+use super::command::{by_hand, restart_server, restart_service, start, stop};
+use super::dynamic_range::{Move, range_move};
 use super::exclusion;
+use super::reserve::{pool_exclusion, reserved_ports};
 use crate::facts::{OsGeneration, Service};
-use crate::finding::{Remedy, Restart, Step};
+use crate::finding::{Remedy, Restart};
 use crate::ports::{Port, PortRange, Protocol};
 use crate::view::View;
 use crate::words::{self, list};
-
-const TCPIP: &str = r"HKLM\SYSTEM\CurrentControlSet\Services\Tcpip\Parameters";
-const DNS: &str = r"HKLM\SYSTEM\CurrentControlSet\Services\DNS\Parameters";
 
 /// Keeps `ports` of a service that runs out of the DNS server's pool.
 pub(crate) fn of_pool(service: &Service, ports: &[Port], view: &View<'_>) -> Remedy {
@@ -21,22 +20,13 @@ pub(crate) fn of_pool(service: &Service, ports: &[Port], view: &View<'_>) -> Rem
         Some(OsGeneration::Windows2000 | OsGeneration::Server2003) => reserved(service, &wanted, view),
         Some(OsGeneration::Server2008) => range_moved(service, Protocol::Udp, ports, view),
         Some(_) => {
-            let former = view.policy_value(|policy| &policy.dns_socket_pool).ok();
-            let former = words::merged(former.map(|pool| pool.excluded.clone()).unwrap_or_default());
-            let all = words::merged(former.iter().chain(&wanted).copied().collect());
-            let value = "SocketPoolExcludedPortRanges";
-            let text = format!(
-                "Keep {shown} out of the DNS server's pool; ranges that it leaves out already stay in the list."
-            );
+            let (set, back) = pool_exclusion(&wanted, view);
             Remedy {
                 summary: format!("Keep {shown} out of the DNS server's pool, restart DNS"),
-                steps: vec![set_ranges(text, DNS, value, &all), restart_service("DNS")],
+                steps: vec![set, restart_service("DNS")],
                 risk: "DNS is away for some seconds, and the pool is that much smaller.".to_owned(),
                 restart: Restart::Service,
-                undo: vec![
-                    set_ranges("Put the former list back.".to_owned(), DNS, value, &former),
-                    restart_service("DNS"),
-                ],
+                undo: vec![back, restart_service("DNS")],
                 ..remedy(service, &shown, view)
             }
         }
@@ -54,7 +44,7 @@ pub(crate) fn of_drawn(service: &Service, port: Port, view: &View<'_>) -> Remedy
         }
         Some(OsGeneration::Server2008) => range_moved(service, port.protocol, &[port], view),
         Some(generation) => {
-            let missing = exclusion::missing(port.protocol, &[port.number], view);
+            let missing = exclusion::missing_in_any(port.protocol, &[port.number], view);
             let mut steps = vec![stop(name)];
             steps.extend(exclusion::add(port.protocol, &missing, generation));
             steps.push(start(name));
@@ -87,19 +77,13 @@ fn remedy(service: &Service, shown: &str, view: &View<'_>) -> Remedy {
 
 fn reserved(service: &Service, wanted: &[PortRange], view: &View<'_>) -> Remedy {
     let shown = list(wanted);
-    let former = view.policy_value(|policy| &policy.reserved_ports).cloned().unwrap_or_default();
-    let former = words::merged(former);
-    let all = words::merged(former.iter().chain(wanted).copied().collect());
-    let text = format!("Reserve {shown} in ReservedPorts; ranges that it holds already stay in the list.");
+    let (set, back) = reserved_ports(wanted, view);
     Remedy {
         summary: format!("Reserve {shown} in ReservedPorts, then restart"),
-        steps: vec![set_ranges(text, TCPIP, "ReservedPorts", &all), restart_server()],
+        steps: vec![set, restart_server()],
         risk: "The server is away during the restart. Programs that ask for any free port get none of the reserved ones; who asks by number still does.".to_owned(),
         restart: Restart::Server,
-        undo: vec![
-            set_ranges("Put the former list back.".to_owned(), TCPIP, "ReservedPorts", &former),
-            restart_server(),
-        ],
+        undo: vec![back, restart_server()],
         ..remedy(service, &shown, view)
     }
 }
@@ -107,31 +91,27 @@ fn reserved(service: &Service, wanted: &[PortRange], view: &View<'_>) -> Remedy 
 /// Server 2008 knows no reservation: the range moves above the ports. netsh takes none of less than 255 ports.
 fn range_moved(service: &Service, protocol: Protocol, ports: &[Port], view: &View<'_>) -> Remedy {
     let shown = list(ports);
-    let top = ports.iter().map(|port| u32::from(port.number) + 1).max().unwrap_or_default();
-    let start = top.max(49152);
-    let number = 65_536_u32.saturating_sub(start);
-    let protocol_shown = protocol.as_str().to_uppercase();
-    let step = if number < 255 {
-        step(format!("The dynamic range cannot be moved above {shown}: give {} another port.", service.name), None)
-    } else {
-        let command =
-            |family: &str| format!("netsh int {family} set dynamicport {protocol} start={start} num={number}");
-        step(
-            format!("Move the {protocol_shown} dynamic range, from which ports are drawn, to {start}-65535."),
-            Some(["ipv4", "ipv6"].map(command).join(" & ")),
-        )
+    let numbers: Vec<u16> = ports.iter().map(|port| port.number).collect();
+    let (steps, undo) = match range_move(protocol, &numbers, view) {
+        Move::By(set, back) => (vec![set, restart_server()], vec![back, restart_server()]),
+        Move::Done => (vec![restart_server()], Vec::new()),
+        Move::TooFew => (
+            vec![by_hand(format!(
+                "The dynamic range cannot be moved above {shown}: give {} another port.",
+                service.name
+            ))],
+            Vec::new(),
+        ),
     };
+    let protocol_shown = protocol.as_str().to_uppercase();
     Remedy {
         summary: format!("Move the {protocol_shown} dynamic range away from {shown}, then restart"),
-        steps: vec![step, restart_server()],
+        steps,
         risk: format!(
             "The server is away during the restart. Programs that ask for any free {protocol_shown} port get one of the new range."
         ),
         restart: Restart::Server,
-        undo: vec![Step {
-            text: format!("Set the {protocol_shown} dynamic range back to what it was."),
-            command: None,
-        }],
+        undo,
         ..remedy(service, &shown, view)
     }
 }
@@ -140,7 +120,7 @@ fn in_words(service: &Service, shown: &str, view: &View<'_>) -> Remedy {
     let text = "Reserve the port in the way of this system: ReservedPorts on Windows 2000 and 2003, an excluded port range on Server 2008 R2 and later.";
     Remedy {
         summary: format!("Reserve {shown} for {}", service.name),
-        steps: vec![step(text, None)],
+        steps: vec![by_hand(text)],
         risk: "The service may have to stop for it.".to_owned(),
         restart: Restart::Service,
         ..remedy(service, shown, view)

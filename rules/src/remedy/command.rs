@@ -1,10 +1,11 @@
 //! Command lines for an elevated command prompt, and the names that may stand in them.
 
+use super::change::{Change, RangeList};
 use crate::finding::Step;
 use crate::ports::PortRange;
 
 /// `name` as an argument: bare, or in quotes. `None`: it holds characters that a command line could act on.
-pub(super) fn argument(name: &str) -> Option<String> {
+pub(crate) fn argument(name: &str) -> Option<String> {
     let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, ' ' | '_' | '.' | '$' | '#' | '-');
     if name.is_empty() || name.starts_with('-') || name.trim() != name || !name.chars().all(safe) {
         return None;
@@ -14,46 +15,63 @@ pub(super) fn argument(name: &str) -> Option<String> {
 }
 
 pub(super) fn step(text: impl Into<String>, command: Option<String>) -> Step {
-    Step { text: text.into(), command }
+    Step { text: text.into(), command, changes: Vec::new() }
 }
 
 pub(super) fn by_hand(text: impl Into<String>) -> Step {
     step(text, None)
 }
 
+/// A step that does `changes` one after the other; a name that is not safe in a command leaves its words only.
+pub(super) fn doing(text: impl Into<String>, changes: Vec<Change>) -> Step {
+    let commands: Option<Vec<String>> = changes.iter().map(Change::command).collect();
+    let command = commands.filter(|commands| !commands.is_empty()).map(|commands| commands.join(" & "));
+    Step { text: text.into(), command, changes }
+}
+
+/// For a person to decide on: the command stands there, and no plan takes it up.
+pub(super) fn undecided(step: Step) -> Step {
+    Step { changes: Vec::new(), ..step }
+}
+
 /// Starts a service.
 pub(super) fn start(service: &str) -> Step {
-    step(format!("Start {service}."), argument(service).map(|name| format!("net start {name}")))
+    doing(format!("Start {service}."), vec![Change::Start { service: service.to_owned() }])
 }
 
 /// Stops a service, and those that depend on it.
 pub(super) fn stop(service: &str) -> Step {
-    step(
+    doing(
         format!("Stop {service}. Services that depend on it stop too; start them again afterwards."),
-        argument(service).map(|name| format!("net stop {name} /y")),
+        vec![Change::Stop { service: service.to_owned() }],
     )
 }
 
 pub(super) fn restart_service(service: &str) -> Step {
-    let command = argument(service).map(|name| format!("net stop {name} /y & net start {name}"));
-    step(format!("Restart {service}. Services that depend on it stop too; start them again afterwards."), command)
+    doing(
+        format!("Restart {service}. Services that depend on it stop too; start them again afterwards."),
+        vec![Change::Restart { service: service.to_owned() }],
+    )
 }
 
 pub(super) fn restart_server() -> Step {
-    step("Restart the server.", Some("shutdown /r /t 0".to_owned()))
+    doing("Restart the server.", vec![Change::RestartServer])
 }
 
-/// Sets a REG_MULTI_SZ value of port ranges; an empty list deletes it. `key` and `value` are ours.
-pub(super) fn set_ranges(text: String, key: &str, value: &str, ranges: &[PortRange]) -> Step {
-    let command = if ranges.is_empty() {
-        format!("reg delete \"{key}\" /v {value} /f")
-    } else {
-        // `\0` separates the lines of the value: the default separator of reg.exe. A single port is written as a range,
-        // as KB812873 demands.
-        let lines: Vec<String> = ranges.iter().map(|range| format!("{}-{}", range.start(), range.end())).collect();
-        format!("reg add \"{key}\" /v {value} /t REG_MULTI_SZ /d \"{}\" /f", lines.join("\\0"))
-    };
-    step(text, Some(command))
+/// The line that gives a list of ranges this content; an empty one deletes it.
+pub(crate) fn set_ranges(list: RangeList, ranges: &[PortRange]) -> String {
+    let (key, value) = (list.key(), list.value());
+    if ranges.is_empty() {
+        return format!("reg delete \"{key}\" /v {value} /f");
+    }
+    // `\0` separates the lines of the value: the default separator of reg.exe.
+    let lines: Vec<String> = ranges.iter().map(|range| line(*range)).collect();
+    format!("reg add \"{key}\" /v {value} /t REG_MULTI_SZ /d \"{}\" /f", lines.join("\\0"))
+}
+
+/// A line of such a list: a single port is written as a range too, as KB812873 demands.
+pub(crate) fn line(range: PortRange) -> String {
+    format!("{}-{}", range.start(), range.end())
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //!
 //! Source: KB224196 (`TCP/IP Port` of NTDS, `DCTcpipPort` of Netlogon).
 
-use super::command::{by_hand, step};
+use super::change::{Change, Data};
+use super::command::{by_hand, doing, step};
 use crate::facts::{Exclusion, OsGeneration};
 use crate::finding::Step;
 use crate::ports::{Port, PortRange, Protocol};
@@ -31,11 +32,15 @@ pub(super) fn fixed_port(contested: u16, view: &View<'_>) -> (Step, Step) {
     let give = if is_sure { "Give" } else { "If it is not set already, give" };
     match (fixed, free_port(view)) {
         (Some(_), Some(port)) => (
-            step(
+            doing(
                 format!(
                     "{give} {what} the fixed port tcp/{port}, which nobody holds and which lies outside the dynamic range."
                 ),
-                Some(format!("reg add \"{key}\" /v \"{value}\" /t REG_DWORD /d {port} /f")),
+                vec![Change::SetValue {
+                    key: key.to_owned(),
+                    name: value.to_owned(),
+                    data: Data::Dword(u32::from(port)),
+                }],
             ),
             back,
         ),
@@ -46,6 +51,19 @@ pub(super) fn fixed_port(contested: u16, view: &View<'_>) -> (Step, Step) {
             back,
         ),
     }
+}
+
+/// What a registry value is, of those that the facts tell of: `Some(None)` is not set, `None` not known.
+pub(crate) fn current(key: &str, name: &str, view: &View<'_>) -> Option<Option<Data>> {
+    let is = |of: (&str, &str)| key.eq_ignore_ascii_case(of.0) && name.eq_ignore_ascii_case(of.1);
+    let port = if is((NTDS, "TCP/IP Port")) {
+        view.policy_value(|policy| &policy.ntds_port)
+    } else if is((NETLOGON, "DCTcpipPort")) {
+        view.policy_value(|policy| &policy.netlogon_port)
+    } else {
+        return None;
+    };
+    port.ok().map(|port| port.map(|port| Data::Dword(u32::from(port))))
 }
 
 /// A TCP port that nobody holds or claims, outside every range from which ports are drawn. `None`: the ranges or the

@@ -1,7 +1,7 @@
 //! What to do about a service that failed for a reason that no rule knows: where to look, by its exit code, and what to
 //! try. Honest: nothing here is said to mend it.
 
-use super::command::{by_hand, start, step};
+use super::command::{by_hand, start, step, undecided};
 use crate::facts::{OsGeneration, Service};
 use crate::finding::{Remedy, Restart, Step};
 use crate::history::{DifferenceKind, LastGood};
@@ -21,7 +21,7 @@ pub(crate) fn of_failure(service: &Service, last_good: Option<&LastGood>, view: 
         steps.truncate(1);
         steps.push(by_hand("Read what the event viewer shows around the failure, in Application and System."));
     }
-    steps.push(start(name));
+    steps.push(undecided(start(name)));
     let differences = last_good.map(|good| good.differences.as_slice()).unwrap_or_default();
     if differences.iter().any(|difference| difference.kind == DifferenceKind::Update) {
         steps.push(by_hand(format!(

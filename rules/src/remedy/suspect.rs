@@ -2,7 +2,7 @@
 
 use crate::facts::{OsGeneration, Update};
 use crate::finding::{Remedy, Restart};
-use crate::remedy::command::{by_hand, restart_server, start};
+use crate::remedy::command::{by_hand, restart_server, start, undecided};
 use crate::remedy::update::uninstall;
 use crate::view::View;
 use crate::words;
@@ -35,7 +35,7 @@ pub(crate) fn of_suspect(exposure: Exposure, service: &str, kbs: &[&str], rows: 
     let look = format!("Read what {service} wrote to the event log when it failed.");
     let (summary, steps) = match exposure {
         Exposure::Failing => {
-            let steps = [by_hand(look), start(service)].into_iter().chain(try_without).chain([hold]);
+            let steps = [by_hand(look), start(service)].into_iter().chain(try_without).chain([hold]).map(undecided);
             (format!("Start {service}; if it fails again, try one host without {shown}"), steps.collect())
         }
         Exposure::Running => {

@@ -2,7 +2,8 @@
 //!
 //! Sources: KB934307 (wusa, whose `/uninstall` came with Windows 7 and Server 2008 R2), KB940410 (pkgmgr on Server 2008).
 
-use super::command::{by_hand, restart_server, step};
+use super::change::{Change, Data, RangeList, Removal};
+use super::command::{by_hand, doing, line, restart_server, step, undecided};
 use crate::bad_update::Standing;
 use crate::catalog::{Action, BadUpdate, RegistryKind, RegistryValue, normalized_kb};
 use crate::conditions;
@@ -25,8 +26,12 @@ pub(crate) fn of_update(entry: &BadUpdate, kb: &str, rows: &[&Update], standing:
                     "Look whether {kb} is listed among the installed updates; if it is not, nothing is to be done."
                 )));
             }
-            steps.push(uninstall(kb, rows, generation));
-            steps.push(restart_server());
+            let removal = [uninstall(kb, rows, generation), restart_server()];
+            match standing {
+                // Whether it is there at all is for a person to see.
+                Standing::Carried => steps.extend(removal.map(undecided)),
+                _ => steps.extend(removal),
+            }
             steps.extend(of_entry);
         }
         Action::Update => {
@@ -38,7 +43,7 @@ pub(crate) fn of_update(entry: &BadUpdate, kb: &str, rows: &[&Update], standing:
                 )));
             }
             steps.extend(of_entry);
-            steps.push(restart_server());
+            steps.push(undecided(restart_server()));
         }
         Action::Registry | Action::Configure | Action::Vendor | Action::Manual => {
             steps.extend(entry.remedy.registry.iter().filter(|value| !value.temporary).map(set_value));
@@ -52,7 +57,7 @@ pub(crate) fn of_update(entry: &BadUpdate, kb: &str, rows: &[&Update], standing:
     let stopgaps = entry.remedy.stopgap.iter().map(|text| by_hand(format!("Until that is done: {text}")));
     steps.extend(stopgaps);
     steps.extend(entry.remedy.registry.iter().filter(|value| value.temporary).map(|value| {
-        let mut step = set_value(value);
+        let mut step = undecided(set_value(value));
         step.text = format!("Until that is done, if need be: {} Take it back afterwards.", step.text);
         step
     }));
@@ -115,23 +120,39 @@ fn entry_steps(entry: &BadUpdate, view: &View<'_>) -> Vec<Step> {
     let holds = |os: &[OsGeneration]| view.generation().is_none_or(|generation| os.contains(&generation));
     let here = entry.remedy.steps_on.iter().filter(|on| holds(&on.os)).flat_map(|on| &on.steps);
     let ports = conditions::pool_ports(&entry.conditions, view).into_iter().map(|port| port.number);
-    // A single port is written as a range too, as KB812873 demands.
-    let ranges: Vec<String> =
-        words::ranges(ports).into_iter().map(|range| format!("{}-{}", range.start(), range.end())).collect();
-    let ports = if ranges.is_empty() { "the ports of the other services".to_owned() } else { words::list(&ranges) };
-    entry.remedy.steps.iter().chain(here).map(|text| by_hand(text.replace("{ports}", &ports))).collect()
+    let reserved = words::ranges(ports);
+    let ranges: Vec<String> = reserved.iter().map(|range| line(*range)).collect();
+    let named = if ranges.is_empty() { "the ports of the other services".to_owned() } else { words::list(&ranges) };
+    let reserves = |text: &str| text.contains("{ports}") && text.contains(RangeList::ReservedPorts.value());
+    let of_text = |text: &String| {
+        let changes = match reserves(text) && !reserved.is_empty() {
+            true => vec![
+                Change::Reserve { list: RangeList::ReservedPorts, ranges: reserved.clone() },
+                Change::RestartServer,
+            ],
+            false => Vec::new(),
+        };
+        Step { changes, ..by_hand(text.replace("{ports}", &named)) }
+    };
+    entry.remedy.steps.iter().chain(here).map(of_text).collect()
 }
 
 fn set_value(value: &RegistryValue) -> Step {
     let RegistryValue { key, name, data, .. } = value;
-    let (word, kind) = match value.kind {
-        RegistryKind::Dword => ("DWORD value", "REG_DWORD"),
-        RegistryKind::String => ("string value", "REG_SZ"),
+    let (word, parsed) = match value.kind {
+        RegistryKind::Dword => ("DWORD value", number(data).map(Data::Dword)),
+        RegistryKind::String => ("string value", Some(Data::String(data.clone()))),
     };
-    step(
-        format!("Set the {word} {name} to {data} under {key}."),
-        Some(format!("reg add \"{key}\" /v \"{name}\" /t {kind} /d \"{data}\" /f")),
-    )
+    let set = |data| Change::SetValue { key: key.clone(), name: name.clone(), data };
+    doing(format!("Set the {word} {name} to {data} under {key}."), parsed.map(set).into_iter().collect())
+}
+
+/// `31` or `0x1f`.
+fn number(text: &str) -> Option<u32> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
 }
 
 fn delete_value(value: &RegistryValue) -> Step {
@@ -167,14 +188,14 @@ pub(super) fn uninstall(kb: &str, rows: &[&Update], generation: Option<OsGenerat
     let Some(generation) = generation else {
         return by_hand(format!("Uninstall {kb}, listed as \"{listed}\"."));
     };
+    let by = |text: String, removal| doing(text, vec![Change::Uninstall { kb: kb.to_owned(), removal }]);
     match (generation, package) {
-        (OsGeneration::Windows2000 | OsGeneration::Server2003, _) => step(
-            format!("Uninstall {kb}: in Add or Remove Programs, or with its own uninstaller."),
-            Some(format!("\"%SystemRoot%\\$NtUninstall{kb}$\\spuninst\\spuninst.exe\"")),
-        ),
-        (OsGeneration::Server2008, Some(package)) => step(
+        (OsGeneration::Windows2000 | OsGeneration::Server2003, _) => {
+            by(format!("Uninstall {kb}: in Add or Remove Programs, or with its own uninstaller."), Removal::Spuninst)
+        }
+        (OsGeneration::Server2008, Some(package)) => by(
             format!("Uninstall {kb}, which Programs and Features lists as \"{listed}\" under installed updates."),
-            Some(format!("start /w pkgmgr /up:{package} /norestart")),
+            Removal::Pkgmgr(package.to_owned()),
         ),
         (OsGeneration::Server2008, None) if listed == kb => by_hand(format!(
             "Uninstall {kb}: in Control Panel open Programs and Features, View installed updates, and remove the entry that names {kb}. wusa /uninstall does not exist on Server 2008."
@@ -182,11 +203,8 @@ pub(super) fn uninstall(kb: &str, rows: &[&Update], generation: Option<OsGenerat
         (OsGeneration::Server2008, None) => by_hand(format!(
             "Uninstall {kb}: in Control Panel open Programs and Features, View installed updates, and remove \"{listed}\" ({kb}). wusa /uninstall does not exist on Server 2008."
         )),
-        (_, Some(package)) => step(
-            format!("Uninstall {kb}."),
-            Some(format!("dism /online /remove-package /packagename:{package} /norestart")),
-        ),
-        (_, None) => step(format!("Uninstall {kb}."), Some(format!("wusa /uninstall /kb:{number} /norestart"))),
+        (_, Some(package)) => by(format!("Uninstall {kb}."), Removal::Dism(package.to_owned())),
+        (_, None) => by(format!("Uninstall {kb}."), Removal::Wusa),
     }
 }
 

@@ -18,6 +18,12 @@ pub(super) fn body(
     now: DateTime<Utc>,
 ) -> String {
     let mut data = json!(change.finding);
+    for list in ["/remedy/steps", "/remedy/undo"] {
+        for step in data.pointer_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            // What a plan is made of: a person reads the words.
+            step.as_object_mut().map(|step| step.remove("changes"));
+        }
+    }
     data["id"] = json!(change.id);
     data["state"] = json!(if transition == Transition::Resolved { "resolved" } else { "open" });
     data["episode"] = json!(change.episode);
@@ -62,6 +68,7 @@ fn shrink(body: &mut Value) {
 mod tests {
     use chrono::DateTime;
     use rules::finding::{Confidence, Evidence, Finding, Remedy, Restart, Severity, Step, Subject};
+    use rules::remedy::Change;
     use serde_json::{Value, json};
     use uuid::Uuid;
 
@@ -89,7 +96,11 @@ mod tests {
                 remedy: Remedy {
                     summary: String::new(),
                     applies_to: String::new(),
-                    steps: vec![Step { text: "Start IAS".to_owned(), command: Some("net start IAS".to_owned()) }],
+                    steps: vec![Step {
+                        text: "Start IAS".to_owned(),
+                        command: Some("net start IAS".to_owned()),
+                        changes: vec![Change::RestartServer],
+                    }],
                     risk: String::new(),
                     restart: Restart::Service,
                     undo: Vec::new(),
@@ -127,6 +138,7 @@ mod tests {
         assert_eq!(data["host"], json!({ "id": 3, "name": "DC01" }));
         assert_eq!(data["url"], "http://127.0.0.1:8080/findings/00000000-0000-0000-0000-000000000007");
         assert_eq!(data["remedy"]["steps"][0]["command"], "net start IAS");
+        assert_eq!(data["remedy"]["steps"][0].get("changes"), None);
         assert_eq!(data.get("left_out"), None);
     }
 
