@@ -10,9 +10,10 @@
 mod build;
 mod collect;
 mod deed;
+pub mod script;
 mod words;
 
-pub use deed::{Deed, Former};
+pub use deed::Deed;
 
 use chrono::{DateTime, Utc};
 

@@ -21,7 +21,7 @@ mod suspect;
 mod update;
 
 pub(crate) use change::excluded_port_range;
-pub use change::{Change, Data, RangeList, Removal};
+pub use change::{Change, Data, Former, RangeList, Removal};
 pub(crate) use exclusion::missing;
 pub(crate) use port::{Conflict, of_port};
 pub(crate) use service::of_failure;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::collect::{self, Asked, Collected, Stage};
-use super::deed::{Deed, Former};
+use super::deed::Deed;
 use super::words::{self as say, Way};
 use super::{FindingRef, Plan, PlanStep, UndoStep};
 use crate::blocked::Holder;
@@ -11,7 +11,7 @@ use crate::catalog::Claim;
 use crate::facts::{OsGeneration, SocketState};
 use crate::finding::Restart;
 use crate::ports::{Family, Port, PortRange, Protocol};
-use crate::remedy::{self, RangeList, fixed_port};
+use crate::remedy::{self, Former, RangeList, fixed_port};
 use crate::view::View;
 use crate::words;
 
@@ -64,7 +64,7 @@ fn exclusions(collected: &mut Collected, view: &View<'_>) -> (Exclusions, Exclus
             if held.contains(&HeldBy::ItsOwner) {
                 continue;
             }
-            let waits = stage == Stage::AfterRestart || held.iter().any(|holder| *holder == HeldBy::Windows);
+            let waits = stage == Stage::AfterRestart || held.contains(&HeldBy::Windows);
             if waits {
                 collected.restart.extend(asked.by.iter().cloned());
             }
@@ -147,12 +147,10 @@ impl Builder<'_, '_> {
         }
         for ((key, name), asked) in &collected.values {
             let Some(data) = &asked.what else { continue };
-            let former = match fixed_port::current(key, name, self.view) {
-                Some(Some(same)) if same == *data => continue,
-                Some(Some(was)) => Former::Was(was),
-                Some(None) => Former::Absent,
-                None => Former::Unread,
-            };
+            let former = fixed_port::current(key, name, self.view);
+            if former == Former::Was(data.clone()) {
+                continue;
+            }
             let deed = Deed::SetValue { key: key.clone(), name: name.clone(), data: data.clone(), former };
             self.push(deed, &asked.by);
         }
@@ -244,7 +242,7 @@ fn undo(steps: &[PlanStep], after_restart: &[PlanStep]) -> Vec<UndoStep> {
     let mut follow = |deed: Deed| {
         undo.push(UndoStep { text: say::text(&deed, Way::Back), commands: deed.commands(), deed: Some(deed) });
     };
-    if taken_back.iter().any(|step| reads_pool(step)) {
+    if taken_back.iter().any(reads_pool) {
         follow(Deed::Stop { service: DNS.to_owned() });
         follow(Deed::Start { service: DNS.to_owned() });
     }

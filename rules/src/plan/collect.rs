@@ -9,7 +9,7 @@ use super::{ByHand, FindingRef};
 use crate::facts::{Section, ServiceState};
 use crate::finding::{Confidence, Finding, Judgement, Step};
 use crate::ports::{Family, PortRange, Protocol};
-use crate::remedy::{self, Change, Data, RangeList, Removal, fixed_port};
+use crate::remedy::{self, Change, Data, Former, RangeList, Removal, fixed_port};
 use crate::view::{Presence, View};
 
 /// Before the restart, or when the server is up again.
@@ -165,7 +165,7 @@ fn is_made(change: &Change, view: &View<'_>) -> bool {
         Change::MoveRange { protocol, family, range } => {
             former_range(*protocol, *family, view).is_some_and(|former| former.start() >= range.start())
         }
-        Change::SetValue { key, name, data } => fixed_port::current(key, name, view) == Some(Some(data.clone())),
+        Change::SetValue { key, name, data } => fixed_port::current(key, name, view) == Former::Was(data.clone()),
         Change::Uninstall { kb, .. } => {
             matches!(view.facts.updates, Section::Known(_)) && !matches!(view.presence(kb), Presence::Installed(_))
         }

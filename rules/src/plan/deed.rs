@@ -1,7 +1,7 @@
 //! One thing that a plan does, with what was before where that is known, so that it can be checked and taken back.
 
 use crate::ports::{Family, PortRange, Protocol};
-use crate::remedy::{Change, Data, RangeList, Removal, command, excluded_port_range};
+use crate::remedy::{Change, Data, Former, RangeList, Removal, command, excluded_port_range};
 use crate::words;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,14 +56,6 @@ pub enum Deed {
         removal: Removal,
     },
     RestartServer,
-}
-
-/// What a registry value was before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Former {
-    Absent,
-    Was(Data),
-    Unread,
 }
 
 impl Deed {

@@ -1,9 +1,9 @@
 //! What each step of a plan says: what it does, needs, risks and restarts, the way back, and how a report proves it.
 
-use super::deed::{Deed, Former};
+use super::deed::Deed;
 use crate::facts::OsGeneration;
 use crate::finding::Restart;
-use crate::remedy::{Data, RangeList, Removal};
+use crate::remedy::{Data, Former, RangeList, Removal};
 use crate::words::list;
 
 /// Whether a step leads to the remedy or takes it back.

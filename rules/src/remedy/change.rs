@@ -84,6 +84,14 @@ pub enum Data {
     String(String),
 }
 
+/// What a registry value is before a remedy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Former {
+    Absent,
+    Was(Data),
+    Unread,
+}
+
 /// The way in which an update goes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

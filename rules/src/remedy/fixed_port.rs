@@ -2,7 +2,7 @@
 //!
 //! Source: KB224196 (`TCP/IP Port` of NTDS, `DCTcpipPort` of Netlogon).
 
-use super::change::{Change, Data};
+use super::change::{Change, Data, Former};
 use super::command::{by_hand, doing, step};
 use crate::facts::{Exclusion, OsGeneration};
 use crate::finding::Step;
@@ -53,17 +53,21 @@ pub(super) fn fixed_port(contested: u16, view: &View<'_>) -> (Step, Step) {
     }
 }
 
-/// What a registry value is, of those that the facts tell of: `Some(None)` is not set, `None` not known.
-pub(crate) fn current(key: &str, name: &str, view: &View<'_>) -> Option<Option<Data>> {
+/// What a registry value is, of those that the facts tell of.
+pub(crate) fn current(key: &str, name: &str, view: &View<'_>) -> Former {
     let is = |of: (&str, &str)| key.eq_ignore_ascii_case(of.0) && name.eq_ignore_ascii_case(of.1);
     let port = if is((NTDS, "TCP/IP Port")) {
         view.policy_value(|policy| &policy.ntds_port)
     } else if is((NETLOGON, "DCTcpipPort")) {
         view.policy_value(|policy| &policy.netlogon_port)
     } else {
-        return None;
+        return Former::Unread;
     };
-    port.ok().map(|port| port.map(|port| Data::Dword(u32::from(port))))
+    match port {
+        Ok(Some(port)) => Former::Was(Data::Dword(u32::from(*port))),
+        Ok(None) => Former::Absent,
+        Err(_) => Former::Unread,
+    }
 }
 
 /// A TCP port that nobody holds or claims, outside every range from which ports are drawn. `None`: the ranges or the

@@ -123,14 +123,13 @@ fn entry_steps(entry: &BadUpdate, view: &View<'_>) -> Vec<Step> {
     let reserved = words::ranges(ports);
     let ranges: Vec<String> = reserved.iter().map(|range| line(*range)).collect();
     let named = if ranges.is_empty() { "the ports of the other services".to_owned() } else { words::list(&ranges) };
-    let reserves = |text: &str| text.contains("{ports}") && text.contains(RangeList::ReservedPorts.value());
+    let says_so = |text: &str| text.contains("{ports}") && text.contains(RangeList::ReservedPorts.value());
     let of_text = |text: &String| {
-        let changes = match reserves(text) && !reserved.is_empty() {
-            true => vec![
-                Change::Reserve { list: RangeList::ReservedPorts, ranges: reserved.clone() },
-                Change::RestartServer,
-            ],
-            false => Vec::new(),
+        let changes = if says_so(text) && !reserved.is_empty() {
+            let ranges = reserved.clone();
+            vec![Change::Reserve { list: RangeList::ReservedPorts, ranges }, Change::RestartServer]
+        } else {
+            Vec::new()
         };
         Step { changes, ..by_hand(text.replace("{ports}", &named)) }
     };
