@@ -1,5 +1,7 @@
 //! What the parts of a running server share.
 
+use std::sync::Arc;
+
 use arc_swap::ArcSwap;
 use rules::catalog::Catalog;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +14,7 @@ use crate::{
     ingest::Store,
     live::Bus,
     questions::Questions,
+    rulebook::Rulebook,
 };
 
 /// Built once by `run` (and by tests), then shared as `Arc<App>`.
@@ -29,7 +32,14 @@ pub struct App {
     pub egress: Egress,
     pub config: Config,
     /// Read on every report and page; replaced whole.
-    pub catalog: ArcSwap<Catalog>,
+    pub rulebook: ArcSwap<Rulebook>,
     /// Cancelled when the server begins to stop: whoever holds a connection open (streams, SSE) ends it then.
     pub stopping: CancellationToken,
+}
+
+impl App {
+    /// What is known beforehand at this moment.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.rulebook.load().catalog)
+    }
 }

@@ -14,18 +14,19 @@ pub use plan::{FindingChange, Transition};
 
 use crate::db::{findings, problems};
 
-/// Brings the stored findings of a host in line with `judgement`; returns what changed, in the order of the judgement.
+/// Brings the stored findings of a host in line with `judgement`, which stands on `basis`; returns what changed, in the order of the judgement.
 pub async fn reconcile(
     connection: &mut PgConnection,
     client_id: i32,
     host_id: i64,
     judgement: &Judgement,
+    basis: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<FindingChange>> {
     let stored = findings::of_host(connection, client_id, host_id, judgement).await?;
     let plan = plan::plan(client_id, host_id, judgement, stored, now);
     findings::write(connection, client_id, host_id, &plan, now).await?;
     problems::write(connection, client_id, host_id, &plan.changes, now).await?;
-    findings::write_judgement(connection, client_id, host_id, &judgement.cannot_tell, now).await?;
+    findings::write_judgement(connection, (client_id, host_id), &judgement.cannot_tell, basis, now).await?;
     Ok(plan.changes)
 }

@@ -29,6 +29,10 @@ pub mod findings;
 
 pub mod alerts;
 
+pub mod rulebook;
+
+pub mod catalog;
+
 pub mod app;
 
 pub mod listeners;

@@ -20,6 +20,8 @@ pub enum HintKind {
     Host,
     Finding,
     Delivery,
+    /// The catalog or an override, of every client.
+    Catalog,
 }
 
 /// Something of this client changed; read it again. `id`: a host's number, a finding's or a delivery's UUID.

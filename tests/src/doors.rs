@@ -33,10 +33,10 @@ use portreeve_server::{
     listeners::{agents, enroll, tls},
     live::Bus,
     questions::Questions,
+    rulebook::Rulebook,
 };
 use proto::fleet::v1::{EnrollRequest, enroll_client::EnrollClient, fleet_client::FleetClient};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
-use rules::catalog::Catalog;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName},
@@ -106,7 +106,7 @@ impl Doors {
             sealer,
             egress: Egress::new(&config.egress_allow)?,
             config,
-            catalog: ArcSwap::from_pointee(Catalog::builtin()),
+            rulebook: ArcSwap::from_pointee(Rulebook::load(&database.db).await?),
             stopping: stopping.clone(),
         });
         let (agents_listener, enroll_listener) =

@@ -142,9 +142,9 @@ pub async fn create(
     }
     let read = tokio::task::spawn_blocking(move || captures::read(&files)).await;
     let reading = read.map_err(anyhow::Error::from)??;
-    let catalog = app.catalog.load();
+    let rulebook = app.rulebook.load_full();
     if is_dry_run {
-        let judgement = rules::judge(&reading.facts, &catalog, &History::default());
+        let judgement = rules::judge(&reading.facts, &rulebook.catalog, &History::default());
         let mut report = CaptureReport::new(&reading, &reading.facts);
         report.captured_at = captured_at.or(report.captured_at);
         let findings = judgement.findings.iter().map(|finding| CaptureFinding::new(finding, None, None));
@@ -159,7 +159,7 @@ pub async fn create(
         captured_at,
         operator_id: Some(caller.operator_id),
     };
-    let imported = captures::import(&app.store, &catalog, &place, &reading, clock::now()).await?;
+    let imported = captures::import(&app.store, &rulebook, &place, &reading, clock::now()).await?;
     tracing::info!(operator.id = %caller.operator_id, host.id = imported.host_id, "An operator imported a capture");
     Ok((StatusCode::CREATED, Json(CaptureReport::of_import(&reading, &place, &imported))))
 }

@@ -231,7 +231,7 @@ pub async fn one(
         return Err(Problem::not_found("boot"));
     };
     let generation = detail.host.as_ref().map(|host| host.os.generation());
-    let entries = boot_story::tell(detail.entries, &app.catalog.load(), generation);
+    let entries = boot_story::tell(detail.entries, &app.catalog(), generation);
     Ok(Json(Boot { summary: detail.boot.into(), entries }))
 }
 
@@ -261,7 +261,7 @@ pub async fn holders(
             .map_or_else(Section::default, Section::Known),
         ..Facts::default()
     };
-    let is_kept = ledger::keeps(port, &facts, &app.catalog.load());
+    let is_kept = ledger::keeps(port, &facts, &app.catalog());
     let boots = found.boots.into_iter().map(|row| boot_holder(row, port, is_kept)).collect();
     Ok(Json(PortHolders { port: port.to_string(), boots }))
 }

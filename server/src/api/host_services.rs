@@ -166,7 +166,7 @@ pub async fn list(
     };
     let filter = FindingFilter { state: Some("open"), host_id: Some(id), ..FindingFilter::default() };
     let findings = read_findings::list(&caller.scope, &app.db, &filter, None, 500).await?;
-    let catalog = app.catalog.load();
+    let catalog = app.catalog();
     Ok(Json(HostServices {
         services: section_status(&rows.sections, SectionName::Services),
         sockets: section_status(&rows.sections, SectionName::Sockets),

@@ -133,7 +133,7 @@ pub async fn list(
         return Err(Problem::not_found("host"));
     };
     let findings = read_updates::findings(&caller.scope, &app.db, Some(id)).await?;
-    let catalog = app.catalog.load();
+    let catalog = app.catalog();
     rows.items.sort_by(|a, b| (b.installed_at, &b.kb, &a.id).cmp(&(a.installed_at, &a.kb, &b.id)));
     let updates = section_status(&rows.sections, SectionName::Updates);
     let items = rows

@@ -35,6 +35,7 @@ pub enum LiveHintKind {
     Host,
     Finding,
     Delivery,
+    Catalog,
 }
 
 impl From<Hint> for LiveHint {
@@ -43,6 +44,7 @@ impl From<Hint> for LiveHint {
             HintKind::Host => LiveHintKind::Host,
             HintKind::Finding => LiveHintKind::Finding,
             HintKind::Delivery => LiveHintKind::Delivery,
+            HintKind::Catalog => LiveHintKind::Catalog,
         };
         Self { kind, id: hint.id, client_id: hint.client_id }
     }

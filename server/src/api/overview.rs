@@ -137,7 +137,7 @@ pub async fn get(caller: Caller, State(app): State<Arc<App>>) -> Result<Json<Ove
     let recent_updates = read_updates::list(scope, &app.db, None, None, 10).await?;
     let update_findings = read_updates::findings(scope, &app.db, None).await?;
     let recent = read_overview::recent(scope, &app.db).await?;
-    let catalog = app.catalog.load();
+    let catalog = app.catalog();
     Ok(Json(Overview {
         services_down: FindingCount { findings: counts.down, hosts: counts.down_hosts },
         harmful_updates: UpdateCount { entries: counts.harmful, hosts: counts.harmful_hosts },

@@ -166,7 +166,7 @@ pub async fn list(
     let after = page::decode(query.cursor.as_deref())?;
     let rows = read_updates::list(&caller.scope, &app.db, pattern.as_deref(), after, query.limit.to_fetch()).await?;
     let findings = read_updates::findings(&caller.scope, &app.db, None).await?;
-    let catalog = app.catalog.load();
+    let catalog = app.catalog();
     Ok(Json(Page::new(rows, query.limit, UpdateRow::key).map(|row| summary(row, &findings, &catalog))))
 }
 
@@ -190,7 +190,7 @@ pub async fn one(
     let after = page::decode(query.cursor.as_deref())?;
     let rows = read_updates::hosts(&caller.scope, &app.db, &kb, after, query.limit.to_fetch()).await?;
     let findings = read_updates::findings(&caller.scope, &app.db, None).await?;
-    let catalog = app.catalog.load();
+    let catalog = app.catalog();
     let advisories: Vec<_> = catalog.entries_for_kb(&kb).map(Advisory::from).collect();
     if rows.is_empty() && advisories.is_empty() {
         return Err(Problem::not_found("update"));

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use proto::{Digests, SECTIONS, wire};
-use rules::catalog::Catalog;
 use rules::facts::{CollectedBy, Facts, Section};
 use rules::finding::Judgement;
 use rules::history::History;
@@ -16,6 +15,7 @@ use crate::findings::FindingChange;
 use crate::ingest::skew::HostClock;
 use crate::ingest::state::{ApplyFault, HostState};
 use crate::ingest::{Changed, Judged, Store};
+use crate::rulebook::Rulebook;
 
 /// Where an imported host belongs, and who says so.
 #[derive(Clone, Debug)]
@@ -97,7 +97,7 @@ impl From<sqlx::Error> for ImportFault {
 /// Stores `reading` as a full report of its host, which is made when the site has none of its name.
 pub async fn import(
     store: &Store,
-    catalog: &Catalog,
+    rulebook: &Rulebook,
     place: &Place<'_>,
     reading: &Reading,
     now: DateTime<Utc>,
@@ -125,11 +125,11 @@ pub async fn import(
     let host = (place.client_id, host_id);
     // How far the host's clock was from ours, a capture cannot say.
     let rows = state.apply(wire::full_delta(&facts), Some(captured_at.at), &HostClock::stored(0))?;
-    let judgement = rules::judge(state.facts(), catalog, &History::default());
+    let judgement = rulebook.judge(place.client_id, state.facts(), &History::default(), now);
     // No agent will ever compare these.
     let digests: Digests = SECTIONS.into_iter().map(|section| (section, Vec::new())).collect();
     let changed = Changed { host, state: &state, rows: &rows, digests: &digests };
-    let judged = Judged { judgement: &judgement, before: None };
+    let judged = Judged { judgement: &judgement, basis: &rulebook.basis(place.client_id, now), before: None };
     let outcome = store.write(&mut transaction, &changed, &images, &judged, now).await?;
     let record = NewCapture {
         capture_id: Uuid::new_v4(),

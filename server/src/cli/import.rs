@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use rules::catalog::Catalog;
 use serde::Serialize;
 
 use crate::api::captures::{CaptureFinding, CaptureReport};
@@ -22,6 +21,7 @@ use crate::config::Place;
 use crate::db::{self, Scope};
 use crate::ingest::Store;
 use crate::live::{Bus, Hint};
+use crate::rulebook::Rulebook;
 
 /// Lines that are printed; `--json` has more.
 const MAX_LINES: usize = 20;
@@ -91,7 +91,7 @@ async fn import(
     let bus = Bus::new();
     let mut changed = bus.subscribe();
     let store = Store::new(db.clone(), bus, &arguments.public_url);
-    let imported = captures::import(&store, &Catalog::builtin(), &place, reading, clock::now()).await;
+    let imported = captures::import(&store, &Rulebook::load(db).await?, &place, reading, clock::now()).await;
     let imported = imported.map_err(refusal)?;
     let changed: Vec<Hint> = std::iter::from_fn(|| changed.try_recv().ok()).collect();
     if let Err(error) = db::hints::send(db, &changed).await {

@@ -4,7 +4,6 @@ use std::{io::Write, sync::Arc};
 
 use arc_swap::ArcSwap;
 use clap::Args;
-use rules::catalog::Catalog;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -23,6 +22,7 @@ use crate::{
     live::Bus,
     postgres::Cluster,
     questions::Questions,
+    rulebook::{self, Rulebook},
 };
 
 #[derive(Debug, Args)]
@@ -91,7 +91,7 @@ async fn serve(
         sealer,
         egress: Egress::new(&config.egress_allow)?,
         config,
-        catalog: ArcSwap::from_pointee(Catalog::builtin()),
+        rulebook: ArcSwap::from_pointee(Rulebook::load(&opened.db).await?),
         stopping,
     });
     let stop = || app.stopping.clone();
@@ -119,6 +119,11 @@ async fn serve(
     let (listening, listen_stop) = (Arc::clone(&app), stop());
     lifecycle.spawn("hints", async move {
         listening.bus.hear_others(&listening.db, &listen_stop).await;
+        Ok(())
+    });
+    let keeper = Arc::clone(&app);
+    lifecycle.spawn("catalog", async move {
+        rulebook::keep_current(keeper).await;
         Ok(())
     });
     let worker = Worker::new(app.db.clone(), app.bus.clone(), app.sealer.clone(), app.egress.clone());

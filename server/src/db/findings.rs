@@ -236,25 +236,27 @@ async fn write_marks(
     Ok(())
 }
 
-/// What the last judgement could not tell; unchanged doubts are not written again.
+/// What the last judgement could not tell, and what it stands on.
 pub async fn write_judgement(
     connection: &mut PgConnection,
-    client_id: i32,
-    host_id: i64,
+    (client_id, host_id): (i32, i64),
     cannot_tell: &[CannotTell],
+    basis: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
-        insert into host_judgement (client_id, host_id, cannot_tell, judged_at)
-        values ($1, $2, $3, $4)
+        insert into host_judgement (client_id, host_id, cannot_tell, judged_at, basis)
+        values ($1, $2, $3, $4, $5)
         on conflict (client_id, host_id) do update
-        set cannot_tell = excluded.cannot_tell, judged_at = excluded.judged_at
+        set cannot_tell = excluded.cannot_tell, judged_at = excluded.judged_at,
+          basis = excluded.basis
         "#,
         client_id,
         host_id,
         Json(cannot_tell) as _,
         now,
+        basis,
     )
     .execute(connection)
     .await?;

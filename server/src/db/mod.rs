@@ -10,6 +10,8 @@ pub mod bootstrap;
 
 pub mod captures;
 
+pub mod catalog;
+
 pub mod deliveries;
 
 pub mod facts;
@@ -55,6 +57,8 @@ pub mod read_hosts;
 pub mod read_overview;
 
 pub mod read_updates;
+
+pub mod rejudge;
 
 pub mod stream;
 

@@ -105,6 +105,8 @@ pub(super) struct Refused<'a> {
 #[derive(Debug)]
 pub struct Judged<'a> {
     pub judgement: &'a Judgement,
+    /// As [`crate::rulebook::Rulebook::basis`] says.
+    pub basis: &'a str,
     /// What this stream reconciled last; `None`: nothing yet.
     pub before: Option<&'a Judgement>,
 }
@@ -196,8 +198,9 @@ impl Store {
         self.reconcile(connection, changed.host, judged, now).await
     }
 
-    /// Nothing to do where the rules say what they said last: this stream alone may change the host's findings.
-    async fn reconcile(
+    /// Nothing to do where the rules say what they said last: who else changes findings of the host has the same rules
+    /// with a newer catalog.
+    pub async fn reconcile(
         &self,
         connection: &mut PgConnection,
         (client_id, host_id): (i32, i64),
@@ -207,7 +210,7 @@ impl Store {
         if judged.before == Some(judged.judgement) {
             return Ok(Outcome::default());
         }
-        let changes = findings::reconcile(connection, client_id, host_id, judged.judgement, now).await?;
+        let changes = findings::reconcile(connection, client_id, host_id, judged.judgement, judged.basis, now).await?;
         let may_come = &judged.judgement.forecasts;
         if judged.before.is_none_or(|before| before.forecasts != *may_come) {
             forecasts::write(connection, client_id, host_id, may_come, now).await?;

@@ -179,13 +179,15 @@ impl<'a> Talk<'a> {
                 return self.quarantine(seq, fault.code(), &fault.to_string(), &sections).await;
             }
         };
-        let catalog = self.session.ingest.app.catalog.load_full();
-        let mut memory = self.take_memory(state.facts(), &catalog).await?;
-        let judgement = rules::judge(state.facts(), &catalog, memory.history(state.facts()));
+        let rulebook = self.session.ingest.app.rulebook.load_full();
+        let mut memory = self.take_memory(state.facts(), &rulebook.catalog).await?;
+        let client_id = self.cursor.client_id;
+        let judgement = rulebook.judge(client_id, state.facts(), memory.history(state.facts()), now);
+        let basis = rulebook.basis(client_id, now);
         let noted = memory.note(state.facts(), now);
         let boot = ledger::boot_of(state.facts()).cloned();
         let extent = if boot == self.ledger_of { Extent::Changed } else { Extent::Whole };
-        let ledger = ledger::change(extent, &state, &rows, &catalog, now);
+        let ledger = ledger::change(extent, &state, &rows, &rulebook.catalog, now);
         let gaps = report.gap.map_or(0, |gap| lost(gap, self.seq));
         let step = Step {
             gaps: i64::try_from(gaps).unwrap_or(i64::MAX).min(MAX_COUNTED),
@@ -202,7 +204,7 @@ impl<'a> Talk<'a> {
             digests: &report.digests,
             events,
         };
-        let judged = Judged { judgement: &judgement, before: self.judgement.as_ref() };
+        let judged = Judged { judgement: &judgement, basis: &basis, before: self.judgement.as_ref() };
         match self.session.ingest.store(&self.cursor, &state, &applied, &judged, now).await {
             Ok(()) => {}
             // The state is ahead of the rows now, so it is not kept.
@@ -241,9 +243,11 @@ impl<'a> Talk<'a> {
         let mut state = self.take_state().await?;
         let reason = Text::new(&format!("the last report was rejected ({code})"));
         state.reject(sections, &reason);
-        let catalog = self.session.ingest.app.catalog.load_full();
-        let mut memory = self.take_memory(state.facts(), &catalog).await?;
-        let judgement = rules::judge(state.facts(), &catalog, memory.history(state.facts()));
+        let rulebook = self.session.ingest.app.rulebook.load_full();
+        let mut memory = self.take_memory(state.facts(), &rulebook.catalog).await?;
+        let client_id = self.cursor.client_id;
+        let judgement = rulebook.judge(client_id, state.facts(), memory.history(state.facts()), now);
+        let basis = rulebook.basis(client_id, now);
         let detail = Text::new(detail);
         let refused = Refused {
             step: Step { quarantined: 1, ..self.step(seq) },
@@ -257,7 +261,7 @@ impl<'a> Talk<'a> {
             sections,
             reason: &reason,
         };
-        let judged = Judged { judgement: &judgement, before: self.judgement.as_ref() };
+        let judged = Judged { judgement: &judgement, basis: &basis, before: self.judgement.as_ref() };
         self.session.ingest.quarantine(&self.cursor, &refused, &judged, now).await.map_err(status_of)?;
         warn!(host.id = self.cursor.host_id, seq, code, "Quarantined a report: {detail}");
         metrics::counter!("portreeve_reports_total", "outcome" => "quarantined").increment(1);

@@ -1,0 +1,189 @@
+//! What hosts are judged by: the catalog of all its layers, and the overrides of each client. Made once for each change,
+//! and shared; [`keep_current`] makes it anew when another process changed something, and judges hosts again.
+//!
+//! Invariant: a judgement and its basis come from one rulebook, so that a stored basis that differs from today's says
+//! that the host must be judged again.
+
+pub mod rejudge;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use rules::catalog::{Catalog, CatalogFault, Layers};
+use rules::facts::Facts;
+use rules::finding::Judgement;
+use rules::history::History;
+use rules::overrides::{self, Override};
+use sha2::{Digest, Sha256};
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::app::App;
+use crate::catalog::{bundle, release};
+use crate::clock;
+use crate::db::{self, Db};
+use crate::live::HintKind;
+
+/// Without a hint, the number of the newest change is asked for this often, and overrides that end are noticed.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// One state of what is known and decided.
+#[derive(Clone, Debug)]
+pub struct Rulebook {
+    /// Shared with pages that only read it.
+    pub catalog: Arc<Catalog>,
+    /// As [`db::catalog::revision`] counts.
+    pub revision: i64,
+    overrides: BTreeMap<i32, Vec<Override>>,
+    /// Hash of the program's version and all files.
+    version: String,
+}
+
+impl Rulebook {
+    /// As the database has it. An entry that this version of the program cannot read is left out with a warning: it
+    /// was read when it was added, and the rest must not wait for it.
+    pub async fn load(db: &Db) -> anyhow::Result<Self> {
+        // Read first: a change that comes meanwhile has a higher one, and is loaded again.
+        let revision = db::catalog::revision(&db.pool).await?;
+        let (mut release, mut own) = stored_files(db).await?;
+        let overrides = db::catalog::overrides::in_force(db).await?;
+        let catalog = match composed(&release, &own) {
+            Ok(catalog) => catalog,
+            Err(faults) => {
+                for fault in &faults {
+                    tracing::warn!("Left out a file of the catalog: {fault}");
+                }
+                let faulty: BTreeSet<&str> = faults.iter().map(|fault| fault.file.as_str()).collect();
+                release.retain(|(name, _)| !faulty.contains(name.as_str()));
+                own.retain(|(name, _)| !faulty.contains(name.as_str()));
+                composed(&release, &own).map_err(|faults| told(&faults)).map_err(anyhow::Error::msg)?
+            }
+        };
+        Ok(Self { catalog: Arc::new(catalog), revision, overrides, version: version(&release, &own) })
+    }
+
+    /// The same decisions with another catalog: for a shadow run.
+    pub fn with_catalog(&self, catalog: Catalog) -> Self {
+        Self { catalog: Arc::new(catalog), version: String::new(), ..self.clone() }
+    }
+
+    /// What the rules say of a host of the client, as decided for it.
+    pub fn judge(&self, client_id: i32, facts: &Facts, history: &History, now: DateTime<Utc>) -> Judgement {
+        overrides::apply(rules::judge(facts, &self.catalog, history), self.overrides_of(client_id), now)
+    }
+
+    /// What a judgement of a host of the client stands on at this moment. It changes when an override ends.
+    pub fn basis(&self, client_id: i32, now: DateTime<Utc>) -> String {
+        let mut hash = Sha256::new();
+        hash.update(&self.version);
+        for decided in self.overrides_of(client_id).iter().filter(|decided| decided.is_in_force(now)) {
+            hash.update(format!("{decided:?}"));
+        }
+        short(hash)
+    }
+
+    fn overrides_of(&self, client_id: i32) -> &[Override] {
+        self.overrides.get(&client_id).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// (name, text), the name with its folder.
+pub type File = (String, String);
+pub type Files = Vec<File>;
+
+/// Those of the release that is in force, and the own ones.
+pub async fn stored_files(db: &Db) -> anyhow::Result<(Files, Files)> {
+    let own = db::catalog::entries(&db.pool).await?;
+    let own = own.into_iter().map(|entry| (format!("{}/{}.toml", entry.kind, entry.entry_id), entry.body)).collect();
+    let release = match db::catalog::releases::body_in_force(&db.pool).await? {
+        Some(body) => bundle::parse(&body).context("the release in force cannot be read")?.files,
+        None => Files::new(),
+    };
+    Ok((release, own))
+}
+
+pub fn composed(release: &[File], own: &[File]) -> Result<Catalog, Vec<CatalogFault>> {
+    let (release, own) = (borrowed(release), borrowed(own));
+    Catalog::composed(Layers { release: &release, own: &own })
+}
+
+/// All faults in one text, a line each.
+pub fn told(faults: &[CatalogFault]) -> String {
+    let mut text = String::new();
+    for (number, fault) in faults.iter().enumerate() {
+        let _ = write!(text, "{}{fault}", if number == 0 { "" } else { "\n" });
+    }
+    text
+}
+
+pub fn borrowed(files: &[File]) -> Vec<(&str, &str)> {
+    files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect()
+}
+
+fn version(release: &[File], own: &[File]) -> String {
+    let mut hash = Sha256::new();
+    // The rules themselves may judge otherwise in another version of the program.
+    hash.update(env!("CARGO_PKG_VERSION"));
+    for (name, text) in Catalog::builtin_files().iter().copied().chain(borrowed(release)).chain(borrowed(own)) {
+        hash.update(name);
+        hash.update([0]);
+        hash.update(text);
+        hash.update([0]);
+    }
+    short(hash)
+}
+
+fn short(hash: Sha256) -> String {
+    hex::encode(&hash.finalize()[..16])
+}
+
+/// Loads what changed, and judges hosts again until all stand on the present basis; until the server stops.
+pub async fn keep_current(app: Arc<App>) {
+    let mut hints = app.bus.subscribe();
+    let mut progress = rejudge::Progress::default();
+    loop {
+        if let Err(error) = bring_up_to_date(&app, &mut progress).await {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "Could not bring findings in line with the catalog; trying again"
+            );
+        }
+        let again = tokio::time::sleep(LOOK_AGAIN);
+        tokio::pin!(again);
+        loop {
+            tokio::select! {
+                () = app.stopping.cancelled() => return,
+                () = &mut again => break,
+                hint = hints.recv() => match hint {
+                    Ok(hint) if hint.kind == HintKind::Catalog => break,
+                    Err(RecvError::Lagged(_)) => break,
+                    Err(RecvError::Closed) => return,
+                    Ok(_) => {}
+                },
+            }
+        }
+    }
+}
+
+/// One round of [`keep_current`].
+pub async fn bring_up_to_date(app: &App, progress: &mut rejudge::Progress) -> anyhow::Result<()> {
+    refresh(app).await?;
+    release::finish(&app.db, clock::now).await?;
+    refresh(app).await?;
+    rejudge::pass(app, progress, clock::now).await?;
+    Ok(())
+}
+
+/// Takes over what changed in the database since the rulebook was made.
+pub async fn refresh(app: &App) -> anyhow::Result<()> {
+    let present = app.rulebook.load().revision;
+    if db::catalog::revision(&app.db.pool).await? != present {
+        let rulebook = Rulebook::load(&app.db).await?;
+        tracing::info!(revision = rulebook.revision, "Loaded the catalog");
+        app.rulebook.store(Arc::new(rulebook));
+    }
+    Ok(())
+}
