@@ -117,7 +117,7 @@ pub async fn take_unfinished(
         select release_id, body, hold_above
         from catalog_release
         where state = 'shadowing'
-        for update skip locked
+        for no key update skip locked
         "
     )
     .fetch_optional(&mut *transaction)
