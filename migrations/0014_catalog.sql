@@ -46,6 +46,7 @@ create table catalog_release (
   opens int,
   resolves int,
   changes int,
+  leased_until timestamptz,
   settled_at timestamptz,
   settled_by text
 );
@@ -55,6 +56,7 @@ comment on column catalog_release.hold_above is 'It waits for an admin when its 
 comment on column catalog_release.hosts is 'Hosts that the shadow run judged; null, like the next three: it has not ended.';
 comment on column catalog_release.opens is 'Findings that it would open, reopened ones among them.';
 comment on column catalog_release.changes is 'Findings that it would word or weigh otherwise.';
+comment on column catalog_release.leased_until is 'A server whose shadow run of it goes on extends it; one that died loses it at this time.';
 comment on column catalog_release.settled_by is 'Who approved or discarded it; null: nobody had to.';
 create unique index catalog_release_in_force on catalog_release (state) where state = 'in-force';
 create unique index catalog_release_waiting on catalog_release ((true)) where state in ('shadowing', 'held');

@@ -10,9 +10,8 @@ use uuid::Uuid;
 use crate::catalog::bundle::{self, Bundle, BundleFault};
 use crate::catalog::signature::PublicKey;
 use crate::catalog::{announce, shadow};
-use crate::db::Db;
-use crate::db::catalog::releases::{self, NewRelease};
-use crate::db::catalog::{self};
+use crate::db::catalog::releases::{self, NewRelease, Untried};
+use crate::db::{Db, catalog};
 use crate::rulebook::{Files, Rulebook, composed, stored_files, told};
 
 /// A release is held when it would open more findings, unless told otherwise.
@@ -101,12 +100,15 @@ async fn signer(db: &Db, brought: &Brought<'_>) -> sqlx::Result<Option<String>> 
 
 /// Tries the release that waits for it, if nobody else does at present, and puts it in force unless it opens too much.
 pub async fn finish(db: &Db, clock: fn() -> DateTime<Utc>) -> anyhow::Result<()> {
-    let Some((mut transaction, release_id, body, hold_above)) = releases::take_unfinished(&db.pool).await? else {
-        return Ok(());
-    };
+    let now = clock();
+    let Some(untried) = releases::lease(&db.pool, now, now + shadow::LEASE).await? else { return Ok(()) };
+    let Untried { release_id, body, hold_above } = untried;
     let candidate = Rulebook::load(db).await?.with_catalog(candidate(db, bundle::parse(&body)?.files).await?);
-    let sums = shadow::run(db, &candidate, release_id, clock).await?;
-    releases::write_sums(&mut transaction, release_id, &sums).await?;
+    let Some(sums) = shadow::run(db, &candidate, release_id, clock).await? else { return Ok(()) };
+    let mut transaction = db.pool.begin().await?;
+    if !releases::write_sums(&mut transaction, release_id, &sums).await? {
+        return Ok(());
+    }
     if sums.opens <= hold_above {
         releases::put_in_force(&mut transaction, release_id, None, clock()).await?;
     }

@@ -1,7 +1,7 @@
 //! What another catalog would do to the findings of every host: the plan that its judgement would be carried out by,
 //! made from what is stored and written down instead of carried out.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use rules::history::History;
 use uuid::Uuid;
@@ -14,14 +14,17 @@ use crate::rulebook::Rulebook;
 
 const PAGE: i64 = 500;
 const AT_ONCE: usize = 4;
+/// Many times what a page takes.
+pub const LEASE: TimeDelta = TimeDelta::minutes(2);
 
-/// Judges every host with `candidate`, keeps what would change, and returns the sums.
+/// Judges every host with `candidate`, keeps what would change, and returns the sums. `None`: the release was
+/// discarded meanwhile.
 pub async fn run(
     db: &Db,
     candidate: &Rulebook,
     release_id: Uuid,
     clock: fn() -> DateTime<Utc>,
-) -> anyhow::Result<Sums> {
+) -> anyhow::Result<Option<Sums>> {
     let mut sums = Sums::default();
     let clients = db.everything().await?;
     releases::clear_shadow(&clients, db, release_id).await?;
@@ -31,6 +34,9 @@ pub async fn run(
             let page = rejudge::judged_hosts(db, client_id, after, PAGE).await?;
             let Some(&last) = page.last() else { break };
             after = last;
+            if !releases::extend(&db.pool, release_id, clock() + LEASE).await? {
+                return Ok(None);
+            }
             sums.hosts += i32::try_from(page.len()).unwrap_or(i32::MAX);
             let rows: Vec<Vec<ShadowRow>> = stream::iter(page)
                 .map(|host_id| host(db, candidate, (client_id, host_id), clock()))
@@ -48,7 +54,7 @@ pub async fn run(
             releases::write_shadow(db, client_id, release_id, &rows).await?;
         }
     }
-    Ok(sums)
+    Ok(Some(sums))
 }
 
 async fn host(

@@ -1,7 +1,7 @@
 //! Imported releases of the catalog, from their shadow run to the day on which another one takes their place.
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::db::{Db, Scope, catalog, read};
@@ -106,23 +106,42 @@ pub async fn insert(connection: &mut PgConnection, new: &NewRelease, now: DateTi
     .map(drop)
 }
 
-/// A release whose shadow run has not ended, with a lock on it: nobody else runs it meanwhile. `None`: there is none, or
-/// somebody does.
-pub async fn take_unfinished(
-    pool: &PgPool,
-) -> sqlx::Result<Option<(Transaction<'static, Postgres>, Uuid, String, i32)>> {
-    let mut transaction = pool.begin().await?;
-    let row = sqlx::query!(
+/// A release whose shadow run has not ended.
+#[derive(Clone, Debug)]
+pub struct Untried {
+    pub release_id: Uuid,
+    pub body: String,
+    pub hold_above: i32,
+}
+
+/// Takes the release that waits for its shadow run, until `leased_until`. `None`: there is none, or another server has it.
+pub async fn lease(pool: &PgPool, now: DateTime<Utc>, leased_until: DateTime<Utc>) -> sqlx::Result<Option<Untried>> {
+    sqlx::query_as!(
+        Untried,
         "
-        select release_id, body, hold_above
-        from catalog_release
+        update catalog_release
+        set leased_until = $2
         where state = 'shadowing'
-        for no key update skip locked
-        "
+          and (leased_until is null or leased_until <= $1)
+        returning release_id, body, hold_above
+        ",
+        now,
+        leased_until,
     )
-    .fetch_optional(&mut *transaction)
+    .fetch_optional(pool)
+    .await
+}
+
+/// Keeps a lease. `false`: the release was discarded meanwhile.
+pub async fn extend(pool: &PgPool, release_id: Uuid, leased_until: DateTime<Utc>) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "update catalog_release set leased_until = $2 where release_id = $1 and state = 'shadowing'",
+        release_id,
+        leased_until,
+    )
+    .execute(pool)
     .await?;
-    Ok(row.map(|row| (transaction, row.release_id, row.body, row.hold_above)))
+    Ok(done.rows_affected() > 0)
 }
 
 /// Some rows of a shadow run, all of one client.
@@ -163,12 +182,14 @@ pub async fn clear_shadow(scope: &Scope, db: &Db, release_id: Uuid) -> sqlx::Res
     transaction.commit().await
 }
 
-pub async fn write_sums(connection: &mut PgConnection, release_id: Uuid, sums: &Sums) -> sqlx::Result<()> {
-    sqlx::query!(
+/// The shadow run has ended, and the release is held. `false`: it was discarded meanwhile.
+pub async fn write_sums(connection: &mut PgConnection, release_id: Uuid, sums: &Sums) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
         "
         update catalog_release
         set state = 'held', hosts = $2, opens = $3, resolves = $4, changes = $5
         where release_id = $1
+          and state = 'shadowing'
         ",
         release_id,
         sums.hosts,
@@ -177,8 +198,8 @@ pub async fn write_sums(connection: &mut PgConnection, release_id: Uuid, sums: &
         sums.changes,
     )
     .execute(connection)
-    .await
-    .map(drop)
+    .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 /// A held release takes the place of the one in force. `false`: there is none of this id that is held.
