@@ -255,7 +255,7 @@ pub async fn one(caller: Caller, State(app): State<Arc<App>>, Path(id): Path<Uui
         "" => None,
         key => problems::find(&caller.scope, &app, key).await?,
     };
-    let membership = membership.map(|row| problems::summary(row, &app.catalog.load()));
+    let membership = membership.map(|row| problems::summary(row, &app.catalog()));
     let filter = DeliveryFilter { finding_id: Some(id), state: None };
     let deliveries = read_deliveries::list(&caller.scope, &app.db, &filter, None, 100).await?;
     let evidence: Vec<finding::Evidence> = serde_json::from_value(detail.evidence).map_err(anyhow::Error::from)?;

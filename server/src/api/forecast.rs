@@ -216,7 +216,7 @@ pub async fn of_host(
         }
     };
     let reserve = reservations(&rows);
-    let services = of_services(rows, &app.catalog.load());
+    let services = of_services(rows, &app.catalog());
     Ok(Json(HostForecast {
         expected: services.iter().filter_map(|service| service.probability).sum(),
         services,

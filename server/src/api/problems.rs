@@ -173,7 +173,7 @@ pub async fn list(
     let filter = ProblemFilter { state: query.state.map(FindingState::as_row), problem: None };
     let after = page::decode(query.cursor.as_deref())?;
     let rows = read_problems::list(&scope, &app.db, &filter, after, query.limit.to_fetch()).await?;
-    let catalog = app.catalog.load();
+    let catalog = app.catalog();
     Ok(Json(Page::new(rows, query.limit, ProblemRow::key).map(|row| summary(row, &catalog))))
 }
 
@@ -199,7 +199,7 @@ pub async fn one(
     let timeline = read_problems::timeline(&scope, &app.db, &key).await?;
     let remedies = read_problems::remedies(&scope, &app.db, &key).await?;
     Ok(Json(ProblemDetail {
-        summary: summary(row, &app.catalog.load()),
+        summary: summary(row, &app.catalog()),
         by_client: by_client.into_iter().map(ProblemClient::from).collect(),
         remedies: remedies.into_iter().map(shared_remedy).collect::<anyhow::Result<_>>()?,
         members: Page::new(members, query.limit, MemberRow::key).map(ProblemMember::from),
