@@ -10,6 +10,7 @@ mod commit;
 pub mod ledger;
 pub mod memory;
 mod opening;
+mod recall;
 mod session;
 pub mod skew;
 pub mod state;
@@ -17,6 +18,7 @@ mod streams;
 mod talk;
 
 pub use commit::{Changed, Judged, Outcome, Store};
+pub use recall::recall;
 
 use std::sync::Arc;
 

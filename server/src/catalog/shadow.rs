@@ -3,13 +3,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use rules::history::History;
 use uuid::Uuid;
 
 use crate::db::catalog::releases::{self, ShadowRow, Sums};
 use crate::db::findings::severity_number;
 use crate::db::{Db, Scope, facts, findings, read, rejudge};
 use crate::findings::plan::{self, FindingChange, Transition};
+use crate::ingest::recall;
 use crate::rulebook::Rulebook;
 
 const PAGE: i64 = 500;
@@ -65,7 +65,8 @@ async fn host(
 ) -> anyhow::Result<Vec<ShadowRow>> {
     let mut transaction = read::begin(&Scope::of(client_id), db).await?;
     let state = facts::load(&mut transaction, client_id, host_id).await?;
-    let judgement = candidate.judge(client_id, state.facts(), &History::default(), now);
+    let mut memory = recall(&mut transaction, (client_id, host_id), state.facts(), &candidate.catalog).await?;
+    let judgement = candidate.judge(client_id, state.facts(), memory.history(state.facts()), now);
     let stored = findings::of_host(&mut transaction, client_id, host_id, &judgement).await?;
     let plan = plan::plan(client_id, host_id, &judgement, stored, now);
     Ok(plan

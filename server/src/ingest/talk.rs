@@ -22,14 +22,15 @@ use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use crate::db::Scope;
+use crate::db::facts;
 use crate::db::stream::{self, Rejected, Seen, Step};
-use crate::db::{facts, history};
 use crate::identity::authority::AGENT_LIFETIME;
 use crate::ingest::claim::Denial;
 use crate::ingest::commit::{Applied, CommitFault, Events, Judged, Refused};
 use crate::ingest::ledger::{self, Extent};
 use crate::ingest::memory::Memory;
 use crate::ingest::opening::{self, Greeting, Opened};
+use crate::ingest::recall;
 use crate::ingest::session::{
     HEARTBEAT, Outgoing, SILENCE, Session, fenced, message, refused, silent, store_unavailable, undecodable,
 };
@@ -366,10 +367,9 @@ impl<'a> Talk<'a> {
         let host = (self.cursor.client_id, self.cursor.host_id);
         let load = async {
             let mut transaction = self.session.ingest.app.db.begin(&Scope::of(host.0)).await?;
-            let past = history::past(&mut transaction, host, boot.map(Text::as_str)).await?;
-            let services = history::remembered(&mut transaction, host, boot.map(Text::as_str)).await?;
+            let memory = recall(&mut transaction, host, facts, catalog).await?;
             transaction.commit().await?;
-            Ok(Memory::new(boot.cloned(), &past, services, facts, catalog))
+            Ok(memory)
         };
         load.await.map_err(|error| store_unavailable(&error))
     }

@@ -7,11 +7,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use futures::{TryStreamExt as _, stream};
-use rules::history::History;
 
 use crate::app::App;
 use crate::db::{Scope, captures, facts, rejudge as rows, stream as cursors};
-use crate::ingest::Judged;
+use crate::ingest::{Judged, recall};
 
 /// Hosts of one read.
 const PAGE: i64 = 500;
@@ -80,7 +79,8 @@ async fn host(app: &App, (client_id, host_id): (i32, i64), clock: fn() -> DateTi
     let state = facts::load(&mut transaction, client_id, host_id).await?;
     let now = clock();
     let rulebook = app.rulebook.load_full();
-    let judgement = rulebook.judge(client_id, state.facts(), &History::default(), now);
+    let mut memory = recall(&mut transaction, (client_id, host_id), state.facts(), &rulebook.catalog).await?;
+    let judgement = rulebook.judge(client_id, state.facts(), memory.history(state.facts()), now);
     let judged = Judged { judgement: &judgement, basis: &rulebook.basis(client_id, now), before: None };
     let outcome = app.store.reconcile(&mut transaction, (client_id, host_id), &judged, now).await?;
     transaction.commit().await?;
