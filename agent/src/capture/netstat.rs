@@ -56,7 +56,7 @@ enum Parsed {
     Unusable(&'static str),
     Row {
         row: SocketRow,
-        /// Nothing follows the addresses: the row may go on in the next line.
+        /// No PID follows: the row may go on in the next line.
         is_cut: bool,
     },
 }
@@ -104,7 +104,7 @@ fn parse(line: &str) -> Parsed {
         Protocol::Tcp => SocketState::Connected,
     };
     let row = SocketRow { protocol, address, scope, port, state, pid, image: None, component: None };
-    Parsed::Row { row, is_cut: rest.is_empty() }
+    Parsed::Row { row, is_cut: pid.is_none() }
 }
 
 pub(super) fn protocol(word: &str) -> Option<Protocol> {
@@ -149,12 +149,17 @@ pub(super) fn owners(page: &mut Page, rows: &mut [(usize, SocketRow)]) {
     // "Can not obtain ownership information", in any language: the one line between two rows of such a list.
     for (index, row) in rows.iter() {
         let below = index + 1;
-        let is_sentence = page.lines.get(below).is_some_and(|line| line.is_free() && line.text.trim().contains(' '));
+        let is_sentence = page.lines.get(below).is_some_and(|line| line.is_free() && is_sentence(line.text.trim()));
         let ends = page.lines.get(below + 1).is_none_or(|line| line.is_blank() || line.taken == Some(What::Netstat));
         if row.image.is_none() && is_sentence && ends {
             page.take(below, What::Netstat);
         }
     }
+}
+
+/// Some languages part no words.
+fn is_sentence(text: &str) -> bool {
+    text.contains(' ') || !text.is_ascii()
 }
 
 #[derive(Default)]

@@ -40,11 +40,12 @@ impl Prompts {
     }
 }
 
-/// `C:\>netstat -ano`, `PS C:\Users\x> hostname`, and the marks of our own script.
+/// `C:\>netstat -ano`, `PS C:\Users\x> hostname`, `[dc1]: PS C:\> hostname`, and the marks of our own script.
 fn command(line: &str) -> Option<&str> {
     if let Some(command) = line.strip_prefix("portreeve>") {
         return Some(command.trim());
     }
+    let line = line.strip_prefix('[').and_then(|rest| rest.split_once("]: ")).map_or(line, |(_, rest)| rest);
     let line = line.strip_prefix("PS ").unwrap_or(line);
     let (place, command) = line.split_once('>')?;
     let mut characters = place.chars();

@@ -155,6 +155,10 @@ fn find(page: &mut Page, labels: &mut HeadingLabels) -> Vec<Block> {
             }
             continue;
         }
+        // "Ces services Windows sont démarrés :", behind the block.
+        if !is_inside && value.is_empty() && label.contains(char::is_whitespace) {
+            continue;
+        }
         if open.is_none() && matches!(parsed, Value::Coded(..)) {
             open = start(&headings, labels);
             headings.clear();

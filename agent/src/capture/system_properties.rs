@@ -50,7 +50,8 @@ fn is_of_system(properties: &[(&'static str, String)]) -> bool {
     has_build || properties.iter().any(|(name, _)| !OF_OTHERS.contains(name) && !["CSName", "Domain"].contains(name))
 }
 
-/// `Version=6.0.6002`. An object ends where one of its properties comes again, or where other lines stand between.
+/// `Version=6.0.6002`. Properties of an object come in the order of their names: it ends where that is broken, or where
+/// other lines stand between.
 fn lists(page: &mut Page) -> Properties {
     let lines = page.free().filter_map(|(index, line)| {
         let (name, value) = line.text.trim().split_once('=')?;
@@ -60,8 +61,9 @@ fn lists(page: &mut Page) -> Properties {
     let mut objects: Vec<Vec<(usize, (&'static str, String))>> = Vec::new();
     for (index, property) in lines {
         let goes_on = objects.last().is_some_and(|object| {
-            object.last().is_some_and(|(last, _)| index <= last + 3)
-                && object.iter().all(|(_, (name, _))| *name != property.0)
+            object.last().is_some_and(|(last, (name, _))| {
+                index <= last + 3 && name.to_ascii_lowercase() < property.0.to_ascii_lowercase()
+            })
         });
         match objects.last_mut().filter(|_| goes_on) {
             Some(object) => object.push((index, property)),
