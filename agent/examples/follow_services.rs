@@ -21,7 +21,7 @@ mod windows {
     use portreeve_agent::{clock, collect::live};
 
     pub(super) fn follow() -> anyhow::Result<()> {
-        let mut source = live::watch(clock::now, None)?;
+        let (mut source, _collecting) = live::watch(clock::now, None)?;
         source.collect_every.send(Duration::from_mins(10))?;
         let mut known = HashMap::new();
         while let Some(facts) = source.facts.blocking_recv() {

@@ -215,7 +215,7 @@ fn answer(command: Command, level: Level) -> anyhow::Result<()> {
     match command {
         Command::Enroll(arguments) => block_on(enroll(arguments)),
         Command::Run(state) => block_on(async move {
-            let source =
+            let (source, _collecting) =
                 live::watch(clock::now, Some(state.state_dir.clone())).context("cannot start the collecting thread")?;
             report(state, source, fingerprint::of_this_machine()).await
         }),

@@ -4,16 +4,18 @@
 //! and the second read took: the second shows what is kept between two looks. Invariant: it changes nothing, and a source
 //! that does not work is an answer, not a failure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use rules::facts::{CollectorState, Facts, Section};
+use rules::facts::{CollectorState, Exclusion, Facts, Section, UpdateSource};
+use rules::ports::{PortRange, Protocol};
 use rules::text::Text;
 use serde::Serialize;
 
 use crate::collect::live::{self, Took};
+use crate::collect::reading::Unreadable;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
@@ -54,10 +56,14 @@ pub struct Answer {
 /// Reads this host `reads` times, two at least; medians are told of three and more.
 pub fn selftest(clock: fn() -> DateTime<Utc>, reads: usize) -> Report {
     let (facts, took) = live::measure(clock, reads.max(2));
-    Report { private_bytes: live::private_bytes(), ..report(&facts, &took) }
+    let lasting = live::lasting_exclusions();
+    Report { private_bytes: live::private_bytes(), ..report(&facts, &took, &lasting) }
 }
 
-fn report(facts: &Facts, took: &[Took]) -> Report {
+/// Ranges that an administrator excluded, as netsh tells them.
+type Lasting = Result<Vec<Exclusion>, Unreadable>;
+
+fn report(facts: &Facts, took: &[Took], lasting: &Lasting) -> Report {
     let time = |read: Option<&Took>, name: &str| Some(read?.get(name)?.as_micros());
     let has_medians = took.len() > 2;
     let collectors = facts.host.known().map(|host| host.collectors.as_slice()).unwrap_or_default();
@@ -72,7 +78,7 @@ fn report(facts: &Facts, took: &[Took]) -> Report {
     });
     Report {
         collectors: lines.collect(),
-        answers: answers(facts),
+        answers: answers(facts, lasting),
         private_bytes: None,
         reads: has_medians.then_some(took.len()),
     }
@@ -93,12 +99,20 @@ fn rows(facts: &Facts, name: &str) -> Option<usize> {
             .known()
             .map(|counts| counts.states.iter().map(|count| usize::try_from(count.count).unwrap_or(usize::MAX)).sum()),
         "event-log" => facts.events.known().map(Vec::len),
-        "update-packages" => facts.updates.known().map(Vec::len),
+        "update-packages" => updates(facts, UpdateSource::ComponentPackage),
+        "installer-patches" => updates(facts, UpdateSource::InstallerPatch),
+        "uninstall-entries" => updates(facts, UpdateSource::UninstallEntry),
+        "update-history" => updates(facts, UpdateSource::UpdateHistory),
+        "update-offers" => updates(facts, UpdateSource::Offer),
         _ => None,
     }
 }
 
-fn answers(facts: &Facts) -> Vec<Answer> {
+fn updates(facts: &Facts, source: UpdateSource) -> Option<usize> {
+    facts.updates.known().map(|updates| updates.iter().filter(|update| update.source == source).count())
+}
+
+fn answers(facts: &Facts, lasting: &Lasting) -> Vec<Answer> {
     let mut answers = Vec::new();
     let mut answer = |question, answer: String| answers.push(Answer { question, answer: Text::from(answer) });
     if let Some(services) = facts.services.known() {
@@ -119,8 +133,42 @@ fn answers(facts: &Facts) -> Vec<Answer> {
         answer("persistent exclusions in the network store", count(&policy.persistent_exclusions));
         answer("exclusions in force by netsh", count(&policy.exclusions));
         answer("dynamic ranges by netsh", count(&policy.dynamic_ranges));
+        let by_netsh = match lasting {
+            Ok(lasting) => against_store(lasting, &policy.persistent_exclusions),
+            Err(reason) => format!("unknown: {reason}"),
+        };
+        answer("persistent exclusions by netsh, against the network store", by_netsh);
+        let until_the_boot = match (lasting, &policy.exclusions) {
+            (Ok(lasting), Section::Known(active)) => {
+                let count = ranges(active).difference(&ranges(lasting)).count();
+                format!("{count} of {}", ranges(active).len())
+            }
+            (Err(reason), _) => format!("unknown: {reason}"),
+            (_, Section::Unknown(reason)) => format!("unknown: {reason}"),
+        };
+        answer("exclusions in force that netsh does not call persistent", until_the_boot);
     }
     answers
+}
+
+/// Whether both name the same ranges: the layout of the network store is not documented.
+fn against_store(lasting: &[Exclusion], store: &Section<Vec<Exclusion>>) -> String {
+    let Section::Known(store) = store else { return "the network store is unknown".to_owned() };
+    let (by_netsh, in_store) = (ranges(lasting), ranges(store));
+    let only = |one: &Ranges, other: &Ranges| {
+        one.difference(other).map(|(protocol, range)| format!("{protocol}/{range}")).collect::<Vec<_>>().join(", ")
+    };
+    match (only(&by_netsh, &in_store), only(&in_store, &by_netsh)) {
+        (netsh, store) if netsh.is_empty() && store.is_empty() => format!("the same, {}", by_netsh.len()),
+        (netsh, store) => format!("different; only netsh: [{netsh}]; only the store: [{store}]"),
+    }
+}
+
+type Ranges = BTreeSet<(Protocol, PortRange)>;
+
+/// Of both families: the store does not part them.
+fn ranges(exclusions: &[Exclusion]) -> Ranges {
+    exclusions.iter().map(|exclusion| (exclusion.protocol, exclusion.range)).collect()
 }
 
 fn count<T>(section: &Section<Vec<T>>) -> String {
@@ -168,9 +216,10 @@ impl fmt::Display for Report {
 mod tests {
     use std::time::Duration;
 
-    use rules::facts::Facts;
+    use rules::facts::{Exclusion, Facts, Section};
+    use rules::ports::{Family, Protocol};
 
-    use super::report;
+    use super::{against_store, report};
     use crate::collect::live::Took;
 
     fn facts() -> Facts {
@@ -198,7 +247,7 @@ mod tests {
 
     #[test]
     fn one_line_tells_of_one_collector() {
-        let shown = report(&facts(), &[took(7), took(2)]).to_string();
+        let shown = report(&facts(), &[took(7), took(2)], &Ok(Vec::new())).to_string();
         let lines: Vec<&str> = shown.lines().collect();
         assert_eq!(lines[0], "services             ok                3 rows      7000 µs      2000 µs");
         assert!(lines[1].starts_with("socket-owners        unavailable       - rows"), "{}", lines[1]);
@@ -207,8 +256,26 @@ mod tests {
     }
 
     #[test]
+    fn the_store_is_held_against_netsh() {
+        let exclusion = |protocol, range: &str, family| Exclusion {
+            protocol,
+            family,
+            range: range.parse().unwrap(),
+            administered: true,
+        };
+        let tcp = |range| exclusion(Protocol::Tcp, range, None);
+        let by_netsh = |range| [Family::Ipv4, Family::Ipv6].map(|family| exclusion(Protocol::Tcp, range, Some(family)));
+        let store = Section::Known(vec![tcp("50000-50059"), tcp("52311")]);
+        let same = [by_netsh("50000-50059"), by_netsh("52311")].concat();
+        assert_eq!(against_store(&same, &store), "the same, 2");
+        let other = [by_netsh("50000-50059"), by_netsh("14283")].concat();
+        assert_eq!(against_store(&other, &store), "different; only netsh: [tcp/14283]; only the store: [tcp/52311]");
+        assert_eq!(against_store(&same, &Section::Unknown("x".into())), "the network store is unknown");
+    }
+
+    #[test]
     fn medians_are_of_many_reads() {
-        let report = report(&facts(), &[took(9), took(1), took(3)]);
+        let report = report(&facts(), &[took(9), took(1), took(3)], &Ok(Vec::new()));
         assert_eq!((report.reads, report.collectors[0].median_us), (Some(3), Some(3000)));
     }
 }

@@ -204,7 +204,9 @@ fn what_wine_lacks_is_unavailable() -> anyhow::Result<()> {
         let collector = host.collectors.iter().find(|collector| collector.name == *name).unwrap();
         (collector.state, collector.reason.as_deref().unwrap_or_default())
     };
-    assert_eq!(state("update-packages"), (CollectorState::Ok, ""));
+    for name in ["update-packages", "installer-patches", "uninstall-entries"] {
+        assert_eq!(state(name), (CollectorState::Ok, ""), "{name}");
+    }
     assert_eq!(state("products"), (CollectorState::Ok, ""));
     for (name, reason) in [
         ("event-log", "the event log is not available: this is Wine, which has none"),

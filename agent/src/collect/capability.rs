@@ -7,10 +7,13 @@ use std::time::Duration;
 use rules::facts::{Collector, CollectorState, Section};
 use rules::text::Text;
 
+use super::reading::Unreadable;
+
 const SLOW: Duration = Duration::from_secs(30);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Capability {
+    #[default]
     Ok,
     /// Part of what it should tell is missing.
     Degraded(String),
@@ -25,6 +28,11 @@ impl Capability {
             Section::Known(_) => Self::Ok,
             Section::Unknown(reason) => Self::Unavailable(reason.as_str().to_owned()),
         }
+    }
+
+    /// Of a list that was just read.
+    pub fn of_list<T>(list: &Result<T, Unreadable>) -> Self {
+        list.as_ref().err().map_or(Self::Ok, |reason| Self::Unavailable(reason.to_string()))
     }
 
     /// Of a source whose reading took this long. One that takes half a minute tells of a system that is not well, and tells

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use proto::wire;
-use rules::facts::{Facts, SCHEMA, Section};
+use rules::facts::{Exclusion, Facts, SCHEMA, Section};
 use rules::text::Text;
 
 use super::live::Took;
@@ -48,6 +48,10 @@ impl Collector {
 
 pub(super) fn private_bytes() -> Option<u64> {
     None
+}
+
+pub(super) fn lasting_exclusions() -> Result<Vec<Exclusion>, Unreadable> {
+    Err(Unreadable::new("this agent reads Windows only"))
 }
 
 pub(super) fn list_connections() -> Result<Vec<wire::Connection>, Unreadable> {

@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proto::wire;
-use rules::facts::{Facts, PortPolicy, SCHEMA, Section, Service, ServiceState, StartMode, Update};
+use rules::facts::{Exclusion, Facts, PortPolicy, SCHEMA, Section, Service, ServiceState, StartMode, Update};
 use rules::text::Text;
 
 use self::events::EventLog;
@@ -78,7 +78,7 @@ pub struct Collector {
     boot: Option<host::Boot>,
     events: EventLog,
     update_agent: UpdateAgent,
-    packages: updates::Packages,
+    lists: updates::Lists,
     updates: Kept<Section<Vec<Update>>>,
     software: Kept<host::Software>,
     policy: Kept<PortPolicy>,
@@ -103,7 +103,7 @@ impl Collector {
             counts: connections::Counts::default(),
             laps: Laps::start(),
             boot: None,
-            packages: updates::Packages::default(),
+            lists: updates::Lists::default(),
             updates: Kept::default(),
             software: Kept::default(),
             policy: Kept::default(),
@@ -165,7 +165,7 @@ impl Collector {
         self.laps.end("http-queues");
         let bind_times = sockets::bind_times(sockets.as_deref().unwrap_or_default());
         let sockets = section(sockets);
-        let updates = self.updates.get(now, || section(updates::read(&mut self.packages, &self.update_agent)));
+        let updates = self.updates.get(now, || section(updates::read(&mut self.lists, &self.update_agent)));
         self.laps.end("update-packages");
         let port_policy = self.policy.get(now, || policy::read(boot.at));
         self.laps.end("port-exclusions");
@@ -192,7 +192,9 @@ impl Collector {
                 self.configurations.capability().named("service-config"),
                 Capability::of(&connections).named("connections"),
                 self.events.capability().named("event-log"),
-                self.packages.capability().named("update-packages"),
+                self.lists.packages.named("update-packages"),
+                self.lists.installer_patches.named("installer-patches"),
+                self.lists.uninstall_entries.named("uninstall-entries"),
                 self.update_agent.history().named("update-history"),
                 self.update_agent.offers().named("update-offers"),
                 Capability::of(&port_policy.dynamic_ranges).named("dynamic-ranges"),
@@ -212,6 +214,11 @@ impl Collector {
             connections,
         }
     }
+}
+
+/// Exclusions that netsh says to last across boots.
+pub fn lasting_exclusions() -> Result<Vec<Exclusion>, Unreadable> {
+    policy::exclusions(policy::Store::Persistent)
 }
 
 /// The connections of this moment, those of the processes with most of them first.

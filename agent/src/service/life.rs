@@ -133,7 +133,8 @@ async fn confirm(
 
 /// Until the server does not want to hear this host any more, or the service is to stop.
 async fn report(state_dir: &Path, identity: Identity, spool: Limits, stop: &mut Stop) -> anyhow::Result<()> {
-    let source = live::watch(clock::now, Some(state_dir.to_owned())).context("cannot start the collecting thread")?;
+    let (source, _collecting) =
+        live::watch(clock::now, Some(state_dir.to_owned())).context("cannot start the collecting thread")?;
     let agent = Agent {
         identity,
         state_dir: state_dir.to_owned(),

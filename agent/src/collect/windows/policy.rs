@@ -49,7 +49,7 @@ const NETSH_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) fn read(booted_at: Option<DateTime<Utc>>) -> PortPolicy {
     let mut policy = PortPolicy {
         dynamic_ranges: section(dynamic_ranges()),
-        exclusions: section(exclusions()),
+        exclusions: section(exclusions(Store::Active)),
         persistent_exclusions: section(persistent_exclusions()),
         reserved_ports: section(port_ranges(TCPIP_PARAMETERS, "ReservedPorts")),
         max_user_port: section(registry::value_at(TCPIP_PARAMETERS, "MaxUserPort")),
@@ -179,11 +179,32 @@ fn dynamic_ranges() -> Result<Vec<DynamicRange>, Unreadable> {
     Ok(ranges)
 }
 
-fn exclusions() -> Result<Vec<Exclusion>, Unreadable> {
+/// Of the two that netsh knows.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Store {
+    /// What is in force.
+    Active,
+    /// What will be in force after the next boot.
+    Persistent,
+}
+
+pub(super) fn exclusions(store: Store) -> Result<Vec<Exclusion>, Unreadable> {
     let mut exclusions = Vec::new();
     for family in FAMILIES {
         for protocol in PROTOCOLS {
-            let answer = ask_netsh(["interface", family_name(family), "show", "excludedportrange", protocol.as_str()])?;
+            let (family_name, protocol_name) = (family_name(family), protocol.as_str());
+            let answer = match store {
+                // The default; a system without the other one does not know the word.
+                Store::Active => ask_netsh(["interface", family_name, "show", "excludedportrange", protocol_name])?,
+                Store::Persistent => ask_netsh([
+                    "interface",
+                    family_name,
+                    "show",
+                    "excludedportrange",
+                    protocol_name,
+                    "store=persistent",
+                ])?,
+            };
             exclusions.extend(netsh::excluded_ranges(&answer)?.into_iter().map(|(range, administered)| Exclusion {
                 protocol,
                 family: Some(family),

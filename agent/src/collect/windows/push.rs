@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ffi::c_void;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rules::facts::ServiceState;
@@ -45,9 +45,12 @@ pub(super) struct Pushed {
     pub(super) at: Instant,
 }
 
-/// What is heard of services, until it is dropped.
+/// What is heard of services, until it is dropped: then the thread closes what it holds of them, and ends.
 #[derive(Debug)]
-pub(super) struct Pushes(Arc<Shared>);
+pub(super) struct Pushes {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -80,44 +83,50 @@ impl Pushes {
         let event = Event::new().map_err(|error| format!("no event: {error}"))?;
         let shared = Arc::new(Shared { board: Mutex::default(), is_arranged: Condvar::new(), event });
         let for_thread = Arc::clone(&shared);
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("services".to_owned())
             .spawn(move || follow(&for_thread, on_push))
             .map_err(|error| format!("no thread: {error}"))?;
-        Ok(Self(shared))
+        Ok(Self { shared, thread: Some(thread) })
     }
 
     /// What came since it was last asked. Take it before reading the states, or a push is stamped on a later one.
     pub(super) fn take(&self) -> HashMap<Text, Pushed> {
-        std::mem::take(&mut self.0.board().pushed)
+        std::mem::take(&mut self.shared.board().pushed)
     }
 
     /// Hears of these services from here on, whose states were just read. The first time it waits until they are heard of.
     pub(super) fn want(&self, wanted: HashMap<Text, ServiceState>) {
-        let mut board = self.0.board();
+        let mut board = self.shared.board();
         let is_as_before =
             board.wanted.len() == wanted.len() && wanted.keys().all(|name| board.wanted.contains_key(name));
         if is_as_before && board.capability.is_some() {
             return;
         }
         board.wanted = wanted;
-        self.0.event.set();
+        self.shared.event.set();
         if board.capability.is_none() {
-            let wait = self.0.is_arranged.wait_timeout_while(board, UNTIL_ARMED, |board| board.capability.is_none());
+            let wait =
+                self.shared.is_arranged.wait_timeout_while(board, UNTIL_ARMED, |board| board.capability.is_none());
             drop(wait);
         }
     }
 
     pub(super) fn capability(&self) -> Capability {
         let late = || Capability::Degraded("the service control manager has not answered yet".to_owned());
-        self.0.board().capability.clone().unwrap_or_else(late)
+        self.shared.board().capability.clone().unwrap_or_else(late)
     }
 }
 
 impl Drop for Pushes {
     fn drop(&mut self) {
-        self.0.board().is_over = true;
-        self.0.event.set();
+        self.shared.board().is_over = true;
+        self.shared.event.set();
+        // A process that ends with its handles open leaves it to the service control manager to notice; until then none of
+        // these services can be removed, nor our own replaced.
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }
 

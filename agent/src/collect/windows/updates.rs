@@ -31,17 +31,25 @@ pub(super) const FRAMEWORKS: &str = r"SOFTWARE\Microsoft\NET Framework Setup\NDP
 pub(super) struct Packages {
     /// By identity: when the key was written, and its row.
     rows: HashMap<String, (u64, Update)>,
-    /// Why they could not be read.
-    failure: Option<String>,
 }
 
-pub(super) fn read(packages: &mut Packages, agent: &UpdateAgent) -> Result<Vec<Update>, Unreadable> {
-    let of_packages = packages.read();
-    packages.failure = of_packages.as_ref().err().map(ToString::to_string);
-    let mut updates = without_parts(of_packages?);
-    updates.extend(installer_patches()?);
-    updates.extend(uninstall_entries(UNINSTALL, "")?);
-    updates.extend(uninstall_entries(UNINSTALL_32, r"WOW6432Node\")?);
+/// The lists of the registry, and how well each could be read the last time.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    kept: Packages,
+    pub(super) packages: Capability,
+    pub(super) installer_patches: Capability,
+    pub(super) uninstall_entries: Capability,
+}
+
+pub(super) fn read(lists: &mut Lists, agent: &UpdateAgent) -> Result<Vec<Update>, Unreadable> {
+    let (packages, patches, entries) = (lists.kept.read(), installer_patches(), uninstall_entries());
+    lists.packages = Capability::of_list(&packages);
+    lists.installer_patches = Capability::of_list(&patches);
+    lists.uninstall_entries = Capability::of_list(&entries);
+    let mut updates = without_parts(packages?);
+    updates.extend(patches?);
+    updates.extend(entries?);
     updates.extend(frameworks()?);
     let remembered = agent.rows().ok_or_else(|| Unreadable::new("the history of updates is still being read"))?;
     updates.extend(remembered);
@@ -49,10 +57,6 @@ pub(super) fn read(packages: &mut Packages, agent: &UpdateAgent) -> Result<Vec<U
 }
 
 impl Packages {
-    pub(super) fn capability(&self) -> Capability {
-        self.failure.clone().map_or(Capability::Ok, Capability::Unavailable)
-    }
-
     /// Reads the keys that were written since the last time.
     fn read(&mut self) -> Result<Vec<Update>, Unreadable> {
         let key = registry::open_expected(PACKAGES)?;
@@ -103,8 +107,14 @@ fn installer_patches() -> Result<Vec<Update>, Unreadable> {
     Ok(updates)
 }
 
+fn uninstall_entries() -> Result<Vec<Update>, Unreadable> {
+    let mut updates = uninstall_entries_of(UNINSTALL, "")?;
+    updates.extend(uninstall_entries_of(UNINSTALL_32, r"WOW6432Node\")?);
+    Ok(updates)
+}
+
 /// `prefix` keeps ids of the two views apart.
-fn uninstall_entries(path: &str, prefix: &str) -> Result<Vec<Update>, Unreadable> {
+fn uninstall_entries_of(path: &str, prefix: &str) -> Result<Vec<Update>, Unreadable> {
     let Some(entries) = registry::open(path)? else { return Ok(Vec::new()) };
     let mut updates = Vec::new();
     for entry in registry::subkeys(&entries) {
