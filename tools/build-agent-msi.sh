@@ -39,11 +39,11 @@ change() {
     msibuild "$fresh" -q "$1"
 }
 
-# The token stays out of the log, as a property (MsiHiddenProperties) and as an argument of Configure (8192, hide
+# The token stays out of the log, and so does the proxy, whose address may hold a password: as a property (MsiHiddenProperties) and as an argument of Configure (8192, hide
 # target, added to 3090: deferred, not impersonated, program of the package). Secure properties reach the elevated part
 # of an installation.
-change "INSERT INTO \`Property\` (\`Property\`, \`Value\`) VALUES ('MsiHiddenProperties', 'ENROLL_TOKEN')"
-change "UPDATE \`Property\` SET \`Value\` = 'WIX_DOWNGRADE_DETECTED;WIX_UPGRADE_DETECTED;SERVER_URL;AGENTS_PORT;ENROLL_TOKEN' \
+change "INSERT INTO \`Property\` (\`Property\`, \`Value\`) VALUES ('MsiHiddenProperties', 'ENROLL_TOKEN;PROXY')"
+change "UPDATE \`Property\` SET \`Value\` = 'WIX_DOWNGRADE_DETECTED;WIX_UPGRADE_DETECTED;SERVER_URL;AGENTS_PORT;PROXY;ENROLL_TOKEN' \
 WHERE \`Property\` = 'SecureCustomProperties'"
 change "UPDATE \`CustomAction\` SET \`Type\` = 11282 WHERE \`Action\` = 'Configure'"
 # Setting a property is nothing that could impersonate: 51 alone.

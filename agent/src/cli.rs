@@ -145,6 +145,8 @@ struct Configure {
     #[arg(long, default_value = "", allow_hyphen_values = true)]
     agents_port: String,
     #[arg(long, default_value = "", allow_hyphen_values = true)]
+    proxy: String,
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
     token: String,
 }
 
@@ -273,9 +275,9 @@ async fn install(arguments: Install) -> anyhow::Result<()> {
 
 #[cfg(windows)]
 fn configure(arguments: Configure) -> anyhow::Result<()> {
-    let Configure { server, agents_port, token } = arguments;
+    let Configure { server, agents_port, proxy, token } = arguments;
     service::install(None)?;
-    service::Order { server, agents_port, token }.keep()
+    service::Order { server, agents_port, proxy, token }.keep()
 }
 
 #[cfg(windows)]

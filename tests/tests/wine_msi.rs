@@ -23,7 +23,7 @@ fn the_package_hides_its_token() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let package = msi::build(folder.path(), "0.1.0")?;
     let properties = msi::table(&package, "Property")?;
-    ensure!(properties.contains(&"MsiHiddenProperties\tENROLL_TOKEN".to_owned()), "{properties:?}");
+    ensure!(properties.contains(&"MsiHiddenProperties\tENROLL_TOKEN;PROXY".to_owned()), "{properties:?}");
     let actions = msi::table(&package, "CustomAction")?;
     let with_token: Vec<_> = actions.iter().filter(|action| action.contains("[ENROLL_TOKEN]")).collect();
     // 8192: its arguments are not logged. 3072: in the installation's own script, as LocalSystem.

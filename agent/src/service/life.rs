@@ -110,7 +110,8 @@ async fn confirm(
     let present = identity.context("only a host with an identity has one to confirm")?;
     let mut moved = present.clone();
     // Who named a proxy when this host was enrolled meant this network.
-    moved.server = Server { proxy: present.server.proxy.clone(), ..server };
+    let proxy = if order.names_proxy() { server.proxy.clone() } else { present.server.proxy.clone() };
+    moved.server = Server { proxy, ..server };
     match renew(&moved).await {
         Ok(renewed) => {
             renewed.save(state_dir)?;

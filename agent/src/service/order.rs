@@ -8,11 +8,12 @@ use crate::identity::{Identity, Server, pin_of};
 use crate::proxy::ProxyChoice;
 use crate::token::Token;
 
-/// Empty where nothing was said. Prints nothing of its token.
+/// Empty where nothing was said. Prints nothing of its token, nor of its proxy, whose address may hold a password.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Order {
     pub(crate) server: String,
     pub(crate) agents_port: String,
+    pub(crate) proxy: String,
     pub(crate) token: String,
 }
 
@@ -45,7 +46,7 @@ impl Order {
         }
         let server = match self.server() {
             Ok(server) => server,
-            Err(why) => return Plan::Discard(format!("SERVER_URL is not usable: {why}")),
+            Err(why) => return Plan::Discard(why),
         };
         let token: Token = match self.token.parse() {
             Ok(token) => token,
@@ -57,13 +58,28 @@ impl Order {
         }
     }
 
+    /// Whoever says nothing of a proxy means the one that is in use.
+    pub(crate) fn names_proxy(&self) -> bool {
+        !self.proxy.trim().is_empty()
+    }
+
     fn server(&self) -> Result<Server, String> {
-        let (host, enroll_port) = Server::parse_address(&self.server)?;
+        let (host, enroll_port) =
+            Server::parse_address(&self.server).map_err(|why| format!("SERVER_URL is not usable: {why}"))?;
         let agents_port = match self.agents_port.trim() {
             "" => Server::AGENTS_PORT,
-            port => port.parse().map_err(|_| format!("the port of the agents, `{port}`, is not a port"))?,
+            port => port.parse().map_err(|_| format!("AGENTS_PORT is not usable: `{port}` is not a port"))?,
         };
-        Ok(Server { host, enroll_port, agents_port, proxy: ProxyChoice::System })
+        let proxy = self.proxy()?.unwrap_or_default();
+        Ok(Server { host, enroll_port, agents_port, proxy })
+    }
+
+    /// `None`: none was named. What was named is not in the reason, as it may hold a password.
+    fn proxy(&self) -> Result<Option<ProxyChoice>, String> {
+        match self.proxy.trim() {
+            "" => Ok(None),
+            proxy => proxy.parse().map(Some).map_err(|why| format!("PROXY is not usable: {why}")),
+        }
     }
 }
 
@@ -112,13 +128,32 @@ mod tests {
             let Plan::Discard(why) = order.plan(None) else { panic!("{order:?}") };
             assert!(!why.contains("s3cret"), "{why}");
         }
-        let order = Order { agents_port: "x".to_owned(), ..order("ports.example.net", &token) };
-        assert!(matches!(order.plan(None), Plan::Discard(_)));
-        assert!(!format!("{order:?}").contains("s3cret"));
+        let port = Order { agents_port: "x".to_owned(), ..order("ports.example.net", &token) };
+        let proxy = Order { proxy: "socks://me:pa55@proxy".to_owned(), ..order("ports.example.net", &token) };
+        for (order, name) in [(port, "AGENTS_PORT"), (proxy, "PROXY")] {
+            let Plan::Discard(why) = order.plan(None) else { panic!("{order:?}") };
+            assert!(why.starts_with(name) && !why.contains("pa55"), "{why}");
+            let shown = format!("{order:?}");
+            assert!(!shown.contains("s3cret") && !shown.contains("pa55"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_proxy_that_was_named_is_used() {
+        let token = token([7; 32]);
+        for (text, proxy) in [
+            ("", ProxyChoice::System),
+            ("none", ProxyChoice::Direct),
+            (" http://proxy:3128", ProxyChoice::Named("http://proxy:3128".to_owned())),
+        ] {
+            let order = Order { proxy: text.to_owned(), ..order("ports.example.net", &token) };
+            let Plan::Enroll { server, .. } = order.plan(None) else { panic!("{order:?}") };
+            assert_eq!((server.proxy, order.names_proxy()), (proxy, !text.is_empty()));
+        }
     }
 
     fn order(server: &str, token: &str) -> Order {
-        Order { server: server.to_owned(), agents_port: String::new(), token: token.to_owned() }
+        Order { server: server.to_owned(), token: token.to_owned(), ..Order::default() }
     }
 
     fn token(pin: [u8; 32]) -> String {

@@ -20,6 +20,7 @@ const ORDER: &str = r"SOFTWARE\Portreeve\Agent";
 const FOR_ADMINISTRATORS: PCWSTR = w!("O:BAD:P(A;CI;KA;;;SY)(A;CI;KA;;;BA)");
 const SERVER_URL: &str = "ServerUrl";
 const AGENTS_PORT: &str = "AgentsPort";
+const PROXY: &str = "Proxy";
 const ENROLL_TOKEN: &str = "EnrollToken";
 
 pub(super) const EVENT_SOURCE: &str = "Portreeve";
@@ -37,7 +38,12 @@ impl Order {
             let value = found(key.get_value(name)).with_context(|| format!("cannot read HKLM\\{ORDER}, {name}"))?;
             Ok(value.unwrap_or_default())
         };
-        Ok(Self { server: text(SERVER_URL)?, agents_port: text(AGENTS_PORT)?, token: text(ENROLL_TOKEN)? })
+        Ok(Self {
+            server: text(SERVER_URL)?,
+            agents_port: text(AGENTS_PORT)?,
+            proxy: text(PROXY)?,
+            token: text(ENROLL_TOKEN)?,
+        })
     }
 
     /// What it does not say stays as it is.
@@ -48,8 +54,12 @@ impl Order {
         Descriptor::new(FOR_ADMINISTRATORS)
             .and_then(|rights| rights.put_on(&name, SE_REGISTRY_KEY))
             .with_context(context)?;
-        for (name, text) in [(SERVER_URL, &self.server), (AGENTS_PORT, &self.agents_port), (ENROLL_TOKEN, &self.token)]
-        {
+        for (name, text) in [
+            (SERVER_URL, &self.server),
+            (AGENTS_PORT, &self.agents_port),
+            (PROXY, &self.proxy),
+            (ENROLL_TOKEN, &self.token),
+        ] {
             if !text.is_empty() {
                 key.set_value(name, text).with_context(context)?;
             }
