@@ -9,15 +9,16 @@ mod exit;
 mod holder;
 mod words;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
-pub(crate) use exit::Exit;
+pub(crate) use exit::{Exit, Seen};
 pub(crate) use holder::{Holder, claim_is_free, is_of, own_socket};
 
 use crate::catalog::{Binding, Claim, Need};
 use crate::conditions::Answer;
 use crate::evidence::distinct;
-use crate::facts::{Exclusion, Section, Service, ServiceState, StartMode};
+use crate::facts::{Event, Exclusion, Section, Service, ServiceState, StartMode};
+use crate::failures;
 use crate::finding::{CannotTell, Confidence, Finding, Judgement, Severity, Subject};
 use crate::ports::{Family, Port};
 use crate::remedy::{self, Conflict};
@@ -59,7 +60,7 @@ pub(crate) fn judge(view: &View<'_>, judgement: &mut Judgement) {
 /// be held says nothing about the others.
 fn unseen_blocks(service: &Service, findings: &[Finding], view: &View<'_>) -> Vec<CannotTell> {
     let Err(why) = view.policy_value(|policy| &policy.exclusions) else { return Vec::new() };
-    if !Exit::of(service).is_forbidden() {
+    if !Exit::seen(service, view).exit.is_forbidden() {
         return Vec::new();
     }
     let subject = |port: Port| {
@@ -113,14 +114,20 @@ pub(crate) fn verdict(service: &Service, view: &View<'_>) -> Verdict {
     if service.state != ServiceState::Stopped {
         return Verdict::Fine(format!("{name} is not stopped."));
     }
-    let exit = Exit::of(service);
+    let Seen { exit, event } = Exit::seen(service, view);
+    let claims = view.claims_of(name);
+    let hidden = hidden(service, &claims, exit, view);
     if exit == Exit::Clean {
-        return Verdict::Fine(format!("{name} is stopped and ended without an error."));
+        let fine = Verdict::Fine(format!("{name} is stopped and ended without an error."));
+        return hidden.map_or(fine, Verdict::CannotTell);
     }
     let expected = Expected::of(service);
-    let claims = view.claims_of(name);
-    let bind_error = exit.is_bind_error_of_any() || claims.iter().any(|claim| exit.is_bind_error(claim));
+    let bind_error =
+        exit.is_bind_error_of_any() || claims.iter().any(|claim| is_bind_error(service, claim, exit, view));
     if !bind_error && expected == Expected::No {
+        if let Some(hidden) = hidden {
+            return Verdict::CannotTell(hidden);
+        }
         return Verdict::Fine(format!(
             "{name} is stopped, but the system need not start it, and no failed bind is known."
         ));
@@ -158,7 +165,9 @@ pub(crate) fn verdict(service: &Service, view: &View<'_>) -> Verdict {
     let findings: Vec<(&Claim, Finding)> = obstacles
         .iter()
         .filter(|(claim, obstacle)| !is_explained(claim, obstacle))
-        .map(|(claim, obstacle)| (*claim, finding(service, claim, &claims, obstacle, exit, view)))
+        .map(|(claim, obstacle)| {
+            (*claim, finding(&Failed { service, claims: &claims, exit, event }, claim, obstacle, view))
+        })
         .collect();
     let hinges_on_host = exit == Exit::NeverStarted || findings.iter().any(|(claim, _)| !claim.os.is_open());
     if let Section::Unknown(reason) = &view.facts.host
@@ -196,11 +205,30 @@ pub(crate) fn verdict(service: &Service, view: &View<'_>) -> Verdict {
             if ports.len() == 1 { "is" } else { "are" }
         ));
     }
+    if let Some(hidden) = hidden {
+        return Verdict::CannotTell(hidden);
+    }
     Verdict::Fine(format!(
         "{name} is stopped, but {} {} free or its own.",
         crate::words::ports(&ports),
         if ports.len() == 1 { "is" } else { "are" }
     ))
+}
+
+/// Something is in the way, and whether the service failed because of it stands in logs that could not be read.
+fn hidden(service: &Service, claims: &[&Claim], exit: Exit, view: &View<'_>) -> Option<String> {
+    let reason = failures::unread(view)?;
+    let in_the_way = |claim: &&&Claim| Holder::foreign(service, claim, view).is_some() || block(claim, view).is_some();
+    let claim = claims.iter().filter(|_| exit.may_hide_a_failed_bind(service)).find(in_the_way)?;
+    Some(format!(
+        "Cannot tell whether {} failed to bind {}, which is taken: the event logs could not be read ({reason}).",
+        service.name, claim.port
+    ))
+}
+
+/// By the exit code of the service, or by an event that names the port.
+fn is_bind_error(service: &Service, claim: &Claim, exit: Exit, view: &View<'_>) -> bool {
+    exit.is_bind_error(claim) || (claim.kernel && failures::of_port(service, claim.port, view).is_some())
 }
 
 /// One finding a port: two claims of one service may name the same one.
@@ -210,7 +238,7 @@ fn without_doubles(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings
 }
 
-fn still_starting(view: &View<'_>) -> bool {
+pub(crate) fn still_starting(view: &View<'_>) -> bool {
     let booted = view.host().and_then(|host| host.booted_at);
     booted.zip(view.facts.collected_at).is_some_and(|(booted, collected)| collected - booted < STARTING)
 }
@@ -224,7 +252,7 @@ pub(crate) enum Obstacle<'a> {
 
 impl Obstacle<'_> {
     /// What the findings of one cause have in common.
-    fn problem(&self) -> String {
+    pub(crate) fn problem(&self) -> String {
         match self {
             Self::Holder(holder) => holder.problem(),
             Self::Block(_) => "taker/winnat-reserved-blocks".to_owned(),
@@ -241,16 +269,27 @@ fn obstacle<'a>(service: &Service, claim: &Claim, exit: Exit, view: &View<'a>) -
     }
 }
 
-fn finding(
-    service: &Service,
-    claim: &Claim,
-    claims: &[&Claim],
-    obstacle: &Obstacle<'_>,
+/// A service that does not run, and how it ended.
+struct Failed<'a> {
+    service: &'a Service,
+    /// All that it needs.
+    claims: &'a [&'a Claim],
     exit: Exit,
-    view: &View<'_>,
-) -> Finding {
-    let confidence = confidence(service, claim, obstacle, exit);
-    let story = words::Story { service, claim, claims, exit, obstacle, view };
+    /// The entry of the log that told `exit`.
+    event: Option<&'a Event>,
+}
+
+impl Failed<'_> {
+    /// `None`: not known.
+    fn at(&self) -> Option<DateTime<Utc>> {
+        self.service.state_since.or(self.event.and_then(|event| event.at))
+    }
+}
+
+fn finding(failed: &Failed<'_>, claim: &Claim, obstacle: &Obstacle<'_>, view: &View<'_>) -> Finding {
+    let &Failed { service, claims, exit, event } = failed;
+    let confidence = confidence(failed, claim, obstacle, view);
+    let story = words::Story { service, claim, claims, exit, event, failed_at: failed.at(), obstacle, view };
     let conflict = Conflict { service, claim, claims, obstacle };
     Finding {
         rule: RULE.to_owned(),
@@ -265,7 +304,7 @@ fn finding(
         cause: story.cause(),
         evidence: story.evidence(),
         remedy: remedy::of_port(&conflict, view),
-        since: service.state_since,
+        since: failed.at(),
         probability: None,
     }
 }
@@ -305,17 +344,18 @@ pub(crate) fn block_holds_claim(view: &View<'_>) -> Answer {
     Answer::from_bool(claims.any(|claim| claim.need == Need::Required && block(claim, view).is_some()))
 }
 
-fn confidence(service: &Service, claim: &Claim, obstacle: &Obstacle<'_>, exit: Exit) -> Confidence {
+fn confidence(failed: &Failed<'_>, claim: &Claim, obstacle: &Obstacle<'_>, view: &View<'_>) -> Confidence {
     let at_most = claim.at_most();
     if at_most == Confidence::Possible {
         return at_most;
     }
-    seen(service, claim, obstacle, exit).min(at_most)
+    seen(failed, claim, obstacle, view).min(at_most)
 }
 
 /// What the holder and the exit code say, however well the claim is known.
-fn seen(service: &Service, claim: &Claim, obstacle: &Obstacle<'_>, exit: Exit) -> Confidence {
-    let bind_error = exit.is_bind_error(claim);
+fn seen(failed: &Failed<'_>, claim: &Claim, obstacle: &Obstacle<'_>, view: &View<'_>) -> Confidence {
+    let &Failed { service, exit, .. } = failed;
+    let bind_error = is_bind_error(service, claim, exit, view);
     let holder = match obstacle {
         Obstacle::Holder(holder) => holder,
         // The other family, by which the service may do without, is free.
@@ -324,13 +364,13 @@ fn seen(service: &Service, claim: &Claim, obstacle: &Obstacle<'_>, exit: Exit) -
             return if matches!(claim.need, Need::Optional(_)) { Confidence::Likely } else { Confidence::Certain };
         }
     };
-    let bound_after = holder.bound_after(service.state_since);
+    let bound_after = holder.bound_after(failed.at());
     let confidence = match exit {
         Exit::NeverStarted | Exit::Elsewhere(_) => Confidence::Possible,
         _ if bind_error && bound_after => Confidence::Likely,
         _ if bind_error => Confidence::Certain,
         _ if bound_after => Confidence::Possible,
-        _ if holder.bound_before(service.state_since) => Confidence::Certain,
+        _ if holder.bound_before(failed.at()) => Confidence::Certain,
         _ => Confidence::Likely,
     };
     // Whether it needs the port at all, or whether the port will not be free in a moment, is less than sure.

@@ -37,6 +37,8 @@ mod view;
 
 mod evidence;
 
+mod failures;
+
 mod drawn;
 
 mod dns_pool;
@@ -45,7 +47,15 @@ mod conditions;
 
 mod blocked;
 
+mod degraded;
+
 mod at_risk;
+
+mod by_design;
+
+mod exhaustion;
+
+mod block_mode;
 
 mod bad_update;
 

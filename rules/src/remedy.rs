@@ -16,14 +16,17 @@ pub(crate) mod fixed_port;
 mod lsass;
 mod reserve;
 
+mod server;
 mod service;
 mod suspect;
 mod update;
 
+pub(crate) use ahead::of_running;
 pub(crate) use change::excluded_port_range;
 pub use change::{Change, Data, Former, RangeList, Removal};
 pub(crate) use exclusion::missing;
 pub(crate) use port::{Conflict, of_port};
+pub(crate) use server::{of_block_mode, of_exhaustion};
 pub(crate) use service::of_failure;
 pub(crate) use suspect::{Exposure, of_suspect};
 pub(crate) use update::of_update;

@@ -62,7 +62,7 @@ fn sorted(facts: &Facts) -> Facts {
     facts
 }
 
-/// One section taken away: 0 sockets, 1 services, 2 updates, 3 port policy, 4 host.
+/// One section taken away: 0 sockets, 1 services, 2 updates, 3 port policy, 4 host, 5 events, 6 connections.
 fn without(facts: &Facts, section: usize) -> Facts {
     let mut facts = facts.clone();
     match section {
@@ -70,7 +70,9 @@ fn without(facts: &Facts, section: usize) -> Facts {
         1 => facts.services = Section::Unknown("gone".into()),
         2 => facts.updates = Section::Unknown("gone".into()),
         3 => facts.port_policy = Section::Unknown("gone".into()),
-        _ => facts.host = Section::Unknown("gone".into()),
+        4 => facts.host = Section::Unknown("gone".into()),
+        5 => facts.events = Section::Unknown("gone".into()),
+        _ => facts.connections = Section::Unknown("gone".into()),
     }
     facts
 }
@@ -88,6 +90,7 @@ proptest! {
         other.sockets = shuffled(&facts.sockets, seed);
         other.services = shuffled(&facts.services, seed / 3);
         other.updates = shuffled(&facts.updates, seed / 7);
+        other.events = shuffled(&facts.events, seed / 11);
         prop_assert_eq!(judge(&facts, &CATALOG, &History::default()), judge(&other, &CATALOG, &History::default()));
     }
 
@@ -107,7 +110,7 @@ proptest! {
 fn what_is_unread_neither_opens_nor_resolves() {
     for facts in RECORDED.iter() {
         let before = judge(facts, &CATALOG, &History::default());
-        for section in 0..5 {
+        for section in 0..7 {
             let after = judge(&without(facts, section), &CATALOG, &History::default());
             let covered = |rule: &str, subject: &rules::finding::Subject| {
                 after.cannot_tell.iter().any(|cannot_tell| cannot_tell.covers(rule, subject))

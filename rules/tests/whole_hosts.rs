@@ -101,6 +101,17 @@ fn an_empty_document_is_all_unknown() {
     let judgement = rules::judge(&Facts::default(), &Catalog::builtin(), &History::default());
     assert!(judgement.findings.is_empty());
     let rules: Vec<&str> = judgement.cannot_tell.iter().map(|cannot_tell| cannot_tell.rule.as_str()).collect();
-    assert_eq!(rules, ["bad-update", "port-conflict/at-risk", "port-conflict/blocked", "service/failed"]);
-    assert!(check::render(&judgement).contains("0 findings, 4 unknown."));
+    assert_eq!(
+        rules,
+        [
+            "bad-update",
+            "port-conflict/at-risk",
+            "port-conflict/block-mode",
+            "port-conflict/blocked",
+            "port-conflict/by-design",
+            "port-conflict/degraded",
+            "service/failed"
+        ]
+    );
+    assert!(check::render(&judgement).contains("0 findings, 7 unknown."));
 }

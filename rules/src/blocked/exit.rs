@@ -4,7 +4,9 @@
 //! service-specific field, where it may also come as an HRESULT or an NTSTATUS.
 
 use crate::catalog::Claim;
-use crate::facts::Service;
+use crate::facts::{Event, Service};
+use crate::failures;
+use crate::view::View;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -28,15 +30,58 @@ pub(crate) enum Exit {
     Unknown,
 }
 
+/// How a service ended, and the entry of the log that told it where the service's own code did not.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    pub(crate) exit: Exit,
+    pub(crate) event: Option<&'a Event>,
+}
+
 impl Exit {
+    /// By the code of the service; where that is missing or says nothing of ports, by the event log.
+    pub(crate) fn seen<'a>(service: &Service, view: &View<'a>) -> Seen<'a> {
+        let exit = Self::of(service);
+        let own = Seen { exit, event: None };
+        if !exit.may_hide_a_failed_bind(service) {
+            return own;
+        }
+        let Some(failure) = failures::of_service(service, view) else { return own };
+        let told = match failure.event.id {
+            7024 => Self::of_service_code(failure.code),
+            _ => Self::of_code(failure.code),
+        };
+        let is_bind_error = matches!(told, Self::InUse(_) | Self::Forbidden(_) | Self::Sharing(_));
+        match exit {
+            Self::Unknown => Seen { exit: told, event: Some(failure.event) },
+            _ if is_bind_error => Seen { exit: told, event: Some(failure.event) },
+            _ => own,
+        }
+    }
+
+    /// Whether the event log may know more of a failed bind. Of a service that ended with 0 only where it is known when:
+    /// it may have failed first and run afterwards.
+    pub(crate) fn may_hide_a_failed_bind(self, service: &Service) -> bool {
+        match self {
+            Self::Unknown | Self::Other(_) | Self::Specific(_) => true,
+            Self::Clean => service.state_since.is_some(),
+            _ => false,
+        }
+    }
+
+    /// By the code of the service alone.
     pub(crate) fn of(service: &Service) -> Self {
         match (service.exit_code, service.service_exit_code) {
             (None, _) | (Some(1066), None) => Self::Unknown,
-            (Some(1066), Some(code)) => match Self::of_code(code) {
-                Self::Clean | Self::NeverStarted | Self::Elsewhere(_) | Self::Other(_) => Self::Specific(code),
-                exit => exit,
-            },
+            (Some(1066), Some(code)) => Self::of_service_code(code),
             (Some(code), _) => Self::of_code(code),
+        }
+    }
+
+    /// A code of the service's own, which may be one of the system's as well.
+    fn of_service_code(code: u32) -> Self {
+        match Self::of_code(code) {
+            Self::Clean | Self::NeverStarted | Self::Elsewhere(_) | Self::Other(_) => Self::Specific(code),
+            exit => exit,
         }
     }
 

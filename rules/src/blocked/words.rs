@@ -2,11 +2,14 @@
 //!
 //! "First" is said only where both times are known; a capture has no bind times.
 
+use chrono::{DateTime, Utc};
+
 use super::{Exit, Obstacle};
 use crate::catalog::{Claim, Mechanism, Need};
 use crate::dns_pool;
 use crate::evidence;
-use crate::facts::{CollectedBy, OsGeneration, Service};
+use crate::facts::{CollectedBy, Event, OsGeneration, Service};
+use crate::failures;
 use crate::finding::Evidence;
 use crate::ports::{Family, Port, PortRange};
 use crate::view::View;
@@ -18,6 +21,10 @@ pub(super) struct Story<'a> {
     pub(super) claim: &'a Claim,
     pub(super) claims: &'a [&'a Claim],
     pub(super) exit: Exit,
+    /// The entry of the log that told `exit`.
+    pub(super) event: Option<&'a Event>,
+    /// `None`: not known.
+    pub(super) failed_at: Option<DateTime<Utc>>,
     pub(super) obstacle: &'a Obstacle<'a>,
     pub(super) view: &'a View<'a>,
 }
@@ -116,7 +123,7 @@ impl Story<'_> {
     fn time(&self) -> Option<String> {
         let Obstacle::Holder(holder) = self.obstacle else { return None };
         let name = &self.service.name;
-        let (bound, failed) = holder.bound_at.zip(self.service.state_since)?;
+        let (bound, failed) = holder.bound_at.zip(self.failed_at)?;
         let span = duration(failed - bound);
         if self.exit == Exit::NeverStarted {
             let booted = self.view.host()?.booted_at.filter(|booted| *booted <= bound)?;
@@ -198,11 +205,25 @@ impl Story<'_> {
                 "excluded port ranges",
             ),
         }];
-        evidence.push(say(
-            self.service.state_since,
-            format!("{} {}", self.service.name, self.exit.words()),
-            "Service Control Manager",
-        ));
+        evidence.push(match self.event {
+            None => say(
+                self.service.state_since,
+                format!("{} {}", self.service.name, self.exit.words()),
+                "Service Control Manager",
+            ),
+            Some(event) => say(
+                event.at.or(self.failed_at),
+                format!("Event {}: {} {}", event.id, self.service.name, self.exit.words()),
+                "event log",
+            ),
+        });
+        if let Some(event) = failures::of_port(self.service, port, self.view) {
+            evidence.push(say(
+                event.at,
+                format!("Event {} of {}: {port} could not be bound", event.id, event.provider),
+                "event log",
+            ));
+        }
         let free: Vec<Port> = self
             .claims
             .iter()

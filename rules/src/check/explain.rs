@@ -2,11 +2,11 @@
 
 use crate::catalog::{Catalog, Need, normalized_kb};
 use crate::facts::{Facts, Section, SocketState};
-use crate::finding::Judgement;
+use crate::finding::{Finding, Judgement};
 use crate::history::History;
 use crate::ports::Port;
 use crate::view::View;
-use crate::{at_risk, bad_update, blocked, words};
+use crate::{at_risk, bad_update, block_mode, blocked, by_design, degraded, words};
 
 use super::render;
 
@@ -41,10 +41,14 @@ fn service_lines(name: &str, view: &View<'_>) -> Vec<String> {
     };
     let mut lines = vec![match blocked::verdict(service, view) {
         blocked::Verdict::Fine(why) | blocked::Verdict::CannotTell(why) => format!("{name}: {why}"),
-        blocked::Verdict::Blocked(findings) => {
-            render(&Judgement { findings, ..Judgement::default() }).trim_end().to_owned()
-        }
+        blocked::Verdict::Blocked(findings) => shown(findings),
     }];
+    match degraded::verdict(service, view) {
+        degraded::Verdict::Degraded(findings) => lines.push(shown(findings)),
+        degraded::Verdict::CannotTell(why) => lines.push(format!("{name}: {why}")),
+        degraded::Verdict::Fine => {}
+    }
+    let risks = at_risk::risks(service, &at_risk::Pools::of(view), view);
     let mut ports: Vec<(Port, &Need)> =
         view.claims_of(name).into_iter().map(|claim| (claim.port, &claim.need)).collect();
     ports.sort_by_key(|(port, _)| *port);
@@ -56,7 +60,25 @@ fn service_lines(name: &str, view: &View<'_>) -> Vec<String> {
         lines.push(format!("{name}: {}{when}", occupation(port, view)));
         lines.extend(at_risk::why_not(port, view).map(|why| format!("{name}: {why}")));
     }
+    lines.extend(risks.open.iter().map(|why| format!("{name}: what the next boot may take cannot be told: {why}.")));
+    if !risks.findings.is_empty() {
+        lines.push(shown(risks.findings));
+    }
+    let rivals = by_design::of_service(service, view);
+    if !rivals.is_empty() {
+        lines.push(shown(rivals));
+    }
+    if service.name.eq_ignore_ascii_case(block_mode::SERVICE) {
+        lines.push(match block_mode::verdict(view) {
+            block_mode::Verdict::Fine(why) | block_mode::Verdict::CannotTell(why) => format!("{name}: {why}"),
+            block_mode::Verdict::Blocks(finding) => shown(vec![*finding]),
+        });
+    }
     lines
+}
+
+fn shown(findings: Vec<Finding>) -> String {
+    render(&Judgement { findings, ..Judgement::default() }).trim_end().to_owned()
 }
 
 /// `udp/1812 is free.`
@@ -101,6 +123,7 @@ fn occupation(port: Port, view: &View<'_>) -> String {
 
 fn port_lines(port: Port, view: &View<'_>) -> Vec<String> {
     let mut lines = vec![occupation(port, view)];
+    lines.extend(at_risk::why_not(port, view));
     let mut services: Vec<&str> = view.catalog.claims_on(port).map(|claim| claim.service.as_str()).collect();
     services.sort_unstable();
     services.dedup();
@@ -116,6 +139,9 @@ fn port_lines(port: Port, view: &View<'_>) -> Vec<String> {
                     format!("{name} needs it: {}.", titles.join("; "))
                 }
             });
+            let risks = at_risk::risks(service, &at_risk::Pools::of(view), view).findings.into_iter();
+            let about = risks.filter(|finding| finding.subject.get("port").is_some_and(|of| *of == port.to_string()));
+            lines.extend(about.map(|finding| format!("{name} needs it: {}.", finding.title)));
         }
     }
     lines

@@ -1,15 +1,29 @@
-//! What keeps a port for its service before anything takes it. The service runs and holds the port, so that an exclusion
-//! can be made only while it is stopped.
+//! What mends a service that runs: it gets a port that it lacks, or keeps one before anything takes it. While it holds the
+//! port, an exclusion can be made only after it has stopped.
 
 use super::command::{by_hand, restart_server, restart_service, start, stop};
 use super::dynamic_range::{Move, range_move};
-use super::exclusion;
 use super::reserve::{pool_exclusion, reserved_ports};
+use super::{Conflict, exclusion, of_port};
 use crate::facts::{OsGeneration, Service};
 use crate::finding::{Remedy, Restart};
 use crate::ports::{Port, PortRange, Protocol};
 use crate::view::View;
 use crate::words::{self, list};
+
+/// For a service that runs without its port: as for one that does not run, but that it has to bind anew.
+pub(crate) fn of_running(conflict: &Conflict<'_>, view: &View<'_>) -> Remedy {
+    let name = &conflict.service.name;
+    let mut remedy = of_port(conflict, view);
+    let first = start(name);
+    for step in &mut remedy.steps {
+        if *step == first {
+            *step = restart_service(name);
+        }
+    }
+    remedy.summary = remedy.summary.replace(&format!("start {name}"), &format!("restart {name}"));
+    remedy
+}
 
 /// Keeps `ports` of a service that runs out of the DNS server's pool.
 pub(crate) fn of_pool(service: &Service, ports: &[Port], view: &View<'_>) -> Remedy {
