@@ -27,6 +27,8 @@ pub mod events;
 
 pub mod findings;
 
+pub mod learned_ports;
+
 pub mod alerts;
 
 pub mod rulebook;

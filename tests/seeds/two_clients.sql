@@ -83,6 +83,12 @@ select client_id, host_id, 'IAS', 'dns-socket-pool', '{udp/1812,udp/1813}', 0.14
   '[{"family": "ipv4", "range": "1025-65535", "free": 64511, "excluded": 0, "bound": 0, "drawn": 2500, "wanted": 2, "probability": 0.246}]',
   1, 4, now()
 from host;
+insert into service_setting (client_id, host_id, setting_id, facts)
+select client_id, host_id, 1, '{}'
+from host;
+insert into service_good (client_id, host_id, key, setting_id, noted_at, boot, name, setup, ports)
+select client_id, host_id, 'dns', 1, now(), 1, 'DNS', '{}', '{udp/53}'
+from host;
 insert into finding_event (client_id, finding_id, event_id, at, episode, transition, title)
 select client_id, finding_id, gen_random_uuid(), now(), 1, 'opened', title
 from finding;

@@ -2,16 +2,17 @@
 
 use rules::catalog::{self, Catalog};
 use rules::facts::{Facts, Section, Socket};
-use rules::history::History;
+use rules::history::Seen;
 use rules::needs::{HeldBy, ServicePorts, service_ports};
 use rules::text::Text;
 
 use crate::api::host_ports::groups;
-use crate::api::host_services::{Holder, HolderKind, HostService, Need};
+use crate::api::host_services::{Holder, HolderKind, HostService, Learned, LearnedFrom, Need};
 use crate::api::hosts::document;
 use crate::api::model::SectionName;
 use crate::db::read_findings::FindingRow;
 use crate::db::read_host_rows::ServiceRows;
+use crate::ingest::memory::learned;
 
 /// One row per service, by name. `findings` are the open ones of the host, the worst first.
 pub fn join(rows: ServiceRows, findings: &[FindingRow], catalog: &Catalog) -> anyhow::Result<Vec<HostService>> {
@@ -21,14 +22,17 @@ pub fn join(rows: ServiceRows, findings: &[FindingRow], catalog: &Catalog) -> an
     };
     let sockets_unknown = reason(SectionName::Sockets);
     let host = document(&rows.sections, SectionName::Host)?;
+    let policy = document(&rows.sections, SectionName::PortPolicy)?;
     let facts = Facts {
+        port_policy: policy.map_or_else(Section::default, Section::Known),
         host: host.map_or_else(Section::default, Section::Known),
         // Shown even when they are what was known last; sockets of the past say nothing about who holds a port.
         services: Section::Known(rows.services),
         sockets: sockets_unknown.map_or(Section::Known(rows.sockets), Section::Unknown),
         ..Facts::default()
     };
-    Ok(service_ports(&facts, catalog, &History::default()).iter().map(|ports| row(ports, findings)).collect())
+    let history = learned(&rows.past, &facts, catalog);
+    Ok(service_ports(&facts, catalog, &history).iter().map(|ports| row(ports, findings)).collect())
 }
 
 fn row(ports: &ServicePorts<'_>, findings: &[FindingRow]) -> HostService {
@@ -61,11 +65,21 @@ fn row(ports: &ServicePorts<'_>, findings: &[FindingRow]) -> HostService {
                     catalog::Need::Required => None,
                     catalog::Need::Optional(when) => Some(when.clone()),
                 },
+                learned: claim.learned.map(Into::into),
                 holder: holder(*held_by),
             })
             .collect(),
         holds: groups(ports.holds.iter().copied()),
         finding_id: findings.iter().find(is_about).map(|finding| finding.finding_id),
+    }
+}
+
+impl From<Seen> for Learned {
+    fn from(seen: Seen) -> Self {
+        match seen {
+            Seen::Boots { held, of } => Self { from: LearnedFrom::Boots, held, of },
+            Seen::Hosts { held, of } => Self { from: LearnedFrom::Hosts, held, of },
+        }
     }
 }
 

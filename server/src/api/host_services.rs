@@ -55,7 +55,7 @@ pub struct HostService {
     pub recovery: Option<Recovery>,
     /// When it entered this state, by the host's clock corrected by its skew. `null`: that was not seen.
     pub state_since: Option<DateTime<Utc>>,
-    /// Ports that it needs, as far as the catalog knows.
+    /// Ports that it needs, as far as the catalog knows, and that it was seen to hold in earlier boots.
     pub needs: Vec<Need>,
     /// Ports that it holds.
     pub holds: Vec<PortGroup>,
@@ -96,7 +96,26 @@ pub struct Need {
     pub port: String,
     /// In which configurations it needs the port. `null`: always.
     pub when: Option<String>,
+    /// What it was learned from. `null`: the catalog knows it.
+    pub learned: Option<Learned>,
     pub holder: Holder,
+}
+
+/// How often the service was seen to hold a port, of how often it was seen to run.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct Learned {
+    pub from: LearnedFrom,
+    pub held: u32,
+    pub of: u32,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LearnedFrom {
+    /// Earlier boots of this host.
+    Boots,
+    /// Other hosts where the same service runs from the same program.
+    Hosts,
 }
 
 /// Who has a port.

@@ -17,6 +17,7 @@ use crate::{
     demo,
     identity::enrollment::Enrollment,
     ingest::{Ingest, Store},
+    learned_ports,
     lifecycle::Lifecycle,
     listeners::{Bound, agents, enroll, http, tls},
     live::Bus,
@@ -124,6 +125,11 @@ async fn serve(
     let keeper = Arc::clone(&app);
     lifecycle.spawn("catalog", async move {
         rulebook::keep_current(keeper).await;
+        Ok(())
+    });
+    let counter = Arc::clone(&app);
+    lifecycle.spawn("learned ports", async move {
+        learned_ports::keep_counting(counter).await;
         Ok(())
     });
     let worker = Worker::new(app.db.clone(), app.bus.clone(), app.sealer.clone(), app.egress.clone());

@@ -12,6 +12,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use crate::db::facts::joined;
+use crate::db::learned_ports::{self, LearnedPort};
 use crate::ingest::memory::{Noted, Remembered};
 
 /// Earlier boots that are looked at, the newest.
@@ -25,6 +26,8 @@ pub struct Past {
     pub held: Vec<Held>,
     /// Boots in which a service was seen to run, by its name in lower case.
     pub ran: BTreeMap<String, BTreeSet<i32>>,
+    /// What the installation shows of the services that this host has now.
+    pub elsewhere: Vec<LearnedPort>,
 }
 
 /// A port that one program held.
@@ -60,8 +63,13 @@ pub async fn past(
     )
     .fetch_all(&mut *connection)
     .await?;
+    let services =
+        sqlx::query_scalar!("select key from service_now where client_id = $1 and host_id = $2", client_id, host_id,)
+            .fetch_all(&mut *connection)
+            .await?;
+    let elsewhere = learned_ports::of(connection, &services).await?;
     if boots.is_empty() {
-        return Ok(Past::default());
+        return Ok(Past { elsewhere, ..Past::default() });
     }
     let held = sqlx::query!(
         r#"
@@ -106,10 +114,24 @@ pub async fn past(
         boots: boots.into_iter().collect(),
         held: held.collect(),
         ran: ran.into_iter().map(|row| (row.service, row.boots.into_iter().collect())).collect(),
+        elsewhere,
     })
 }
 
-fn protocol(number: i16) -> Option<Protocol> {
+/// Of the boots before the newest that is known.
+pub async fn past_of_newest(connection: &mut PgConnection, (client_id, host_id): (i32, i64)) -> sqlx::Result<Past> {
+    let newest = sqlx::query_scalar!(
+        "select boot_id from boot where client_id = $1 and host_id = $2 order by number desc limit 1",
+        client_id,
+        host_id,
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    past(connection, (client_id, host_id), newest.as_deref()).await
+}
+
+/// Of its number at IANA.
+pub(super) fn protocol(number: i16) -> Option<Protocol> {
     [Protocol::Tcp, Protocol::Udp].into_iter().find(|protocol| i16::from(protocol_number(*protocol)) == number)
 }
 

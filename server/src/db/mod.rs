@@ -30,6 +30,8 @@ pub mod identity;
 
 pub mod installation;
 
+pub mod learned_ports;
+
 pub mod operator;
 
 pub mod session;

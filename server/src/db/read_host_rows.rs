@@ -3,6 +3,7 @@
 use rules::facts::{Service, Socket, Update};
 use sqlx::{Postgres, Transaction};
 
+use crate::db::history::{self, Past};
 use crate::db::read_hosts::{SectionRow, sections};
 use crate::db::{Db, Scope, facts, read};
 
@@ -19,6 +20,8 @@ pub struct ServiceRows {
     pub sections: Vec<SectionRow>,
     pub services: Vec<Service>,
     pub sockets: Vec<Socket>,
+    /// Of the boots before the newest.
+    pub past: Past,
 }
 
 /// `None`: no such host in `scope`.
@@ -27,7 +30,8 @@ pub async fn services(scope: &Scope, db: &Db, host_id: i64) -> sqlx::Result<Opti
     let sections = sections(client_id, host_id, &mut transaction).await?;
     let services = facts::services(&mut transaction, client_id, host_id).await?;
     let (sockets, _) = facts::sockets(&mut transaction, client_id, host_id).await?;
-    Ok(Some(ServiceRows { sections, services, sockets }))
+    let past = history::past_of_newest(&mut transaction, (client_id, host_id)).await?;
+    Ok(Some(ServiceRows { sections, services, sockets, past }))
 }
 
 /// `None`: no such host in `scope`.

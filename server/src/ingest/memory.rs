@@ -16,6 +16,7 @@ use rules::text::Text;
 use sha2::{Digest, Sha256};
 
 use crate::db::history::{Held, Past};
+use crate::db::learned_ports::LearnedPort;
 use crate::ingest::ledger;
 
 /// Between two looks at which services run well.
@@ -24,6 +25,8 @@ const NOTE_AFTER: TimeDelta = TimeDelta::minutes(10);
 const MAX_SERVICES: usize = 1_000;
 /// Holding a port once may be chance.
 const LEARNED_FROM: usize = 2;
+/// Other hosts that must show the same.
+const LEARNED_FROM_HOSTS: u32 = 3;
 
 #[derive(Debug)]
 pub struct Memory {
@@ -118,7 +121,8 @@ fn hash(setting: &Setting) -> Option<i64> {
 
 /// Claims and holds out of the earlier boots of a host.
 pub fn learned(past: &Past, facts: &Facts, catalog: &Catalog) -> History {
-    let claims = claims(past, facts, catalog);
+    let mut claims = claims(past, facts, catalog);
+    claims.extend(claims_elsewhere(past, facts, catalog));
     let wanted: BTreeSet<Port> = claims.iter().map(|claim| claim.port).collect();
     let is_wanted = |held: &&Held| wanted.contains(&held.port) || catalog.claims_on(held.port).next().is_some();
     let mut holders: BTreeMap<(Port, &str), BTreeSet<i32>> = BTreeMap::new();
@@ -170,6 +174,41 @@ fn claims(past: &Past, facts: &Facts, catalog: &Catalog) -> Vec<LearnedClaim> {
     by_port.into_iter().filter_map(claim).collect()
 }
 
+/// Ports that the same service holds from the same program on other hosts, where the host's own boots do not say so.
+fn claims_elsewhere(past: &Past, facts: &Facts, catalog: &Catalog) -> Vec<LearnedClaim> {
+    let generation = facts.host.known().map(|host| host.os.generation());
+    let services = facts.services.known().map(Vec::as_slice).unwrap_or_default();
+    let claim = |learned: &LearnedPort| {
+        let port = learned.held.port;
+        let service = services.iter().find(|service| service.name.to_lowercase() == learned.held.service)?;
+        let program = service.image_path.as_deref().and_then(program)?;
+        // This host may be one of those that were counted.
+        let is_held = facts.sockets.known().into_iter().flatten().any(|socket| {
+            socket.local_port() == port && socket.services.iter().any(|name| name.eq_ignore_ascii_case(&service.name))
+        });
+        let held = u32::try_from(learned.hosts).ok()?.saturating_sub(u32::from(is_held));
+        let of = u32::try_from(learned.of).ok()?.saturating_sub(1).max(held);
+        let is_known = catalog.claims_of(&service.name, generation).any(|claim| claim.port == port);
+        let counts = held >= LEARNED_FROM_HOSTS && held * 2 >= of;
+        if program != learned.held.image || !counts || is_known || ledger::is_drawn(port, facts) {
+            return None;
+        }
+        let (service, image) = (service.name.clone(), Some(Text::new(&program)));
+        Some(LearnedClaim { service, port, image, seen: Seen::Hosts { held, of } })
+    };
+    past.elsewhere.iter().filter_map(claim).collect()
+}
+
+/// `erp.exe` of `"C:\Program Files\Erp\erp.exe" -service`, in lower case.
+fn program(command: &str) -> Option<String> {
+    let command = command.trim().to_lowercase();
+    let path = match command.strip_prefix('"') {
+        Some(rest) => rest.split('"').next()?.to_owned(),
+        None => command.find(".exe").map_or(command.clone(), |end| command[..end + 4].to_owned()),
+    };
+    Some(file_name(&path).to_owned()).filter(|name| !name.is_empty())
+}
+
 fn file_name(path: &str) -> &str {
     path.rsplit(['\\', '/']).next().unwrap_or(path)
 }
@@ -188,6 +227,7 @@ mod tests {
 
     use super::learned;
     use crate::db::history::{Held, Past};
+    use crate::db::learned_ports::{HeldPort, LearnedPort};
 
     fn held(port: &str, image: &str, services: &[&str], boots: &[i32]) -> Held {
         Held {
@@ -236,6 +276,37 @@ mod tests {
             local,
         ]);
         assert_eq!(claims(&past), []);
+    }
+
+    #[test]
+    fn a_host_without_a_past_learns_from_others() {
+        let other = |image: &str, hosts| LearnedPort {
+            held: HeldPort { service: "erp".to_owned(), image: image.to_owned(), port: "tcp/8123".parse().unwrap() },
+            hosts,
+            of: hosts + 1,
+        };
+        let facts = |sockets: serde_json::Value| -> Facts {
+            serde_json::from_value(serde_json::json!({
+                "schema": "portreeve.facts/1",
+                "services": { "known": [
+                    { "name": "Erp", "state": "running", "start": "auto", "image_path": r#""C:\Program Files\Erp\ERP.exe" -s"# },
+                ] },
+                "sockets": { "known": sockets },
+            }))
+            .unwrap()
+        };
+        let seen = |past: &Past, facts: &Facts| -> Vec<Seen> {
+            learned(past, facts, &Catalog::builtin()).claims.iter().map(|claim| claim.seen).collect()
+        };
+        let of_hosts = |past| Past { elsewhere: past, ..Past::default() };
+        let nothing = facts(serde_json::json!([]));
+        assert_eq!(seen(&of_hosts(vec![other("erp.exe", 3)]), &nothing), [Seen::Hosts { held: 3, of: 3 }]);
+        assert_eq!(seen(&of_hosts(vec![other("other.exe", 3)]), &nothing), [], "another program of the same name");
+        let holds = facts(serde_json::json!([
+            { "protocol": "tcp", "address": "0.0.0.0", "port": 8123, "state": "listen", "services": ["Erp"] },
+        ]));
+        assert_eq!(seen(&of_hosts(vec![other("erp.exe", 3)]), &holds), [], "it is one of the three");
+        assert_eq!(seen(&of_hosts(vec![other("erp.exe", 4)]), &holds), [Seen::Hosts { held: 3, of: 4 }]);
     }
 
     #[test]

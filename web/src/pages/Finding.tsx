@@ -86,6 +86,7 @@ function Body({ finding }: { finding: Finding }) {
           </p>
         ) : null}
         <Evidence finding={finding} offset={offset} />
+        <Changes finding={finding} offset={offset} />
         <Remedy finding={finding} />
       </div>
       <div>
@@ -101,12 +102,35 @@ function Body({ finding }: { finding: Finding }) {
 
 type Offset = number | null | undefined;
 
+/** The source of evidence that tells what became different, the most telling first. */
+const CHANGED = "changed since it last ran";
+
+function Changes({ finding, offset }: { finding: Finding; offset: Offset }) {
+  const changes = finding.evidence.filter((each) => each.source === CHANGED);
+  if (changes.length === 0) return null;
+  return (
+    <Section title="What changed since it last ran" aside={<span className={classes.small}>most telling first</span>}>
+      <ol className={classes.evidence} aria-label="What changed since it last ran">
+        {changes.map((each) => (
+          <li key={each.text} className={classes.fact}>
+            <span className={classes.moment}>
+              {each.at ? <HostMoment at={each.at} offset={offset} /> : <span>time not known</span>}
+            </span>
+            <span className={classes.dot} aria-hidden />
+            <span className={classes.factText}>{each.text}</span>
+          </li>
+        ))}
+      </ol>
+    </Section>
+  );
+}
+
 function Evidence({ finding, offset }: { finding: Finding; offset: Offset }) {
   const clock = offset === null || offset === undefined ? "UTC" : "host time";
   return (
     <Section title="Evidence" aside={<span className={classes.small}>times in {clock}</span>}>
       <ol className={classes.evidence} aria-label="Evidence">
-        {finding.evidence.map((each) => (
+        {finding.evidence.filter((each) => each.source !== CHANGED).map((each) => (
           <li key={`${each.at}-${each.text}`} className={classes.fact}>
             <span className={classes.moment}>
               {each.at ? <HostMoment at={each.at} offset={offset} /> : <span>at the last report</span>}

@@ -22,14 +22,22 @@ export function PortNeed({ need, service, offset }: Props) {
   const { holder } = need;
   const { icon: Icon, tone } = LOOKS[holder.kind];
   return (
-    <li className={classes.need} data-tone={tone} title={need.when ?? undefined}>
+    <li className={classes.need} data-tone={tone} title={basis(need)}>
       <Icon size={13} aria-hidden />
       <span className="mono">{need.port}</span>
       <span className={classes.holder}>
         <Holder holder={holder} service={service} offset={offset} />
+        {need.learned ? ` · seen in ${need.learned.held} of ${need.learned.of} ${need.learned.from}` : null}
       </span>
     </li>
   );
+}
+
+/** In which configurations it is needed, or what that was learned from. */
+function basis({ learned, when }: Props["need"]): string | undefined {
+  if (!learned) return when ?? undefined;
+  const seen = learned.from === "boots" ? "boots of this host" : "hosts that run it";
+  return `Not in the catalog: seen in ${learned.held} of ${learned.of} ${seen}`;
 }
 
 type HolderProps = { holder: Props["need"]["holder"]; service: string; offset: Props["offset"] };

@@ -1,0 +1,139 @@
+//! Ports that services hold across the installation: counted client by client, stored as numbers without names.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use rules::ports::Port;
+use rules::socket_key::protocol_number;
+use sqlx::PgConnection;
+
+use crate::db::history::protocol;
+use crate::db::{Db, Scope};
+
+/// A port that a service holds from one program: in lower case, both.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HeldPort {
+    pub service: String,
+    /// File name of the program.
+    pub image: String,
+    pub port: Port,
+}
+
+/// On how many hosts.
+#[derive(Clone, Debug, Default)]
+pub struct Counted {
+    pub held: BTreeMap<HeldPort, i64>,
+    /// Of a service by name in lower case: where it was seen to run.
+    pub ran: BTreeMap<String, i64>,
+}
+
+/// What the newest boots of all hosts in `scope` show.
+pub async fn count(scope: &Scope, db: &Db) -> sqlx::Result<Counted> {
+    let mut transaction = db.begin(scope).await?;
+    let held = sqlx::query!(
+        r#"
+        with newest as (
+          select distinct on (client_id, host_id) client_id, host_id, number
+          from boot
+          where sockets_seen
+          order by client_id, host_id, number desc)
+        select lower(entry.services[1]) as "service!", lower(regexp_replace(image.path, '^.*[\\/]', '')) as "image!",
+          entry.protocol as "protocol!", entry.port as "port!",
+          count(distinct (entry.client_id, entry.host_id)) as "hosts!"
+        from newest
+        join boot_entry as entry using (client_id, host_id, number)
+        join image using (image_id)
+        where entry.kind = 1 and cardinality(entry.services) = 1
+          and not (entry.address << '127.0.0.0/8' or entry.address = '::1')
+        group by 1, 2, 3, 4
+        "#,
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    let ran = sqlx::query!(
+        r#"
+        with newest as (
+          select distinct on (client_id, host_id) client_id, host_id, number
+          from boot
+          where sockets_seen
+          order by client_id, host_id, number desc)
+        select lower(entry.services[1]) as "service!", count(distinct (entry.client_id, entry.host_id)) as "hosts!"
+        from newest
+        join boot_entry as entry using (client_id, host_id, number)
+        where entry.kind in (1, 3) and cardinality(entry.services) = 1
+        group by 1
+        "#,
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    let held = held.into_iter().filter_map(|row| {
+        let port = Port { protocol: protocol(row.protocol)?, number: u16::try_from(row.port).ok()? };
+        Some((HeldPort { service: row.service, image: row.image, port }, row.hosts))
+    });
+    Ok(Counted { held: held.collect(), ran: ran.into_iter().map(|row| (row.service, row.hosts)).collect() })
+}
+
+/// One port with its counts, as stored.
+#[derive(Clone, Debug)]
+pub struct LearnedPort {
+    pub held: HeldPort,
+    pub hosts: i32,
+    pub of: i32,
+}
+
+/// In place of what was stored.
+pub async fn replace(db: &Db, ports: &[LearnedPort], now: DateTime<Utc>) -> sqlx::Result<()> {
+    let services: Vec<String> = ports.iter().map(|port| port.held.service.clone()).collect();
+    let images: Vec<String> = ports.iter().map(|port| port.held.image.clone()).collect();
+    let protocols: Vec<i16> = ports.iter().map(|port| i16::from(protocol_number(port.held.port.protocol))).collect();
+    let numbers: Vec<i32> = ports.iter().map(|port| i32::from(port.held.port.number)).collect();
+    let hosts: Vec<i32> = ports.iter().map(|port| port.hosts).collect();
+    let of: Vec<i32> = ports.iter().map(|port| port.of).collect();
+    let mut transaction = db.pool.begin().await?;
+    // Two servers that count at the same time write one after the other.
+    sqlx::query!("lock table learned_port in share row exclusive mode").execute(&mut *transaction).await?;
+    sqlx::query!("delete from learned_port").execute(&mut *transaction).await?;
+    sqlx::query!(
+        r#"
+        insert into learned_port (service, image, protocol, port, hosts, of, learned_at)
+        select service, image, protocol, port, hosts, of, $7
+        from unnest($1::text[], $2::text[], $3::int2[], $4::int[], $5::int[], $6::int[])
+          as learned (service, image, protocol, port, hosts, of)
+        "#,
+        &services,
+        &images,
+        &protocols,
+        &numbers,
+        &hosts,
+        &of,
+        now,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await
+}
+
+/// What is learned of these services, given in lower case.
+pub async fn of(connection: &mut PgConnection, services: &[String]) -> sqlx::Result<Vec<LearnedPort>> {
+    let rows = sqlx::query!(
+        r#"
+        select service, image, protocol, port, hosts, of
+        from learned_port
+        where service = any($1)
+        order by service, protocol, port, hosts desc, image
+        "#,
+        services,
+    )
+    .fetch_all(connection)
+    .await?;
+    let learned = rows.into_iter().filter_map(|row| {
+        let port = Port { protocol: protocol(row.protocol)?, number: u16::try_from(row.port).ok()? };
+        Some(LearnedPort {
+            held: HeldPort { service: row.service, image: row.image, port },
+            hosts: row.hosts,
+            of: row.of,
+        })
+    });
+    Ok(learned.collect())
+}
