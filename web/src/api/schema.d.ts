@@ -1290,7 +1290,7 @@ export interface components {
             image_path: string | null;
             /** @description SCM key name. Hostile text, like the next: show it as text. */
             name: string;
-            /** @description Ports that it needs, as far as the catalog knows. */
+            /** @description Ports that it needs, as far as the catalog knows, and that it was seen to hold in earlier boots. */
             needs: components["schemas"]["Need"][];
             /**
              * Format: int32
@@ -1518,6 +1518,16 @@ export interface components {
             unknown: string | null;
             value: string[];
         };
+        /** @description How often the service was seen to hold a port, of how often it was seen to run. */
+        Learned: {
+            from: components["schemas"]["LearnedFrom"];
+            /** Format: int32 */
+            held: number;
+            /** Format: int32 */
+            of: number;
+        };
+        /** @enum {string} */
+        LearnedFrom: "boots" | "hosts";
         /** @description Data of a `hint` event: something of this client changed. */
         LiveHint: {
             /** Format: int32 */
@@ -1527,7 +1537,7 @@ export interface components {
             kind: components["schemas"]["LiveHintKind"];
         };
         /** @enum {string} */
-        LiveHintKind: "host" | "finding" | "delivery";
+        LiveHintKind: "host" | "finding" | "delivery" | "catalog";
         /** @description A finding that joined or left. */
         Membership: {
             /**
@@ -1548,6 +1558,7 @@ export interface components {
         /** @description A port that a service needs. */
         Need: {
             holder: components["schemas"]["Holder"];
+            learned: components["schemas"]["Learned"] | null;
             /** @description Such as `udp/1812`. */
             port: string;
             /** @description In which configurations it needs the port. `null`: always. */

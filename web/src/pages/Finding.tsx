@@ -109,7 +109,10 @@ function Changes({ finding, offset }: { finding: Finding; offset: Offset }) {
   const changes = finding.evidence.filter((each) => each.source === CHANGED);
   if (changes.length === 0) return null;
   return (
-    <Section title="What changed since it last ran" aside={<span className={classes.small}>most telling first</span>}>
+    <Section
+      title="What changed since it last ran"
+      aside={<span className={classes.small}>most telling first</span>}
+    >
       <ol className={classes.evidence} aria-label="What changed since it last ran">
         {changes.map((each) => (
           <li key={each.text} className={classes.fact}>
@@ -130,16 +133,18 @@ function Evidence({ finding, offset }: { finding: Finding; offset: Offset }) {
   return (
     <Section title="Evidence" aside={<span className={classes.small}>times in {clock}</span>}>
       <ol className={classes.evidence} aria-label="Evidence">
-        {finding.evidence.filter((each) => each.source !== CHANGED).map((each) => (
-          <li key={`${each.at}-${each.text}`} className={classes.fact}>
-            <span className={classes.moment}>
-              {each.at ? <HostMoment at={each.at} offset={offset} /> : <span>at the last report</span>}
-            </span>
-            <span className={classes.dot} aria-hidden />
-            <span className={classes.factText}>{each.text}</span>
-            <span className={classes.small}>{each.source}</span>
-          </li>
-        ))}
+        {finding.evidence
+          .filter((each) => each.source !== CHANGED)
+          .map((each) => (
+            <li key={`${each.at}-${each.text}`} className={classes.fact}>
+              <span className={classes.moment}>
+                {each.at ? <HostMoment at={each.at} offset={offset} /> : <span>at the last report</span>}
+              </span>
+              <span className={classes.dot} aria-hidden />
+              <span className={classes.factText}>{each.text}</span>
+              <span className={classes.small}>{each.source}</span>
+            </li>
+          ))}
       </ol>
     </Section>
   );
