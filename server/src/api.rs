@@ -46,6 +46,8 @@ pub mod host_ports;
 
 pub mod host_updates;
 
+pub mod host_plan;
+
 pub mod updates;
 
 pub mod clients;
@@ -150,6 +152,10 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(host_services::list))
         .routes(routes!(host_ports::list))
         .routes(routes!(host_updates::list))
+        .routes(routes!(host_plan::one))
+        .routes(routes!(host_plan::powershell))
+        .routes(routes!(host_plan::command))
+        .routes(routes!(host_plan::registry))
         .routes(routes!(host_boots::list))
         .routes(routes!(host_boots::holders))
         .routes(routes!(host_boots::one))

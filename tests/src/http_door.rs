@@ -120,7 +120,8 @@ impl HttpDoor {
 }
 
 fn parse(bytes: &[u8]) -> Result<Answer> {
-    let text = String::from_utf8(bytes.to_vec())?;
+    // Some files are in UTF-16.
+    let text = String::from_utf8_lossy(bytes);
     let (head, body) = text.split_once("\r\n\r\n").context("the answer has a head")?;
     let mut lines = head.lines();
     let status = lines.next().and_then(|line| line.split(' ').nth(1)).context("the answer has a status")?.parse()?;

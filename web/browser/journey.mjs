@@ -113,6 +113,7 @@ export async function findPages(signedIn, url) {
         ready: { role: "searchbox", name: "Search updates" },
       },
       { name: "host-findings", path: `${at}?tab=findings`, ready: heading(host.name) },
+      { name: "host-plan", path: `${at}?tab=plan`, ready: region("Plan") },
       { name: "host-facts", path: `${at}?tab=facts`, ready: region("Port policy") },
       {
         name: "host-boots-none",

@@ -138,7 +138,7 @@ pub(super) fn undo(deed: &Deed) -> Option<String> {
 
 pub(super) fn proven_when(deed: &Deed) -> String {
     match deed {
-        Deed::Stop { service } => format!("Nothing: {service} is started again."),
+        Deed::Stop { service } => format!("{service} is started again further down."),
         Deed::Start { service } => format!("{service} runs in the next report."),
         Deed::AddRanges { list: to, added, .. } | Deed::SetRanges { list: to, ranges: added } => {
             format!("The port policy of the next report lists {} in {}.", list(added), to.value())

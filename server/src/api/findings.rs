@@ -337,13 +337,19 @@ impl From<finding::Remedy> for Remedy {
             applies_to: remedy.applies_to,
             steps: remedy.steps.into_iter().map(Step::from).collect(),
             risk: remedy.risk,
-            restart: match remedy.restart {
-                finding::Restart::None => Restart::None,
-                finding::Restart::Service => Restart::Service,
-                finding::Restart::Server => Restart::Server,
-            },
+            restart: remedy.restart.into(),
             undo: remedy.undo.into_iter().map(Step::from).collect(),
             proven_when: remedy.proven_when,
+        }
+    }
+}
+
+impl From<finding::Restart> for Restart {
+    fn from(restart: finding::Restart) -> Self {
+        match restart {
+            finding::Restart::None => Self::None,
+            finding::Restart::Service => Self::Service,
+            finding::Restart::Server => Self::Server,
         }
     }
 }

@@ -1,11 +1,13 @@
 //! The sections of a host that are made of rows, as facts, with the state of its sections.
 
-use rules::facts::{Service, Socket, Update};
+use rules::facts::{Facts, Service, Socket, Update};
+use rules::finding::Judgement;
 use sqlx::{Postgres, Transaction};
 
 use crate::db::history::{self, Past};
 use crate::db::read_hosts::{SectionRow, sections};
-use crate::db::{Db, Scope, facts, read};
+use crate::db::{Db, Scope, facts, findings, read};
+use crate::findings::plan::{State, Stored};
 
 /// Rows of one section. While the section is unknown, they are what was known last.
 #[derive(Debug)]
@@ -48,6 +50,30 @@ pub async fn updates(scope: &Scope, db: &Db, host_id: i64) -> sqlx::Result<Optio
     let sections = sections(client_id, host_id, &mut transaction).await?;
     let items = facts::updates(&mut transaction, client_id, host_id).await?;
     Ok(Some(Rows { sections, items }))
+}
+
+/// What a plan is made of.
+#[derive(Debug)]
+pub struct PlanRows {
+    pub facts: Facts,
+    /// The open ones.
+    pub findings: Vec<Stored>,
+}
+
+impl PlanRows {
+    pub fn judgement(&self) -> Judgement {
+        let findings = self.findings.iter().map(|stored| stored.finding.clone()).collect();
+        Judgement { findings, ..Judgement::default() }
+    }
+}
+
+/// `None`: no such host in `scope`.
+pub async fn plan(scope: &Scope, db: &Db, host_id: i64) -> sqlx::Result<Option<PlanRows>> {
+    let Some((mut transaction, client_id)) = begin(scope, db, host_id).await? else { return Ok(None) };
+    let state = facts::load(&mut transaction, client_id, host_id).await?;
+    let mut findings = findings::of_host(&mut transaction, client_id, host_id, &Judgement::default()).await?;
+    findings.retain(|stored| stored.is == State::Open);
+    Ok(Some(PlanRows { facts: state.facts().clone(), findings }))
 }
 
 /// The client of a host. `None`: no such host in `scope`.

@@ -156,6 +156,12 @@ export const hostServicesQuery = (id: number) =>
       take(api.GET("/api/v1/hosts/{id}/services", { params: { path: { id } }, signal })),
   });
 
+export const hostPlanQuery = (id: number) =>
+  queryOptions({
+    queryKey: ["host", id, "plan"],
+    queryFn: ({ signal }) => take(api.GET("/api/v1/hosts/{id}/plan", { params: { path: { id } }, signal })),
+  });
+
 export const hostPortsQuery = (id: number) =>
   queryOptions({
     queryKey: ["host", id, "ports"],

@@ -315,6 +315,84 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/hosts/{id}/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is to be done on a host */
+        get: operations["get_hosts_id_plan"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hosts/{id}/plan.cmd": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The plan of a host for the command prompt
+         * @description As the one for PowerShell, for Server 2003 and 2008; its arguments are `after-restart` and `undo`.
+         */
+        get: operations["get_hosts_id_plan_cmd"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hosts/{id}/plan.ps1": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The plan of a host for PowerShell
+         * @description Checks the host, the build and what was before; skips what is done. `-AfterRestart` does the second part, `-Undo` takes
+         *     it back.
+         */
+        get: operations["get_hosts_id_plan_ps1"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hosts/{id}/plan.reg": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The registry values of a host's plan
+         * @description For `reg import`. What is no registry value stands in it as a remark.
+         */
+        get: operations["get_hosts_id_plan_reg"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/hosts/{id}/ports": {
         parameters: {
             query?: never;
@@ -1254,6 +1332,26 @@ export interface components {
             /** @description By key name. */
             services: components["schemas"]["ServiceForecast"][];
         };
+        /** @description What is to be done on a host so that none of its open findings is left, in order. */
+        HostPlan: {
+            /** @description To be done when the server is up again. */
+            after_restart: components["schemas"]["PlanStep"][];
+            /** @description The generation that the steps are for, such as `Server 2008 R2`. */
+            applies_to: string;
+            /** @description What is left to a person, one entry a finding. */
+            by_hand: components["schemas"]["PlanByHand"][];
+            /**
+             * Format: date-time
+             * @description When the facts were read that it is made of, by the host's clock. `null`: not known.
+             */
+            collected_at: string | null;
+            /** @description The most that any step restarts. */
+            restart: components["schemas"]["Restart"];
+            /** @description Empty: nothing is left to a script, and the files say so. */
+            steps: components["schemas"]["PlanStep"][];
+            /** @description Takes the steps back, in reverse. */
+            undo: components["schemas"]["PlanUndo"][];
+        };
         /** @description The sockets of a host, grouped. */
         HostPorts: {
             /** @description By protocol and first port. */
@@ -2000,6 +2098,36 @@ export interface components {
             }[];
             /** @description Pass as `cursor` for the next page. `null`: this is the last one. */
             next_cursor: string | null;
+        };
+        PlanByHand: {
+            finding: components["schemas"]["PlanFinding"];
+            steps: components["schemas"]["Step"][];
+        };
+        PlanFinding: {
+            /** Format: uuid */
+            id: string;
+            /** @description One sentence; names in it are hostile text. */
+            title: string;
+        };
+        PlanStep: {
+            /** @description For an elevated command prompt, as they stand. Empty: the step is done by hand. */
+            commands: string[];
+            /** @description The findings that ask for it. */
+            findings: components["schemas"]["PlanFinding"][];
+            /** @description What must be so before. `null`: nothing beyond the step before. */
+            precondition: string | null;
+            /** @description What the next report shows when it was done. */
+            proven_when: string;
+            restart: components["schemas"]["Restart"];
+            risk: string | null;
+            text: string;
+            /** @description `null`: nothing stays changed. */
+            undo: string | null;
+        };
+        PlanUndo: {
+            /** @description Empty: by hand. */
+            commands: string[];
+            text: string;
         };
         /** @description One draw of a pool: the probability is `1 − C(free − wanted, drawn) / C(free, drawn)`. */
         PoolDraw: {
@@ -3055,6 +3183,102 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HostForecast"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_hosts_id_plan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the host */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its plan */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HostPlan"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_hosts_id_plan_cmd: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the host */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A batch file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_hosts_id_plan_ps1: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the host */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A script */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_hosts_id_plan_reg: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the host */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Registry values */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
                 };
             };
             default: components["responses"]["Problem"];

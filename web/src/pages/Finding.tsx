@@ -177,6 +177,14 @@ function Remedy({ finding }: { finding: Finding }) {
           {remedy.summary} <span className="dimmed">({remedy.applies_to})</span>
         </p>
         <Steps label="Steps of the remedy" steps={remedy.steps} />
+        {finding.state === "open" ? (
+          <p className={classes.plan}>
+            <Link to="/hosts/$id" params={{ id: finding.host.id }} search={{ tab: "plan" }}>
+              The plan of {finding.host.name}
+            </Link>{" "}
+            joins this with what its other findings ask for.
+          </p>
+        ) : null}
         <Facts>
           <Fact name="Risk">{remedy.risk}</Fact>
           <Fact name="Restart">{RESTART[remedy.restart]}</Fact>

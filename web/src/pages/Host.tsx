@@ -15,6 +15,7 @@ import { HostBoots } from "./host/HostBoots";
 import { HostEvents } from "./host/HostEvents";
 import { HostFacts } from "./host/HostFacts";
 import { HostForecast } from "./host/HostForecast";
+import { HostPlan } from "./host/HostPlan";
 import { HostPorts } from "./host/HostPorts";
 import { HostServices } from "./host/HostServices";
 import { HostUpdates } from "./host/HostUpdates";
@@ -30,6 +31,7 @@ const TAB_NAMES: Record<HostTab, string> = {
   updates: "Updates",
   events: "Events",
   findings: "Findings",
+  plan: "Plan",
   reboot: "Next reboot",
   facts: "Facts",
 };
@@ -155,6 +157,9 @@ function Body({ host }: { host: HostDetail }) {
               </Link>
             </Nothing>
           )}
+        </Tabs.Panel>
+        <Tabs.Panel value="plan">
+          <HostPlan id={host.id} offset={offset} />
         </Tabs.Panel>
         <Tabs.Panel value="reboot">
           <HostForecast id={host.id} />

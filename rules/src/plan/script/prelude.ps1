@@ -62,8 +62,8 @@ function Read-Value([string] $Key, [string] $Name) {
 function Save-Key([string] $Key, [int] $Number) {
     $file = Join-Path $Here "portreeve-before-$Number.reg"
     if (Test-Path -LiteralPath $file) { return }
-    $answer = & $Reg export $Key $file 2>&1
-    if ($LASTEXITCODE -ne 0) { Write-Host "  $Key is not there yet: $answer" }
+    & $Reg export $Key $file | Out-Null
+    if ($LASTEXITCODE -ne 0) { Write-Host "  $Key is not there yet." }
 }
 
 function Join-Ranges([string] $Name, [string[]] $Lines) {

@@ -6,6 +6,7 @@ export const hostTabs = [
   "updates",
   "events",
   "findings",
+  "plan",
   "reboot",
   "facts",
 ] as const;
