@@ -340,6 +340,19 @@ impl Watch {
     }
 }
 
+impl Drop for Watch {
+    /// Nobody waits for the notices that may be under way: their buffers are given up.
+    fn drop(&mut self) {
+        for (_, Armed { service, buffer, .. }) in self.armed.drain() {
+            drop(service);
+            Box::leak(buffer);
+        }
+        for buffer in self.retired.drain(..) {
+            Box::leak(buffer);
+        }
+    }
+}
+
 impl Armed {
     /// Asks for the next notice.
     fn ask(&mut self) -> windows::core::Result<()> {
