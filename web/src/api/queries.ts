@@ -239,3 +239,11 @@ export const updateQuery = (kb: string) =>
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (page) => page.hosts.next_cursor ?? undefined,
   });
+
+/** Where the server gives away the agent's package, if its installation has one. */
+export const AGENT_PACKAGE = "/agent/portreeve-agent.msi";
+
+export const agentPackageQuery = queryOptions({
+  queryKey: ["agent-package"],
+  queryFn: async ({ signal }) => (await fetch(AGENT_PACKAGE, { method: "HEAD", signal })).ok,
+});

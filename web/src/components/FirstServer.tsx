@@ -1,11 +1,14 @@
 import { List, Loader } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
+import { AGENT_PACKAGE, agentPackageQuery } from "../api/queries";
 import { Command } from "./Copy";
 import { Card } from "./Page";
 
 /** An empty fleet: how to add the first server. The page turns by itself when the host appears. */
 export function FirstServer() {
-  const server = window.location.hostname;
+  const { hostname: server, origin } = window.location;
+  const hasPackage = useQuery(agentPackageQuery).data === true;
   return (
     <Card>
       <List
@@ -26,7 +29,16 @@ export function FirstServer() {
         </List.Item>
         <List.Item>
           On the Windows server, in an elevated command prompt, with the token at hand:
-          <Command text={`portreeve-agent enroll --server ${server}\nportreeve-agent install`} />
+          {hasPackage ? (
+            <>
+              <Command
+                text={`msiexec /i ${origin}${AGENT_PACKAGE} /qn SERVER_URL=${server} ENROLL_TOKEN=TOKEN`}
+              />
+              Or take <a href={AGENT_PACKAGE}>the package</a> there another way.
+            </>
+          ) : (
+            <Command text={`portreeve-agent enroll --server ${server}\nportreeve-agent install`} />
+          )}
         </List.Item>
         <List.Item>
           <span style={{ display: "inline-flex", gap: 10, alignItems: "center" }} role="status">
