@@ -82,6 +82,13 @@ pub(crate) fn risks(service: &Service, pools: &Pools, view: &View<'_>) -> Risks 
         let new = findings.into_iter().filter(|finding| told.insert(port_of(finding)));
         risks.findings.extend(new.collect::<Vec<_>>());
     }
+    if let Section::Unknown(reason) = &view.facts.sockets
+        && !risks.findings.is_empty()
+    {
+        risks.open.insert(format!("the socket table could not be read ({reason})"));
+        risks.findings.clear();
+        risks.forecasts.clear();
+    }
     if service.state == ServiceState::Stopped {
         // Why it does not run now is told by other rules.
         risks.findings.clear();
@@ -121,9 +128,15 @@ fn stakes<'v>(service: &Service, claims: &[&'v Claim], view: &'v View<'_>) -> Ve
 impl Stake<'_> {
     /// How sure it is that there is something to lose.
     fn confidence(&self, service: &Service) -> Confidence {
-        let seen = if self.socket.is_some() { Confidence::Certain } else { Confidence::Possible };
-        let seen = if Expected::of(service) == Expected::Yes { seen } else { seen.min(Confidence::Likely) };
+        let is_sure = self.socket.is_some() && Expected::of(service) == Expected::Yes;
+        // A forecast is never certain.
+        let seen = if is_sure { Confidence::Likely } else { Confidence::Possible };
         seen.min(self.claim.at_most())
+    }
+
+    /// Of a port that the service does not hold now, nothing may be lost.
+    fn severity(&self) -> Severity {
+        if self.socket.is_some() { Severity::Warning } else { Severity::Info }
     }
 
     fn evidence(&self, service: &Service) -> Vec<Evidence> {
@@ -140,6 +153,7 @@ impl Stake<'_> {
 struct Story {
     /// Id in the catalog.
     taker: String,
+    severity: Severity,
     confidence: Confidence,
     title: String,
     cause: String,
@@ -149,7 +163,7 @@ struct Story {
 }
 
 fn finding(service: &Service, port: Port, story: Story) -> Finding {
-    let Story { taker, confidence, title, cause, evidence, remedy, probability } = story;
+    let Story { taker, severity, confidence, title, cause, evidence, remedy, probability } = story;
     Finding {
         rule: RULE.to_owned(),
         subject: Subject::from([
@@ -157,7 +171,7 @@ fn finding(service: &Service, port: Port, story: Story) -> Finding {
             ("port".to_owned(), port.to_string()),
         ]),
         problem: format!("taker/{taker}"),
-        severity: if confidence == Confidence::Possible { Severity::Info } else { Severity::Warning },
+        severity,
         confidence,
         title,
         cause,

@@ -5,7 +5,7 @@
 //! possible, and nothing where it visibly is. A process without a service may be a worker of this one: it is no holder.
 
 use crate::blocked::{Holder, Obstacle, is_of, own_socket, still_starting};
-use crate::catalog::{Binding, Claim, Need};
+use crate::catalog::{Binding, Claim, Mechanism, Need};
 use crate::evidence;
 use crate::facts::{Event, Section, Service, ServiceState, SocketState};
 use crate::failures;
@@ -92,7 +92,8 @@ fn is_another(claim: &Claim, holder: &Holder<'_>, view: &View<'_>) -> bool {
     if holder.services.iter().any(|name| view.claims_of(name).iter().any(is_sibling)) {
         return false;
     }
-    let is_named = !holder.services.is_empty() || holder.mechanism.is_some() || holder.is_kernel();
+    let is_taker = matches!(holder.mechanism, Some(Mechanism::SocketPool | Mechanism::DynamicRpc));
+    let is_named = !holder.services.is_empty() || is_taker || holder.is_kernel();
     let is_seen = holder.socket.process().is_some_and(|process| !process.is_empty());
     let is_loopback = holder.socket.address.to_canonical().is_loopback();
     // The kernel holds the ports of such a service, never a process.

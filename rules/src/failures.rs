@@ -6,7 +6,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::events::{datum, error_code, is_from, parameter};
 use crate::facts::{Event, Section, Service};
 use crate::ports::{Port, Protocol};
-use crate::text::Text;
 use crate::view::View;
 
 /// Between the entry in the log and the change of state that belongs to it.
@@ -89,14 +88,20 @@ pub(crate) fn entries<'a>(provider: &str, ids: &[u32], view: &View<'a>) -> Vec<&
 /// Why the logs could not be read. `None`: they were, or nobody tried, as with a capture: then they say nothing, and
 /// nothing that was found rests on them.
 pub(crate) fn unread<'a>(view: &View<'a>) -> Option<&'a str> {
-    view.facts.events.unknown().map(Text::as_str).filter(|reason| *reason != "not collected")
+    match &view.facts.events {
+        Section::Unknown(reason) => Some(reason.as_str()).filter(|reason| *reason != "not collected"),
+        Section::Known(events) if !events.is_empty() && view.host().is_none() => {
+            Some("without the host facts, which entries are of this boot is not known")
+        }
+        Section::Known(_) => None,
+    }
 }
 
 fn since_boot<'a>(view: &View<'a>) -> impl Iterator<Item = &'a Event> {
     let booted: Option<DateTime<Utc>> = view.host().and_then(|host| host.booted_at);
     let events = match &view.facts.events {
-        Section::Known(events) => events.as_slice(),
-        Section::Unknown(_) => &[],
+        Section::Known(events) if view.host().is_some() => events.as_slice(),
+        Section::Known(_) | Section::Unknown(_) => &[],
     };
     events.iter().filter(move |event| booted.zip(event.at).is_none_or(|(booted, at)| at >= booted))
 }

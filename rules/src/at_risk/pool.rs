@@ -163,6 +163,7 @@ fn story(service: &Service, stake: &Stake<'_>, draws: &[Draw], forecast: &Foreca
     }
     Story {
         taker: TAKER.to_owned(),
+        severity: stake.severity(),
         confidence: stake.confidence(service),
         title: format!("{name} may lose {port} at the next boot: {shown} if DNS binds first"),
         cause: sentences.join(" "),

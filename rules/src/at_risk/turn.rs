@@ -52,7 +52,8 @@ pub(super) fn of_history(service: &Service, stakes: &[Stake<'_>], _: &Pools, vie
                 hold.port,
                 Story {
                     taker: taker.id.clone(),
-                    confidence: stake.confidence(service).min(Confidence::Likely),
+                    severity: stake.severity(),
+                    confidence: stake.confidence(service),
                     title: format!(
                         "{} may lose {} at the next boot: {} held it in {boots} of {of} boots",
                         service.name, hold.port, hold.image
@@ -108,7 +109,8 @@ pub(super) fn of_known_victims(service: &Service, stakes: &[Stake<'_>], _: &Pool
                 port,
                 Story {
                     taker: taker.id.clone(),
-                    confidence: stake.confidence(service).min(Confidence::Likely),
+                    severity: stake.severity(),
+                    confidence: Confidence::Possible,
                     title: format!("{} may lose {port} at the next boot to {}", service.name, taker.name),
                     cause,
                     evidence,
@@ -125,7 +127,9 @@ pub(super) fn of_known_victims(service: &Service, stakes: &[Stake<'_>], _: &Pool
 pub(super) fn of_blocks(service: &Service, stakes: &[Stake<'_>], _: &Pools, view: &View<'_>) -> Risks {
     let mut risks = Risks::default();
     let reserves = ["winnat", "hns", "vmcompute"].iter().any(|name| view.service(name).is_some());
-    let held: Vec<&Stake<'_>> = stakes.iter().filter(|stake| stake.socket.is_some() && !stake.claim.kernel).collect();
+    let is_unread = view.facts.sockets.known().is_none();
+    let held: Vec<&Stake<'_>> =
+        stakes.iter().filter(|stake| (stake.socket.is_some() || is_unread) && !stake.claim.kernel).collect();
     if !reserves || held.is_empty() {
         return risks;
     }
@@ -142,9 +146,16 @@ pub(super) fn of_blocks(service: &Service, stakes: &[Stake<'_>], _: &Pools, view
             exclusions.iter().filter(|exclusion| is_block(exclusion, port.protocol)).map(|block| block.range).collect();
         blocks.sort_unstable();
         blocks.dedup();
-        let in_range = drawn::ranges(port.protocol, view).is_some_and(|ranges| holds(&ranges, port));
-        if blocks.is_empty() || !in_range || drawn::is_kept_out(port, view) != Some(false) {
+        if blocks.is_empty() {
             continue;
+        }
+        match (drawn::ranges(port.protocol, view), drawn::is_kept_out(port, view)) {
+            (Some(ranges), Some(false)) if holds(&ranges, port) => {}
+            (Some(_), Some(_)) => continue,
+            _ => {
+                risks.open.insert(format!("whether {port} lies where Windows reserves blocks is not known"));
+                continue;
+            }
         }
         risks.forecasts.push(Forecast {
             service: service.name.to_string(),
@@ -168,7 +179,8 @@ pub(super) fn of_blocks(service: &Service, stakes: &[Stake<'_>], _: &Pools, view
             port,
             Story {
                 taker: BLOCKS.to_owned(),
-                confidence: stake.confidence(service).min(Confidence::Likely),
+                severity: stake.severity(),
+                confidence: stake.confidence(service),
                 title: format!("{} may lose {port} at the next boot to a block that Windows reserves", service.name),
                 cause,
                 evidence,
