@@ -102,7 +102,7 @@ pub struct Behind {
 }
 
 /// Services failed after an update, and too few comparable hosts are without it: cannot tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Untold {
     pub kbs: Vec<String>,
     pub service: String,

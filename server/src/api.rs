@@ -50,6 +50,8 @@ pub mod host_plan;
 
 pub mod updates;
 
+pub mod suspects;
+
 pub mod clients;
 
 pub mod captures;
@@ -163,6 +165,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(host_connections::ask))
         .routes(routes!(updates::list))
         .routes(routes!(updates::one))
+        .routes(routes!(suspects::list))
         .routes(routes!(clients::list))
         .routes(routes!(deliveries::list))
         .routes(routes!(endpoints::list, endpoints::create))

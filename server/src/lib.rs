@@ -29,6 +29,8 @@ pub mod findings;
 
 pub mod learned_ports;
 
+pub mod suspects;
+
 pub mod alerts;
 
 pub mod rulebook;

@@ -107,3 +107,8 @@ insert into delivery_attempt (client_id, delivery_id, attempt, at, duration_ms, 
 select client_id, delivery_id, 1, now(), 12, null, 'connection refused by ' || case client_id when 1 then 'tickets' else 'zebra' end
 from delivery;
 alter table host alter host_id restart with 1000;
+insert into suspect (suspect_id, kbs, service, exposed, exposed_failed, compared, compared_failed, clients, same_weeks, rise, odds_ratio_at_least, p, q, since)
+values ('33333333-3333-4333-8333-333333333333', '{KB948601}', 'IAS', 20, 10, 40, 0, 2, true, 0.5, 9.9, 1e-6, 1e-5, now());
+insert into suspect_host (client_id, suspect_id, host_id, failed)
+select client_id, '33333333-3333-4333-8333-333333333333', host_id, true
+from host;

@@ -77,7 +77,7 @@ fn verdict(suspect: &Suspect, view: &View<'_>) -> Verdict {
         subject: Subject::from([("kb".to_owned(), (*kb).to_owned()), ("service".to_owned(), suspect.service.clone())]),
         problem: format!("{FAMILY}/{}", suspect.kbs.first().map_or(*kb, String::as_str)),
         severity: if exposure == Exposure::Failing { Severity::Warning } else { Severity::Info },
-        confidence: if suspect.is_likely() { Confidence::Likely } else { Confidence::Possible },
+        confidence: suspect.confidence(),
         title: title(suspect, exposure, &shown),
         cause: cause(suspect, &shown),
         evidence: evidence(suspect, exposure, service, rows),
@@ -88,9 +88,10 @@ fn verdict(suspect: &Suspect, view: &View<'_>) -> Verdict {
 }
 
 impl Suspect {
-    /// Sure, at more than one client, and free of what another week may have brought.
-    pub fn is_likely(&self) -> bool {
-        self.q <= 0.001 && self.clients >= 2 && self.same_weeks && self.kbs.len() == 1
+    /// Likely where it is sure, at more than one client, and free of what another week may have brought.
+    pub fn confidence(&self) -> Confidence {
+        let is_likely = self.q <= 0.001 && self.clients >= 2 && self.same_weeks && self.kbs.len() == 1;
+        if is_likely { Confidence::Likely } else { Confidence::Possible }
     }
 
     /// `KB1`, `KB1 or KB2`.

@@ -24,6 +24,7 @@ use crate::{
     postgres::Cluster,
     questions::Questions,
     rulebook::{self, Rulebook},
+    suspects,
 };
 
 #[derive(Debug, Args)]
@@ -130,6 +131,11 @@ async fn serve(
     let counter = Arc::clone(&app);
     lifecycle.spawn("learned ports", async move {
         learned_ports::keep_counting(counter).await;
+        Ok(())
+    });
+    let looker = Arc::clone(&app);
+    lifecycle.spawn("suspects", async move {
+        suspects::keep_looking(looker).await;
         Ok(())
     });
     let worker = Worker::new(app.db.clone(), app.bus.clone(), app.sealer.clone(), app.egress.clone());

@@ -64,6 +64,8 @@ pub mod rejudge;
 
 pub mod stream;
 
+pub mod suspects;
+
 /// The clients that one may see. Empty: nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Scope(pub Vec<i32>);

@@ -559,6 +559,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/suspects": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Updates that the fleet suspects */
+        get: operations["get_suspects"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/updates": {
         parameters: {
             query?: never;
@@ -1690,6 +1707,12 @@ export interface components {
             id: string;
             name: string;
         };
+        Outcome: {
+            /** Format: int32 */
+            failed: number;
+            /** Format: int32 */
+            hosts: number;
+        };
         /** @description How many services are expected to lose a port. */
         Outlook: {
             /**
@@ -2582,6 +2605,75 @@ export interface components {
              */
             seq: number;
         };
+        SuspectHost: {
+            client: components["schemas"]["ClientRef"];
+            /** @description Whether the service failed there within 72 hours of the first boot with the update. */
+            failed: boolean;
+            host: components["schemas"]["HostRef"];
+        };
+        /** @description What the last look at the fleet says. */
+        Suspects: {
+            /**
+             * Format: date-time
+             * @description When it ended. `null`: no look came to its end yet.
+             */
+            looked_at: string | null;
+            /** @description The least likely to be false first. */
+            suspects: components["schemas"]["SuspectUpdate"][];
+            /**
+             * Format: int32
+             * @description Pairs of update and service that it tested.
+             */
+            tests: number;
+            /** @description Updates after which services failed, and that nothing can be told of. */
+            untold: components["schemas"]["UntoldUpdate"][];
+        };
+        /** @description An update after which a service fails more often, or several that cannot be told apart. */
+        SuspectUpdate: {
+            /**
+             * Format: int32
+             * @description Clients of which hosts failed with it.
+             */
+            clients: number;
+            /** @description Comparable hosts of all clients without it, after a boot of theirs. */
+            compared: components["schemas"]["Outcome"];
+            confidence: components["schemas"]["Confidence"];
+            /** @description Hosts of all clients with the update, and how many of them failed within 72 hours of the first boot with it. */
+            exposed: components["schemas"]["Outcome"];
+            /** @description Hosts with the update that count, of clients that the caller may see, by name. */
+            hosts: components["schemas"]["SuspectHost"][];
+            /** @description In order. Several: they came with the same boots, and it may be any of them. */
+            kbs: string[];
+            /**
+             * Format: double
+             * @description Lower end of the exact 95 % interval of the odds ratio.
+             */
+            odds_ratio_at_least: number;
+            /**
+             * Format: double
+             * @description Of the exact test.
+             */
+            p: number;
+            /**
+             * Format: double
+             * @description The share of false suspects among all of this q and less.
+             */
+            q: number;
+            /**
+             * Format: double
+             * @description By how much the share that fails is higher: 0.1 for ten points.
+             */
+            rise: number;
+            /** @description Whether all that was compared booted in the same weeks. `false`: some did in the four weeks before. */
+            same_weeks: boolean;
+            /** @description SCM key name. */
+            service: string;
+            /**
+             * Format: date-time
+             * @description When a look found it first.
+             */
+            since: string;
+        };
         /** @description What one taker may do to one service. */
         TakerForecast: {
             boots: components["schemas"]["BootsHeld"] | null;
@@ -2610,6 +2702,17 @@ export interface components {
         TcpState: "syn_sent" | "syn_received" | "established" | "fin_wait1" | "fin_wait2" | "close_wait" | "closing" | "last_ack" | "time_wait";
         /** @enum {string} */
         Transition: "opened" | "resolved" | "reopened" | "changed";
+        /** @description Failures after an update that nothing can be compared with: too few comparable hosts are without it. */
+        UntoldUpdate: {
+            /**
+             * Format: int32
+             * @description Comparable hosts without it.
+             */
+            compared: number;
+            exposed: components["schemas"]["Outcome"];
+            kbs: string[];
+            service: string;
+        };
         UpdateCount: {
             /**
              * Format: int64
@@ -3540,6 +3643,30 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_suspects: {
+        parameters: {
+            query?: {
+                /** @description Only those that this KB is one of, such as `KB5034439`. */
+                kb?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What the last look says */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Suspects"];
+                };
             };
             default: components["responses"]["Problem"];
         };
