@@ -1,4 +1,4 @@
-//! What hosts are judged by: the catalog of all its layers, and the overrides of each client. Made once for each change,
+//! What hosts are judged by: the catalog of all its layers, the overrides of each client, and what the fleet suspects. Made once for each change,
 //! and shared; [`keep_current`] makes it anew when another process changed something, and judges hosts again.
 //!
 //! Invariant: a judgement and its basis come from one rulebook, so that a stored basis that differs from today's says
@@ -18,12 +18,14 @@ use rules::facts::Facts;
 use rules::finding::Judgement;
 use rules::history::History;
 use rules::overrides::{self, Override};
+use rules::suspect::Suspect;
 use sha2::{Digest, Sha256};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::app::App;
 use crate::catalog::{bundle, release};
 use crate::clock;
+use crate::db::suspects::Stored as StoredSuspect;
 use crate::db::{self, Db};
 use crate::live::HintKind;
 
@@ -38,6 +40,7 @@ pub struct Rulebook {
     /// As [`db::catalog::revision`] counts.
     pub revision: i64,
     overrides: BTreeMap<i32, Vec<Override>>,
+    suspects: Vec<StoredSuspect>,
     /// Hash of the program's version and all files.
     version: String,
 }
@@ -50,6 +53,7 @@ impl Rulebook {
         let revision = db::catalog::revision(&db.pool).await?;
         let (mut release, mut own) = stored_files(db).await?;
         let overrides = db::catalog::overrides::in_force(db).await?;
+        let suspects = db::suspects::of_fleet(&db.everything().await?, db).await?;
         let catalog = match composed(&release, &own) {
             Ok(catalog) => catalog,
             Err(faults) => {
@@ -62,7 +66,7 @@ impl Rulebook {
                 composed(&release, &own).map_err(|faults| told(&faults)).map_err(anyhow::Error::msg)?
             }
         };
-        Ok(Self { catalog: Arc::new(catalog), revision, overrides, version: version(&release, &own) })
+        Ok(Self { catalog: Arc::new(catalog), revision, overrides, suspects, version: version(&release, &own) })
     }
 
     /// The same decisions with another catalog: for a shadow run.
@@ -72,7 +76,13 @@ impl Rulebook {
 
     /// What the rules say of a host of the client, as decided for it.
     pub fn judge(&self, client_id: i32, facts: &Facts, history: &History, now: DateTime<Utc>) -> Judgement {
-        overrides::apply(rules::judge(facts, &self.catalog, history), self.overrides_of(client_id), now)
+        let suspects = self.suspects_for(client_id);
+        let judgement = if suspects.is_empty() {
+            rules::judge(facts, &self.catalog, history)
+        } else {
+            rules::judge(facts, &self.catalog, &History { suspects, ..history.clone() })
+        };
+        overrides::apply(judgement, self.overrides_of(client_id), now)
     }
 
     /// What a judgement of a host of the client stands on at this moment. It changes when an override ends.
@@ -82,7 +92,14 @@ impl Rulebook {
         for decided in self.overrides_of(client_id).iter().filter(|decided| decided.is_in_force(now)) {
             hash.update(format!("{decided:?}"));
         }
+        for suspect in self.suspects_for(client_id) {
+            hash.update(format!("{suspect:?}"));
+        }
         short(hash)
+    }
+
+    fn suspects_for(&self, client_id: i32) -> Vec<Suspect> {
+        self.suspects.iter().map(|stored| stored.for_client(client_id)).collect()
     }
 
     fn overrides_of(&self, client_id: i32) -> &[Override] {

@@ -21,8 +21,17 @@ from fleet;
 insert into host_section (client_id, host_id, section, digest, facts, learned_at)
 select client_id, number, 'host', '\x01', '{"roles": {"known": ["iis", "nps"]}}', now()
 from fleet;
-insert into service_now (client_id, host_id, key, name, display_name, state, start, depends_on, learned_at)
-select client_id, number, lower(service), service, service, 'running', 'auto', '{}', now()
+insert into host_section (client_id, host_id, section, digest, learned_at)
+select client_id, number, section, '\x01', now()
+from fleet, unnest(array['services', 'updates']) as section;
+insert into host_judgement (client_id, host_id, cannot_tell, judged_at, basis)
+select client_id, number, '[]', now(), 'another'
+from fleet;
+-- On three of the hosts W3SVC is still down.
+insert into service_now (client_id, host_id, key, name, display_name, state, start, exit_code, depends_on, learned_at)
+select client_id, number, lower(service), service, service,
+  case when service = 'W3SVC' and number <= 3 then 'stopped' else 'running' end, 'auto',
+  case when service = 'W3SVC' and number <= 3 then 1067 end, '{}', now()
 from fleet, unnest(array['W3SVC', 'IAS', 'DNS']) as service;
 insert into update_now (client_id, host_id, source, id, kb, title, state, installed_at, learned_at)
 select client_id, number, 'uninstall_entry', kb, kb, 'Update (' || kb || ')', 'installed', now() - interval '7 days 1 hour', now()

@@ -5,8 +5,10 @@ use anyhow::Result;
 use chrono::TimeDelta;
 use portreeve_server::db::suspects as stored;
 use portreeve_server::people::Role;
+use portreeve_server::rulebook::{self, rejudge::Progress};
 use portreeve_server::{clock, suspects};
 use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 use tests::doors::Doors;
 use tests::http_door::HttpDoor;
 
@@ -87,6 +89,42 @@ async fn a_suspicion_ends_when_the_fleet_no_longer_bears_it_out() -> Result<()> 
     sqlx::raw_sql("update boot_entry set services = '{IAS}'").execute(&mut superuser).await?;
     suspects::look(&doors.app, clock::now()).await?;
     assert_eq!(listed(&http, &all, "").await?["suspects"], json!([]));
+    Ok(())
+}
+
+/// One way for all findings: the hosts are judged again, those that report nothing as well.
+#[tokio::test]
+async fn hosts_with_a_suspect_have_a_finding_until_it_is_none() -> Result<()> {
+    let (doors, http) = rolled_out().await?;
+    let mut superuser = doors.database.superuser().await?;
+    suspects::look(&doors.app, clock::now()).await?;
+    rulebook::bring_up_to_date(&doors.app, &mut Progress::default()).await?;
+    let mut count = async |rest: &str| -> Result<i64> {
+        let count = format!("select count(*) from finding where rule = 'suspect-update/KB5034439' and {rest}");
+        Ok(sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&mut superuser).await?)
+    };
+    assert_eq!(count("state = 'open'").await?, 200, "of W3SVC and of IAS, on each host that has it");
+    assert_eq!(count("state = 'open' and severity = 2 and subject ->> 'service' = 'W3SVC'").await?, 3);
+    assert_eq!(count("problem <> 'suspect-update/KB5034439'").await?, 0);
+
+    let own = http.token("eve", Role::Viewer, Some(&[1])).await?;
+    let findings = http.get("/api/v1/findings?limit=500", &own).await?;
+    assert!(
+        findings.body.contains("it failed on 13 of 100 hosts with it, 1 of 200 hosts without"),
+        "{}",
+        findings.body
+    );
+    let findings = findings.json();
+    let is_failing = |item: &&Value| item["severity"] == "warning" && item["rule"] == "suspect-update/KB5034439";
+    let failing = findings["items"].as_array().unwrap().iter().find(is_failing).unwrap();
+    let id = failing["id"].as_str().unwrap();
+    let one = http.get(&format!("/api/v1/findings/{id}"), &own).await?;
+    assert!(one.body.contains("Of this client it failed on web1") && !one.body.contains("zebra"), "{}", one.body);
+
+    sqlx::raw_sql("delete from boot_entry").execute(&mut doors.database.superuser().await?).await?;
+    suspects::look(&doors.app, clock::now()).await?;
+    rulebook::bring_up_to_date(&doors.app, &mut Progress::default()).await?;
+    assert_eq!(count("state = 'open'").await?, 0);
     Ok(())
 }
 

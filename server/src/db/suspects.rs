@@ -8,7 +8,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
-use crate::db::{Db, Scope};
+use crate::db::{Db, Scope, catalog, read};
 
 /// What happened before does not count: roles and systems were others then.
 const LOOK_BACK: TimeDelta = TimeDelta::days(120);
@@ -306,9 +306,15 @@ pub struct Look {
     pub tests: usize,
 }
 
-/// Writes what a look over `scope` found in the place of what the one before found.
+/// Writes what a look over `scope` found in the place of what the one before found. Where they differ, hosts are judged
+/// again.
 pub async fn write(scope: &Scope, db: &Db, look: &Look, now: DateTime<Utc>) -> sqlx::Result<()> {
+    let before = of_fleet(scope, db).await?;
+    let is_same = |named: &Named| before.iter().any(|stored| stored.says(named));
     let mut transaction = db.begin(scope).await?;
+    if before.len() != look.suspects.len() || !look.suspects.iter().all(is_same) {
+        catalog::change(&mut transaction).await?;
+    }
     sqlx::query!("delete from suspect_host where client_id = any ($1)", &scope.0).execute(&mut *transaction).await?;
     let ids: Vec<Uuid> = look.suspects.iter().map(|named| named.id).collect();
     sqlx::query!("delete from suspect where suspect_id <> all ($1)", &ids).execute(&mut *transaction).await?;
@@ -393,9 +399,25 @@ pub struct StoredHost {
     pub failed: bool,
 }
 
+impl Stored {
+    /// As the hosts of one client are judged by it.
+    pub fn for_client(&self, client_id: i32) -> Suspect {
+        let failed = self.hosts.iter().filter(|host| host.failed && host.client_id == client_id);
+        Suspect { hosts_here: failed.map(|host| host.name.as_str().into()).collect(), ..self.suspect.clone() }
+    }
+
+    fn says(&self, named: &Named) -> bool {
+        let mut behind: Vec<_> = self.hosts.iter().map(|host| ((host.client_id, host.host_id), host.failed)).collect();
+        let mut named_hosts = named.hosts.clone();
+        behind.sort_unstable();
+        named_hosts.sort_unstable();
+        self.suspect == named.suspect && behind == named_hosts
+    }
+}
+
 /// What the fleet suspects: counts over all clients, hosts of the scope. The least likely to be false first.
 pub async fn of_fleet(scope: &Scope, db: &Db) -> sqlx::Result<Vec<Stored>> {
-    let mut transaction = crate::db::read::begin(scope, db).await?;
+    let mut transaction = read::begin(scope, db).await?;
     let rows = sqlx::query!("select * from suspect order by q, kbs, service").fetch_all(&mut *transaction).await?;
     let hosts = sqlx::query!(
         "
@@ -433,7 +455,7 @@ pub async fn of_fleet(scope: &Scope, db: &Db) -> sqlx::Result<Vec<Stored>> {
                 odds_ratio_at_least: row.odds_ratio_at_least,
                 p: row.p,
                 q: row.q,
-                hosts_here: hosts.iter().filter(|host| host.failed).map(|host| host.name.as_str().into()).collect(),
+                hosts_here: Vec::new(),
             },
             since: row.since,
             hosts,

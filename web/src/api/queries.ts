@@ -226,6 +226,13 @@ export const updatesQuery = (q: string | undefined) =>
     placeholderData: keepPreviousData,
   });
 
+/** Suspects that `kb` is one of; all of them without one. */
+export const suspectsQuery = (kb?: string) =>
+  queryOptions({
+    queryKey: ["updates", "suspects", kb ?? ""],
+    queryFn: ({ signal }) => take(api.GET("/api/v1/suspects", { params: { query: { kb } }, signal })),
+  });
+
 export const updateQuery = (kb: string) =>
   infiniteQueryOptions({
     queryKey: ["update", kb],

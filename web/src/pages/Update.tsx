@@ -8,6 +8,7 @@ import { Fact, Facts } from "../components/Facts";
 import { LoadMore } from "../components/LoadMore";
 import { Card, Page, Section } from "../components/Page";
 import { Chip } from "../components/Severity";
+import { Suspects } from "../components/Suspects";
 import { VerdictChip } from "../components/VerdictChip";
 import { day, utc } from "../lib/time";
 import { count, plain } from "../lib/words";
@@ -39,6 +40,7 @@ export function UpdatePage() {
               {data.pages[0]?.advisories.map((advisory) => (
                 <AdvisoryCard key={advisory.id} advisory={advisory} kb={kb} hosts={hosts} />
               ))}
+              <Suspects kb={kb} />
               <Section title="Hosts that list it">
                 {hosts.length === 0 ? (
                   <Nothing title="No host lists this update" />

@@ -9,6 +9,7 @@ import { LoadMore } from "../components/LoadMore";
 import { Page } from "../components/Page";
 import { SearchBox } from "../components/SearchBox";
 import { Chip } from "../components/Severity";
+import { Suspects } from "../components/Suspects";
 import { VerdictChip } from "../components/VerdictChip";
 import { When } from "../components/When";
 
@@ -73,6 +74,7 @@ export function Updates() {
           onSearch={(next) => navigate({ search: { q: next }, replace: true })}
         />
       </FilterBar>
+      <Suspects />
       <Content query={query}>
         {(data) => {
           const updates = data.pages.flatMap((page) => page.items);
