@@ -56,6 +56,8 @@ pub mod clients;
 
 pub mod captures;
 
+pub mod catalog;
+
 mod capture_form;
 
 pub mod deliveries;
@@ -171,6 +173,16 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(endpoints::list, endpoints::create))
         .routes(routes!(captures::create).layer(DefaultBodyLimit::max(capture_form::MAX_BODY)))
         .routes(routes!(captures::script))
+        .routes(routes!(catalog::list))
+        .routes(routes!(catalog::own, catalog::add))
+        .routes(routes!(catalog::remove))
+        .routes(routes!(catalog::overrides::list, catalog::overrides::create))
+        .routes(routes!(catalog::overrides::remove))
+        .routes(routes!(catalog::releases::list))
+        .routes(routes!(catalog::releases::import).layer(DefaultBodyLimit::max(catalog::releases::MAX_BODY)))
+        .routes(routes!(catalog::releases::discard))
+        .routes(routes!(catalog::releases::shadow))
+        .routes(routes!(catalog::releases::approve))
         .routes(routes!(live::stream))
         .routes(routes!(openapi::get));
     OpenApiRouter::with_openapi(openapi::Description::openapi()).nest(PREFIX, v1)

@@ -16,7 +16,7 @@ use crate::live::{Hint, HintKind};
 
 /// Tells every server, this one included, that the catalog or an override changed.
 pub async fn announce(db: &Db) {
-    // Of no client: pages do not hear it.
+    // Of no client: it says nothing of any.
     let hint = Hint { client_id: 0, kind: HintKind::Catalog, id: String::new() };
     if let Err(error) = hints::send(db, &[hint]).await {
         tracing::debug!(error = format!("{error:#}"), "Servers will notice the change of the catalog by themselves");

@@ -79,7 +79,7 @@ pub enum Command {
     Endpoint(endpoint::Action),
     /// Judges a facts file and prints what was found; ends with 5 when something was.
     Check(check::Arguments),
-    /// Files of what is known beforehand: ports of services, takers, bad updates.
+    /// What is known beforehand (ports of services, takers, bad updates), and what this installation adds to it.
     #[command(subcommand)]
     Catalog(catalog::Action),
     /// Stores what a capture says of a server that cannot run the agent, and tells what was understood.
@@ -154,7 +154,7 @@ async fn dispatch(place: Place, command: Command) -> anyhow::Result<ExitCode> {
         Command::Host(action) => host::run(place, action).await.map(success),
         Command::Endpoint(action) => endpoint::run(place, action).await.map(success),
         Command::Check(arguments) => check::run(&arguments),
-        Command::Catalog(action) => catalog::run(&action).map(success),
+        Command::Catalog(action) => catalog::run(place, action).await.map(success),
         Command::Import(arguments) => import::run(place, arguments).await.map(success),
         Command::Doctor(arguments) => doctor::run(place, arguments).await,
     }

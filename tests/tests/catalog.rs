@@ -11,11 +11,14 @@ use portreeve_server::clock;
 use portreeve_server::db::catalog::releases::ReleaseRow;
 use portreeve_server::db::catalog::{TrustedKey, releases, trust_key};
 use portreeve_server::db::{Db, Scope};
+use portreeve_server::people::Role;
 use portreeve_server::rulebook::{self, rejudge};
 use rules::catalog::{Catalog, Kind};
 use rules::facts::Facts;
 use rules::finding::Severity;
 use rules::overrides::{Decision, Override};
+use serde_json::{Value, json};
+use tests::http_door::{Answer, HttpDoor};
 use tests::raw_agent::{full, hello};
 use tests::reporting_host::{Host, blocked, case};
 use uuid::Uuid;
@@ -284,5 +287,76 @@ async fn an_older_release_takes_no_place_unless_told_so() -> Result<()> {
     assert!(release::discard(host.db(), id, "kim", clock::now()).await?);
     release::finish(host.db(), clock::now).await?;
     assert_eq!(newest(host.db()).await?.state, "discarded");
+    Ok(())
+}
+
+/// The door of the API, and the headers of an admin who may see everything.
+async fn api(host: &Host) -> Result<(HttpDoor, String)> {
+    let http = HttpDoor::open(&host.doors.app).await?;
+    let admin = http.token("ada", Role::Admin, None).await?;
+    Ok((http, admin))
+}
+
+async fn post(http: &HttpDoor, admin: &str, path: &str, body: &Value) -> Result<Answer> {
+    let headers = [("authorization", admin), ("content-type", "application/json")];
+    http.send("POST", &format!("/api/v1/catalog/{path}"), &headers, &body.to_string()).await
+}
+
+#[tokio::test]
+async fn the_api_changes_the_catalog_and_says_why_not() -> Result<()> {
+    let host = quiet_host().await?;
+    let (http, admin) = api(&host).await?;
+    let added = post(&http, &admin, "own-entries", &json!({ "text": own_entry() })).await?;
+    assert_eq!((added.status, added.json()), (201, json!({ "kind": "bad-update", "id": "own-autodiscover" })));
+    rulebook::refresh(&host.doors.app).await?;
+    let found = http.get("/api/v1/catalog/entries?q=kb948609%20own&kind=bad-update", &admin).await?.json();
+    let found: Vec<_> = found["items"].as_array().into_iter().flatten().collect();
+    assert_eq!((found.len(), &found[0]["origin"], &found[0]["kb"]), (1, &json!("own"), &json!("KB948609")));
+
+    let until = clock::now() + TimeDelta::days(30);
+    let client = host.site.client_id;
+    let decided = json!({ "client": client, "entry": ENTRY, "severity": "info", "reason": "Known", "until": until });
+    let made = post(&http, &admin, "overrides", &decided).await?;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let listed = http.get("/api/v1/catalog/overrides", &admin).await?.json();
+    assert_eq!((&listed[0]["decided_by"], &listed[0]["client"]["id"]), (&json!("ada"), &json!(client)));
+    assert_eq!(settle(&host, clock::now).await?, 1);
+    let id = made.json()["id"].as_str().map(str::to_owned).context("an id")?;
+    let gone = http.send("DELETE", &format!("/api/v1/catalog/overrides/{id}"), &[("authorization", &admin)], "").await?;
+    assert_eq!(gone.status, 204);
+
+    let faulty = json!({ "text": entry(&[("severity", "weight")]) });
+    let endless = json!({ "client": client, "entry": ENTRY, "reason": "Known", "until": until + TimeDelta::days(400) });
+    let unsigned = json!({ "text": "x", "signature": "AAAA" });
+    for (path, body, code) in [
+        ("own-entries", faulty, "catalog.bad-entry"),
+        ("overrides", endless, "catalog.bad-override"),
+        ("releases", unsigned, "catalog.bad-signature"),
+        (&format!("releases/{}/approval", Uuid::nil()), json!({}), "catalog.not-held"),
+    ] {
+        assert_eq!(post(&http, &admin, path, &body).await?.code().as_deref(), Some(code), "{path}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_may_see_some_clients_changes_nothing_for_all() -> Result<()> {
+    let host = Host::new("MAIL1").await?;
+    let http = HttpDoor::open(&host.doors.app).await?;
+    let client = host.site.client_id;
+    let operator = http.token("olaf", Role::Operator, None).await?;
+    let confined = http.token("kim", Role::Admin, Some(&[client])).await?;
+    let text = json!({ "text": own_entry() });
+    for who in [&operator, &confined] {
+        let refused = post(&http, who, "own-entries", &text).await?;
+        assert_eq!(refused.code().as_deref(), Some("access.role-too-low"));
+    }
+    let until = clock::now() + TimeDelta::days(30);
+    let strangers = json!({ "client": host.stranger, "entry": ENTRY, "reason": "Known", "until": until });
+    assert_eq!(post(&http, &confined, "overrides", &strangers).await?.code().as_deref(), Some("resource.not-found"));
+    let everywhere = json!({ "entry": ENTRY, "reason": "Known", "until": until });
+    assert_eq!(post(&http, &confined, "overrides", &everywhere).await?.status, 201);
+    assert_eq!(host.count("catalog_override").await?, 1);
+    assert_eq!(host.count_as(host.stranger, "catalog_override").await?, 0, "everywhere is what one may see");
     Ok(())
 }

@@ -80,6 +80,9 @@ export async function findPages(signedIn, url) {
     { name: "reboot", path: "/reboot", ready: region("The plan that brings it to zero") },
     { name: "hosts", path: "/hosts", ready: region("Hosts") },
     { name: "updates", path: "/updates", ready: heading("Updates") },
+    { name: "catalog", path: "/catalog", ready: region("Entries of the catalog") },
+    { name: "catalog-overrides", path: "/catalog?tab=overrides", ready: heading("Catalog") },
+    { name: "catalog-releases", path: "/catalog?tab=releases", ready: heading("Catalog") },
     { name: "captures", path: "/captures", ready: heading("Add a server without an agent") },
     { name: "not-found", path: "/no-such-page", ready: { role: "link", name: "Go to the overview" } },
   ];

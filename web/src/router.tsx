@@ -10,10 +10,17 @@ import {
   redirect,
 } from "@tanstack/react-router";
 import { isSignedOut } from "./api/client";
-import { type FindingFilter, type HostFilter, type ProblemFilter, sessionQuery } from "./api/queries";
+import {
+  type CatalogFilter,
+  type FindingFilter,
+  type HostFilter,
+  type ProblemFilter,
+  sessionQuery,
+} from "./api/queries";
 import { Failure } from "./components/Failure";
 import { NotFound } from "./components/NotFound";
 import { Shell } from "./components/Shell";
+import { type CatalogTab, catalogTabs } from "./pages/catalog/tabs";
 import { type HostTab, hostTabs } from "./pages/host/tabs";
 
 const root = createRootRouteWithContext<{ queries: QueryClient }>()({ component: Outlet });
@@ -125,6 +132,17 @@ const captures = createRoute({
   component: lazyRouteComponent(() => import("./pages/Captures"), "Captures"),
 });
 
+const catalog = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/catalog",
+  validateSearch: (search): { tab?: CatalogTab } & CatalogFilter => ({
+    tab: one(catalogTabs, search.tab),
+    q: word(search.q),
+    kind: one(["bad-update", "claim", "taker"] as const, search.kind),
+  }),
+  component: lazyRouteComponent(() => import("./pages/Catalog"), "Catalog"),
+});
+
 const updates = createRoute({
   getParentRoute: () => signedIn,
   path: "/updates",
@@ -154,6 +172,7 @@ export function createAppRouter(queries: QueryClient) {
         captures,
         updates,
         update,
+        catalog,
       ]),
     ]),
     context: { queries },

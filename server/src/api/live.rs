@@ -24,8 +24,9 @@ use crate::live::{Hint, HintKind};
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct LiveHint {
     pub kind: LiveHintKind,
-    /// Id of the host, finding or delivery.
+    /// Id of the host, finding or delivery; empty where the catalog changed.
     pub id: String,
+    /// 0 where the catalog changed.
     pub client_id: i32,
 }
 
@@ -101,7 +102,7 @@ impl Listener {
                 () = stopping.cancelled() => return None,
                 _ = self.recheck.tick() => self.caller = self.still_allowed().await?,
                 hint = self.hints.recv() => match hint {
-                    Ok(hint) if self.caller.scope.0.contains(&hint.client_id) => return Some(event(hint)),
+                    Ok(hint) if hint.kind == HintKind::Catalog || self.caller.scope.0.contains(&hint.client_id) => return Some(event(hint)),
                     Ok(_) => {}
                     Err(RecvError::Lagged(_)) => return Some(resync()),
                     Err(RecvError::Closed) => return None,

@@ -126,7 +126,7 @@ mod tests {
         let key = PrivateKey::from_pem(pem).unwrap();
         let public = hex::encode(key.public().unwrap().as_bytes());
         assert_eq!(public, "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
-        assert!(key.sign(b"").starts_with("5VZDAMNgrHKQhuzMgG6IosSHIjqAip"));
+        assert!(key.sign(b"").starts_with("5VZDAMNgrHKQhuLMgG6CioSHfx645d"));
     }
 
     #[test]

@@ -57,6 +57,8 @@ export function staledBy(hint: LiveHint): Staled[] {
       );
     case "delivery":
       return among(["finding"]);
+    case "catalog":
+      return among(["catalog"]);
   }
 }
 

@@ -254,3 +254,42 @@ export const agentPackageQuery = queryOptions({
   queryKey: ["agent-package"],
   queryFn: async ({ signal }) => (await fetch(AGENT_PACKAGE, { method: "HEAD", signal })).ok,
 });
+
+export type CatalogFilter = { q?: string; kind?: "bad-update" | "claim" | "taker" };
+
+export const catalogQuery = (filter: CatalogFilter) =>
+  infiniteQueryOptions({
+    queryKey: ["catalog", "entries", filter],
+    queryFn: ({ pageParam, signal }) =>
+      take(
+        api.GET("/api/v1/catalog/entries", {
+          params: { query: { ...filter, cursor: pageParam, limit: PAGE } },
+          signal,
+        }),
+      ),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+    placeholderData: keepPreviousData,
+  });
+
+export const ownEntriesQuery = queryOptions({
+  queryKey: ["catalog", "own"],
+  queryFn: ({ signal }) => take(api.GET("/api/v1/catalog/own-entries", { signal })),
+});
+
+export const overridesQuery = queryOptions({
+  queryKey: ["catalog", "overrides"],
+  queryFn: ({ signal }) => take(api.GET("/api/v1/catalog/overrides", { signal })),
+});
+
+export const releasesQuery = queryOptions({
+  queryKey: ["catalog", "releases"],
+  queryFn: ({ signal }) => take(api.GET("/api/v1/catalog/releases", { signal })),
+});
+
+export const shadowQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["catalog", "shadow", id],
+    queryFn: ({ signal }) =>
+      take(api.GET("/api/v1/catalog/releases/{id}/shadow", { params: { path: { id } }, signal })),
+  });

@@ -5,6 +5,7 @@ import { Spotlight, type SpotlightActionData, type SpotlightActionGroupData } fr
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import {
+  BookOpen,
   ClipboardList,
   Gauge,
   Layers,
@@ -69,6 +70,12 @@ export function Palette() {
       label: "Captures: add a server without an agent",
       leftSection: <ClipboardList size={16} />,
       onClick: () => navigate({ to: "/captures" }),
+    },
+    {
+      id: "catalog",
+      label: "Catalog: entries, overrides, releases",
+      leftSection: <BookOpen size={16} />,
+      onClick: () => navigate({ to: "/catalog" }),
     },
   ].filter((page) => page.label.toLowerCase().includes(query.trim().toLowerCase()));
 

@@ -6,6 +6,7 @@ import { spotlight } from "@mantine/spotlight";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, Outlet, useRouterState } from "@tanstack/react-router";
 import {
+  BookOpen,
   ClipboardList,
   Gauge,
   Layers,
@@ -33,6 +34,7 @@ const PAGES = [
   { to: "/hosts", label: "Hosts", icon: Server, keys: "g h" },
   { to: "/updates", label: "Updates", icon: PackageCheck, keys: "g u" },
   { to: "/captures", label: "Captures", icon: ClipboardList, keys: "g c" },
+  { to: "/catalog", label: "Catalog", icon: BookOpen, keys: "g k" },
 ] as const;
 
 export function Shell() {

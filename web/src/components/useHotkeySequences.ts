@@ -10,6 +10,7 @@ const PAGES = {
   h: "/hosts",
   u: "/updates",
   c: "/captures",
+  k: "/catalog",
 } as const;
 
 /** `g` then a letter goes to a page; `/` focuses the search of this one. Silent while something is being typed. */
