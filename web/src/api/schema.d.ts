@@ -46,6 +46,195 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/catalog/entries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Entries of the catalog by kind and id */
+        get: operations["get_catalog_entries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/catalog/overrides": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Overrides by client and entry */
+        get: operations["get_catalog_overrides"];
+        put?: never;
+        /**
+         * Override an entry
+         * @description For admins. Findings say in their evidence who decided what. One that was made before for the same client and entry
+         *     ends with it; hosts are judged again at once.
+         */
+        post: operations["post_catalog_overrides"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/catalog/overrides/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Withdraw an override
+         * @description For admins. For all clients that you may see.
+         */
+        delete: operations["delete_catalog_overrides_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/catalog/own-entries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Own entries by kind and id
+         * @description For admins.
+         */
+        get: operations["get_catalog_own_entries"];
+        put?: never;
+        /**
+         * Add an own entry
+         * @description For admins who may see every client. It takes the place of a built-in, released or own one with its id; hosts are
+         *     judged again at once.
+         */
+        post: operations["post_catalog_own_entries"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/catalog/own-entries/{kind}/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove an own entry
+         * @description For admins who may see every client. A built-in or released one with its id counts again.
+         */
+        delete: operations["delete_catalog_own_entries_kind_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/catalog/releases": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Releases, the newest import first
+         * @description For admins.
+         */
+        get: operations["get_catalog_releases"];
+        put?: never;
+        /**
+         * Import a release
+         * @description For admins who may see every client. A trusted key must have signed it. It is tried on every host, and then in force
+         *     unless it is held.
+         */
+        post: operations["post_catalog_releases"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/catalog/releases/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Discard a release that waits
+         * @description For admins who may see every client.
+         */
+        delete: operations["delete_catalog_releases_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/catalog/releases/{id}/approval": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Put a held release in force
+         * @description For admins who may see every client.
+         */
+        post: operations["post_catalog_releases_id_approval"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/catalog/releases/{id}/shadow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a release would do
+         * @description For admins.
+         */
+        get: operations["get_catalog_releases_id_shadow"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/clients": {
         parameters: {
             query?: never;
@@ -614,6 +803,11 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description What was added. */
+        AddedEntry: {
+            id: string;
+            kind: components["schemas"]["CatalogKind"];
+        };
         /** @description What the catalog says of a known-bad update. */
         Advisory: {
             affected_services: string[];
@@ -870,6 +1064,29 @@ export interface components {
             section: components["schemas"]["SectionName"];
             state: components["schemas"]["SectionState"];
         };
+        /** @description Something that is known beforehand. */
+        CatalogEntry: {
+            id: string;
+            /** @description The number of a bad update. `null`: it has none, or the entry is none. */
+            kb: string | null;
+            kind: components["schemas"]["CatalogKind"];
+            origin: components["schemas"]["CatalogOrigin"];
+            severity: components["schemas"]["Severity"] | null;
+            sources: string[];
+            title: string;
+            /** @description Whether a source was read that says so. What is from memory makes a finding possible at most. */
+            verified: boolean;
+        };
+        /**
+         * @description What an entry tells of.
+         * @enum {string}
+         */
+        CatalogKind: "bad-update" | "claim" | "taker";
+        /**
+         * @description Where an entry comes from. A later one takes the place of an earlier one with its id.
+         * @enum {string}
+         */
+        CatalogOrigin: "built-in" | "release" | "own";
         /** @description A customer of the MSP. */
         Client: {
             /** Format: date-time */
@@ -994,6 +1211,16 @@ export interface components {
             id: string;
             /** @description `whsec_…`: what the receiver checks signatures with (Standard Webhooks). It is not shown again. */
             secret: string;
+        };
+        /** @description The decision that was made. */
+        CreatedOverride: {
+            /** Format: uuid */
+            id: string;
+        };
+        /** @description The release that was imported. */
+        CreatedRelease: {
+            /** Format: uuid */
+            id: string;
         };
         /** @description One webhook about one transition of a finding. */
         Delivery: {
@@ -1645,9 +1872,12 @@ export interface components {
         LearnedFrom: "boots" | "hosts";
         /** @description Data of a `hint` event: something of this client changed. */
         LiveHint: {
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description 0 where the catalog changed.
+             */
             client_id: number;
-            /** @description Id of the host, finding or delivery. */
+            /** @description Id of the host, finding or delivery; empty where the catalog changed. */
             id: string;
             kind: components["schemas"]["LiveHintKind"];
         };
@@ -1691,6 +1921,42 @@ export interface components {
             name: string;
             /** @description `https://…` or `http://…`. Private addresses are refused unless the server was told to allow them. */
             url: string;
+        };
+        /** @description An entry to be added. */
+        NewEntryBody: {
+            /** @description TOML, one entry, as a file of the catalog holds it. */
+            text: string;
+        };
+        /** @description A decision to be made. */
+        NewOverrideBody: {
+            /**
+             * Format: int32
+             * @description Left out: every client that you may see.
+             */
+            client: number | null;
+            /** @description Id of a bad update or a taker. */
+            entry: string;
+            reason: string;
+            severity: components["schemas"]["Severity"] | null;
+            /**
+             * Format: date-time
+             * @description Within a year.
+             */
+            until: string;
+        };
+        /** @description A release to be imported. */
+        NewReleaseBody: {
+            /** @description `true`: also when a newer one is in force. */
+            allow_older: boolean | null;
+            /**
+             * Format: int32
+             * @description It is held when it would open more findings. Left out: 50.
+             */
+            hold_above: number | null;
+            /** @description Ed25519 over the bytes of `text`, in base64: what the file beside it holds. */
+            signature: string;
+            /** @description The file as it was signed. */
+            text: string;
         };
         /** @description Open findings by severity. */
         OpenCounts: {
@@ -1741,6 +2007,28 @@ export interface components {
              */
             without_number: number;
         };
+        /** @description A decision about an entry for one client. */
+        Override: {
+            client: components["schemas"]["ClientRef"];
+            /** Format: date-time */
+            decided_at: string;
+            decided_by: string;
+            /** @description Id of a bad update or a taker. */
+            entry: string;
+            has_ended: boolean;
+            /**
+             * Format: uuid
+             * @description The same for all clients that it was made for at once.
+             */
+            id: string;
+            reason: string;
+            severity: components["schemas"]["Severity"] | null;
+            /**
+             * Format: date-time
+             * @description It ends by itself then.
+             */
+            until: string;
+        };
         /** @description The fleet in one document. */
         Overview: {
             /**
@@ -1765,6 +2053,34 @@ export interface components {
             services_down: components["schemas"]["FindingCount"];
             /** @description Open findings, the worst first, at most 10. */
             worst: components["schemas"]["FindingSummary"][];
+        };
+        /** @description An entry of this installation's own, as it was written. */
+        OwnEntry: {
+            /** Format: date-time */
+            added_at: string;
+            /** @description Name of the operator, or `command line`. */
+            added_by: string;
+            id: string;
+            kind: components["schemas"]["CatalogKind"];
+            /** @description TOML. */
+            text: string;
+        };
+        /** @description One page of a list. */
+        Page_CatalogEntry: {
+            items: {
+                id: string;
+                /** @description The number of a bad update. `null`: it has none, or the entry is none. */
+                kb: string | null;
+                kind: components["schemas"]["CatalogKind"];
+                origin: components["schemas"]["CatalogOrigin"];
+                severity: components["schemas"]["Severity"] | null;
+                sources: string[];
+                title: string;
+                /** @description Whether a source was read that says so. What is from memory makes a finding possible at most. */
+                verified: boolean;
+            }[];
+            /** @description Pass as `cursor` for the next page. `null`: this is the last one. */
+            next_cursor: string | null;
         };
         /** @description One page of a list. */
         Page_Client: {
@@ -2302,7 +2618,7 @@ export interface components {
          * @description Why the request failed. Stable: switch on this, never on text.
          * @enum {string}
          */
-        ProblemCode: "request.bad-json" | "request.bad-query" | "request.bad-path" | "request.bad-text" | "request.bad-cursor" | "request.not-json" | "request.too-large" | "request.no-route" | "request.wrong-method" | "request.cross-site" | "resource.not-found" | "session.required" | "session.wrong-credentials" | "session.too-many-attempts" | "access.role-too-low" | "endpoint.bad-name" | "egress.bad-url" | "egress.refused" | "endpoint.name-taken" | "request.not-form" | "request.bad-form" | "capture.too-large" | "capture.bad-facts" | "capture.nothing-understood" | "capture.no-name" | "capture.in-future" | "capture.unstorable" | "capture.host-has-agent" | "capture.older" | "host.not-connected" | "host.no-answer" | "store.unavailable" | "store.slow" | "server.overloaded" | "server.internal";
+        ProblemCode: "request.bad-json" | "request.bad-query" | "request.bad-path" | "request.bad-text" | "request.bad-cursor" | "request.not-json" | "request.too-large" | "request.no-route" | "request.wrong-method" | "request.cross-site" | "resource.not-found" | "session.required" | "session.wrong-credentials" | "session.too-many-attempts" | "access.role-too-low" | "endpoint.bad-name" | "egress.bad-url" | "egress.refused" | "endpoint.name-taken" | "request.not-form" | "request.bad-form" | "capture.too-large" | "capture.bad-facts" | "capture.nothing-understood" | "capture.no-name" | "capture.in-future" | "capture.unstorable" | "capture.host-has-agent" | "capture.older" | "host.not-connected" | "host.no-answer" | "catalog.bad-entry" | "catalog.bad-override" | "catalog.bad-signature" | "catalog.bad-release" | "catalog.older" | "catalog.one-waits" | "catalog.not-held" | "store.unavailable" | "store.slow" | "server.overloaded" | "server.internal";
         /** @description A problem with its members. */
         ProblemDetail: components["schemas"]["ProblemSummary"] & {
             /** @description Where it is open, by name. */
@@ -2432,6 +2748,40 @@ export interface components {
         };
         /** @enum {string} */
         RecoveryKind: "none" | "restart" | "restart_computer" | "run_command";
+        /** @description An imported catalog. */
+        Release: {
+            /**
+             * Format: int32
+             * @description It is held when it would open more findings.
+             */
+            hold_above: number;
+            /** Format: uuid */
+            id: string;
+            /** Format: date-time */
+            imported_at: string;
+            imported_by: string;
+            /** @description Id of the key that signed it. */
+            key_id: string;
+            /** @description `null`: the key is not trusted any more. */
+            key_name: string | null;
+            /**
+             * Format: date-time
+             * @description Since when it is in force, or was discarded.
+             */
+            settled_at: string | null;
+            /** @description `null`: nobody had to decide. */
+            settled_by: string | null;
+            shadow: components["schemas"]["ShadowSums"] | null;
+            state: components["schemas"]["ReleaseState"];
+            title: string;
+            /** Format: int64 */
+            version: number;
+        };
+        /**
+         * @description How far a release has come.
+         * @enum {string}
+         */
+        ReleaseState: "shadowing" | "held" | "in-force" | "replaced" | "discarded";
         /** @description How to mend it on this host's generation of Windows. To be read and run by people; nothing runs it. */
         Remedy: {
             /** @description The generation that the steps are for, such as `Server 2008 R2`. */
@@ -2509,6 +2859,46 @@ export interface components {
          * @enum {string}
          */
         Severity: "info" | "warning" | "critical";
+        /** @description A shadow run, as far as you may see its clients. */
+        Shadow: {
+            /** @description The first 500: those that would open before others. */
+            findings: components["schemas"]["ShadowedFinding"][];
+            rules: components["schemas"]["ShadowRule"][];
+        };
+        /** @description What a release would do to one finding. */
+        ShadowedFinding: {
+            client: components["schemas"]["ClientRef"];
+            host: components["schemas"]["HostRef"];
+            rule: string;
+            severity: components["schemas"]["Severity"];
+            title: string;
+            transition: components["schemas"]["ShadowTransition"];
+        };
+        /** @description What a release would do by one rule. */
+        ShadowRule: {
+            /** Format: int64 */
+            findings: number;
+            /** Format: int64 */
+            hosts: number;
+            rule: string;
+            transition: components["schemas"]["ShadowTransition"];
+        };
+        /** @description What a release would do to findings, over all clients. */
+        ShadowSums: {
+            /** Format: int32 */
+            changes: number;
+            /** Format: int32 */
+            hosts: number;
+            /** Format: int32 */
+            opens: number;
+            /** Format: int32 */
+            resolves: number;
+        };
+        /**
+         * @description What would become of a finding.
+         * @enum {string}
+         */
+        ShadowTransition: "opened" | "resolved" | "changed";
         /** @description A remedy that members share. */
         SharedRemedy: {
             /**
@@ -2854,6 +3244,288 @@ export interface operations {
                 };
                 content: {
                     "application/octet-stream": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_catalog_entries: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                kind?: components["schemas"]["CatalogKind"];
+                /** @description Rows of a page. */
+                limit?: number;
+                origin?: components["schemas"]["CatalogOrigin"];
+                /** @description Words that all stand in its id, number, title or services, in any case. */
+                q?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of entries */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_CatalogEntry"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_catalog_overrides: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them, also those that have ended */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Override"][];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_catalog_overrides: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewOverrideBody"];
+            };
+        };
+        responses: {
+            /** @description Its id */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedOverride"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_catalog_overrides_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the override */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_catalog_own_entries: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnEntry"][];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_catalog_own_entries: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewEntryBody"];
+            };
+        };
+        responses: {
+            /** @description What it is */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddedEntry"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_catalog_own_entries_kind_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its id */
+                id: string;
+                /** @description What it tells of */
+                kind: components["schemas"]["CatalogKind"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_catalog_releases: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The newest 100 */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Release"][];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_catalog_releases: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewReleaseBody"];
+            };
+        };
+        responses: {
+            /** @description It is being tried */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedRelease"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_catalog_releases_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the release */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It will not be in force */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_catalog_releases_id_approval: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the release */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is in force */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_catalog_releases_id_shadow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the release */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description By rule, and finding by finding */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Shadow"];
                 };
             };
             default: components["responses"]["Problem"];
