@@ -322,7 +322,8 @@ async fn the_api_changes_the_catalog_and_says_why_not() -> Result<()> {
     assert_eq!((&listed[0]["decided_by"], &listed[0]["client"]["id"]), (&json!("ada"), &json!(client)));
     assert_eq!(settle(&host, clock::now).await?, 1);
     let id = made.json()["id"].as_str().map(str::to_owned).context("an id")?;
-    let gone = http.send("DELETE", &format!("/api/v1/catalog/overrides/{id}"), &[("authorization", &admin)], "").await?;
+    let gone =
+        http.send("DELETE", &format!("/api/v1/catalog/overrides/{id}"), &[("authorization", &admin)], "").await?;
     assert_eq!(gone.status, 204);
 
     let faulty = json!({ "text": entry(&[("severity", "weight")]) });
