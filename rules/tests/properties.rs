@@ -12,7 +12,8 @@ use rules::catalog::Catalog;
 use rules::delta::{self, Change};
 use rules::facts::{Facts, Section};
 use rules::finding::Judgement;
-use rules::history::History;
+use rules::history::{Difference, DifferenceKind, History, Hold, LastGood, LearnedClaim, Seen};
+use rules::text::Text;
 use rules::{check, judge};
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::builtin);
@@ -29,6 +30,46 @@ fn recorded() -> Vec<Facts> {
     }
     files.sort();
     files.iter().map(|file| check::parse_facts(&fs::read(file).unwrap()).unwrap()).collect()
+}
+
+/// Every service held two ports before and ran well in another setting, and others held what it needs.
+fn remembered(facts: &Facts) -> History {
+    let names: Vec<&Text> = facts.services.known().into_iter().flatten().map(|service| &service.name).collect();
+    let claim = |(index, name): (usize, &&Text)| LearnedClaim {
+        service: (*name).clone(),
+        port: if index % 2 == 0 { "tcp/8123" } else { "udp/1812" }.parse().unwrap(),
+        image: None,
+        seen: if index % 3 == 0 { Seen::Hosts { held: 3, of: 4 } } else { Seen::Boots { held: 3, of: 3 } },
+    };
+    let difference =
+        |kind, about: &str| Difference { kind, at: None, about: about.into(), before: None, now: Some("x".into()) };
+    let good = |name: &&Text| LastGood {
+        service: (*name).clone(),
+        booted_at: None,
+        last_ran_at: None,
+        differences: vec![
+            difference(DifferenceKind::Version, "Windows"),
+            difference(DifferenceKind::Update, "KB2"),
+            difference(DifferenceKind::Update, "KB1"),
+        ],
+    };
+    let hold = |image: &str, boots| Hold { port: "udp/1812".parse().unwrap(), image: image.into(), boots, of: 3 };
+    History {
+        claims: names.iter().enumerate().map(claim).collect(),
+        holds: vec![hold("dns.exe", 1), hold("svchost.exe", 2)],
+        last_good: names.iter().map(good).collect(),
+        ..History::default()
+    }
+}
+
+fn reversed(mut history: History) -> History {
+    history.claims.reverse();
+    history.holds.reverse();
+    history.last_good.reverse();
+    for good in &mut history.last_good {
+        good.differences.reverse();
+    }
+    history
 }
 
 fn any_facts() -> impl Strategy<Value = Facts> {
@@ -92,6 +133,8 @@ proptest! {
         other.updates = shuffled(&facts.updates, seed / 7);
         other.events = shuffled(&facts.events, seed / 11);
         prop_assert_eq!(judge(&facts, &CATALOG, &History::default()), judge(&other, &CATALOG, &History::default()));
+        let history = remembered(&facts);
+        prop_assert_eq!(judge(&facts, &CATALOG, &history), judge(&other, &CATALOG, &reversed(history.clone())));
     }
 
     #[test]
@@ -108,10 +151,11 @@ proptest! {
 
 #[test]
 fn what_is_unread_neither_opens_nor_resolves() {
-    for facts in RECORDED.iter() {
-        let before = judge(facts, &CATALOG, &History::default());
+    let pairs = RECORDED.iter().flat_map(|facts| [(facts, History::default()), (facts, remembered(facts))]);
+    for (facts, history) in pairs {
+        let before = judge(facts, &CATALOG, &history);
         for section in 0..7 {
-            let after = judge(&without(facts, section), &CATALOG, &History::default());
+            let after = judge(&without(facts, section), &CATALOG, &history);
             let covered = |rule: &str, subject: &rules::finding::Subject| {
                 after.cannot_tell.iter().any(|cannot_tell| cannot_tell.covers(rule, subject))
             };
