@@ -92,8 +92,8 @@ from host;
 insert into finding_event (client_id, finding_id, event_id, at, episode, transition, title)
 select client_id, finding_id, gen_random_uuid(), now(), 1, 'opened', title
 from finding;
-insert into host_judgement (client_id, host_id, cannot_tell, judged_at)
-select client_id, host_id, jsonb_build_array(jsonb_build_object('rule', 'port-conflict/blocked', 'subject', jsonb_build_object(), 'reason', 'Cannot tell on ' || name)), now()
+insert into host_judgement (client_id, host_id, cannot_tell, judged_at, basis)
+select client_id, host_id, jsonb_build_array(jsonb_build_object('rule', 'port-conflict/blocked', 'subject', jsonb_build_object(), 'reason', 'Cannot tell on ' || name)), now(), ''
 from host;
 insert into endpoint (endpoint_id, name, url, secret_sealed, client_id, created_at) values
   ('33333333-3333-4333-8333-333333333333', 'tickets', 'https://tickets.example/', '\x00', 1, now()),

@@ -9,6 +9,7 @@ import { Command } from "../../components/Copy";
 import { Fact, Facts } from "../../components/Facts";
 import { Card, Section } from "../../components/Page";
 import { RESTART, Steps } from "../../components/Steps";
+import stepClasses from "../../components/Steps.module.css";
 import { HostMoment } from "../../components/When";
 import { count } from "../../lib/words";
 import classes from "./HostPlan.module.css";
@@ -91,7 +92,7 @@ function Body({ id, plan, offset }: { id: number; plan: Plan; offset: number | n
           <Card>
             <details className={classes.undo}>
               <summary>{count(plan.undo.length, "step")}, the last change first</summary>
-              <ol className={classes.steps} aria-label="Steps that undo the plan">
+              <ol className={stepClasses.steps} aria-label="Steps that undo the plan">
                 {plan.undo.map((step) => (
                   <li key={`${step.text}-${step.commands}`}>
                     <div>{step.text}</div>
@@ -111,7 +112,7 @@ function Body({ id, plan, offset }: { id: number; plan: Plan; offset: number | n
 
 function PlanSteps({ label, steps }: { label: string; steps: PlanStep[] }) {
   return (
-    <ol className={classes.steps} aria-label={label}>
+    <ol className={stepClasses.steps} aria-label={label}>
       {steps.map((step) => (
         <li key={`${step.text}-${step.commands}`}>
           <div className={classes.text}>{step.text}</div>
