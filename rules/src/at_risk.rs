@@ -34,7 +34,7 @@ pub(crate) fn judge(view: &View<'_>, judgement: &mut Judgement) {
         });
         return;
     }
-    let pools = Pools::of(view);
+    let pools = Pools::default();
     for service in view.services() {
         let found = risks(service, &pools, view);
         judgement.findings.extend(found.findings);

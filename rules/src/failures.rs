@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::events::{datum, error_code, is_from, parameter};
-use crate::facts::{Event, Section, Service};
+use crate::facts::{Event, Facts, Section, Service};
 use crate::ports::{Port, Protocol};
 use crate::view::View;
 
@@ -20,7 +20,7 @@ pub(crate) struct Failure<'a> {
 
 /// The newest entry that names a code for `service` and is no older than its state.
 pub(crate) fn of_service<'a>(service: &Service, view: &View<'a>) -> Option<Failure<'a>> {
-    let told = since_boot(view).filter(|event| is_from(event, "Service Control Manager") && tells_of(event, service));
+    let told = view.failures().iter().copied().filter(|event| tells_of(event, service));
     let told = told.filter(|event| service.state_since.zip(event.at).is_none_or(|(since, at)| at >= since - SLACK));
     let failures = told.filter_map(|event| {
         let code = match event.id {
@@ -54,17 +54,17 @@ fn tells_of(event: &Event, service: &Service) -> bool {
 
 /// An entry that says that a port could not be bound.
 pub(crate) fn of_port<'a>(service: &Service, port: Port, view: &View<'a>) -> Option<&'a Event> {
-    let is_dns = service.name.eq_ignore_ascii_case("DNS") && port.number == 53;
+    let is_dns = port.number == 53 && service.name.eq_ignore_ascii_case("DNS");
     since_boot(view)
         .filter(|event| {
-            let of_dns = is_from(event, "DNS-Server-Service") || is_from(event, "DNS");
+            let of_dns = || is_from(event, "DNS-Server-Service") || is_from(event, "DNS");
             match event.id {
                 15005 if port.protocol == Protocol::Tcp => {
                     (is_from(event, "HttpEvent") || is_from(event, "HTTP")) && http_port(event) == Some(port.number)
                 }
-                404 => is_dns && of_dns && port.protocol == Protocol::Tcp,
-                407 => is_dns && of_dns && port.protocol == Protocol::Udp,
-                408 => is_dns && of_dns,
+                404 => is_dns && of_dns() && port.protocol == Protocol::Tcp,
+                407 => is_dns && of_dns() && port.protocol == Protocol::Udp,
+                408 => is_dns && of_dns(),
                 _ => false,
             }
         })
@@ -98,9 +98,20 @@ pub(crate) fn unread<'a>(view: &View<'a>) -> Option<&'a str> {
 }
 
 fn since_boot<'a>(view: &View<'a>) -> impl Iterator<Item = &'a Event> {
-    let booted: Option<DateTime<Utc>> = view.host().and_then(|host| host.booted_at);
-    let events = match &view.facts.events {
-        Section::Known(events) if view.host().is_some() => events.as_slice(),
+    of_boot(view.facts)
+}
+
+/// Entries of the service control manager that tell of a failure, since the boot: looked through once for all services.
+pub(crate) fn of_manager(facts: &Facts) -> Vec<&Event> {
+    let ids = [7000, 7001, 7009, 7011, 7022, 7023, 7024, 7031, 7034];
+    of_boot(facts).filter(|event| ids.contains(&event.id) && is_from(event, "Service Control Manager")).collect()
+}
+
+fn of_boot(facts: &Facts) -> impl Iterator<Item = &Event> {
+    let host = facts.host.known();
+    let booted: Option<DateTime<Utc>> = host.and_then(|host| host.booted_at);
+    let events = match &facts.events {
+        Section::Known(events) if host.is_some() => events.as_slice(),
         Section::Known(_) | Section::Unknown(_) => &[],
     };
     events.iter().filter(move |event| booted.zip(event.at).is_none_or(|(booted, at)| at >= booted))

@@ -8,8 +8,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::catalog::{Catalog, Claim, Month, normalized_kb};
 use crate::facts::{
-    Facts, Host, OsGeneration, PortPolicy, Section, Service, ServiceState, Socket, Update, UpdateSource, UpdateState,
+    Event, Facts, Host, OsGeneration, PortPolicy, Section, Service, ServiceState, Socket, Update, UpdateSource,
+    UpdateState,
 };
+use crate::failures;
 use crate::history::History;
 use crate::ports::{Port, Protocol};
 use crate::text::Text;
@@ -28,6 +30,8 @@ pub(crate) struct View<'a> {
     claims: BTreeMap<String, Vec<&'a Claim>>,
     /// Ports that services were seen to hold in earlier boots, by the service's name in lower case.
     learned: BTreeMap<String, Vec<Claim>>,
+    /// What the service control manager wrote of failures since the boot.
+    failures: Vec<&'a Event>,
     /// Rows that name a KB, by that KB.
     updates: BTreeMap<String, Vec<&'a Update>>,
     /// Cumulative updates and monthly rollups of Windows by the month in their title, with their KB.
@@ -94,7 +98,19 @@ impl<'a> View<'a> {
         for rows in updates.values_mut() {
             rows.sort_by(|a, b| (a.source, &a.id).cmp(&(b.source, &b.id)));
         }
-        Self { facts, catalog, history, sockets, services, processes, claims, learned, updates, rollups }
+        Self {
+            facts,
+            catalog,
+            history,
+            sockets,
+            services,
+            processes,
+            claims,
+            learned,
+            failures: failures::of_manager(facts),
+            updates,
+            rollups,
+        }
     }
 
     pub(crate) fn host(&self) -> Option<&'a Host> {
@@ -154,6 +170,10 @@ impl<'a> View<'a> {
         let start = self.sockets.partition_point(|socket| socket.local_port() < port);
         let end = self.sockets.partition_point(|socket| socket.local_port() <= port);
         &self.sockets[start..end]
+    }
+
+    pub(crate) fn failures(&self) -> &[&'a Event] {
+        &self.failures
     }
 
     pub(crate) fn sockets_of(&self, protocol: Protocol) -> impl Iterator<Item = &'a Socket> {

@@ -1,5 +1,7 @@
 //! What the DNS server's pool may take at its next start, with its probability.
 
+use std::cell::OnceCell;
+
 use super::{Risks, Stake, Story, finding, gaps};
 use crate::catalog::Claim;
 use crate::conditions::Answer;
@@ -16,15 +18,24 @@ use crate::words::{count, list, percent};
 const TAKER: &str = "dns-socket-pool";
 const CONDITION: &str = "if DNS binds first";
 
-/// The pools of this host, counted once for all its services.
-pub(crate) enum Pools {
+/// The pools of this host, counted once for all its services, and only where a port lies within their reach.
+#[derive(Default)]
+pub(crate) struct Pools(OnceCell<State>);
+
+enum State {
     There(Vec<Pool>),
     No,
     Open(Answer),
 }
 
 impl Pools {
-    pub(crate) fn of(view: &View<'_>) -> Self {
+    fn state(&self, view: &View<'_>) -> &State {
+        self.0.get_or_init(|| State::of(view))
+    }
+}
+
+impl State {
+    fn of(view: &View<'_>) -> Self {
         match dns_pool::is_there(view) {
             Answer::NotMet => return Self::No,
             open @ Answer::Open(_) => return Self::Open(open),
@@ -43,20 +54,18 @@ impl Pools {
 pub(super) fn judge(service: &Service, stakes: &[Stake<'_>], pools: &Pools, view: &View<'_>) -> Risks {
     let mut risks = Risks::default();
     let is_dns = service.name.eq_ignore_ascii_case(dns_pool::SERVICE);
-    let stakes: Vec<&Stake<'_>> = stakes.iter().filter(|stake| stake.claim.port.protocol == Protocol::Udp).collect();
+    let is_reached = |stake: &&Stake<'_>| dns_pool::reaches(stake.claim.port, view) != Answer::NotMet;
+    let stakes: Vec<&Stake<'_>> = stakes.iter().filter(is_reached).collect();
     if is_dns || stakes.is_empty() {
         return risks;
     }
-    let pools = match pools {
-        Pools::No => return risks,
-        Pools::Open(open) => {
-            // A port that the pool cannot reach in any case is not in question.
-            if stakes.iter().any(|stake| dns_pool::reaches(stake.claim.port, view) != Answer::NotMet) {
-                risks.open = gaps(open);
-            }
+    let pools = match pools.state(view) {
+        State::No => return risks,
+        State::Open(open) => {
+            risks.open = gaps(open);
             return risks;
         }
-        Pools::There(pools) => pools,
+        State::There(pools) => pools,
     };
     let mut draws: Vec<(Draw, Vec<Port>)> = Vec::new();
     for pool in pools {

@@ -48,7 +48,7 @@ fn service_lines(name: &str, view: &View<'_>) -> Vec<String> {
         degraded::Verdict::CannotTell(why) => lines.push(format!("{name}: {why}")),
         degraded::Verdict::Fine => {}
     }
-    let risks = at_risk::risks(service, &at_risk::Pools::of(view), view);
+    let risks = at_risk::risks(service, &at_risk::Pools::default(), view);
     let mut ports: Vec<(Port, &Need)> =
         view.claims_of(name).into_iter().map(|claim| (claim.port, &claim.need)).collect();
     ports.sort_by_key(|(port, _)| *port);
@@ -139,7 +139,7 @@ fn port_lines(port: Port, view: &View<'_>) -> Vec<String> {
                     format!("{name} needs it: {}.", titles.join("; "))
                 }
             });
-            let risks = at_risk::risks(service, &at_risk::Pools::of(view), view).findings.into_iter();
+            let risks = at_risk::risks(service, &at_risk::Pools::default(), view).findings.into_iter();
             let about = risks.filter(|finding| finding.subject.get("port").is_some_and(|of| *of == port.to_string()));
             lines.extend(about.map(|finding| format!("{name} needs it: {}.", finding.title)));
         }
