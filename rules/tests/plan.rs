@@ -69,7 +69,9 @@ fn described(plan: &Plan) -> String {
                 ("proven when", Some(step.proven_when.as_str())),
             ];
             for (word, said) in said {
-                said.into_iter().for_each(|said| writeln!(text, "   {word}: {said}").unwrap());
+                if let Some(said) = said {
+                    writeln!(text, "   {word}: {said}").unwrap();
+                }
             }
             for finding in &step.findings {
                 writeln!(text, "   for: {} {:?}", finding.rule, finding.subject.values().collect::<Vec<_>>()).unwrap();
