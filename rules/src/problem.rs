@@ -17,7 +17,10 @@ pub fn title(problem: &str, catalog: &Catalog) -> Option<String> {
 
 fn of_update(entry: &BadUpdate) -> String {
     match &entry.kb {
-        Some(kb) if !entry.title.contains(kb.as_str()) => format!("{kb}: {}", entry.title),
+        // An update that has another number on each system goes by none.
+        Some(kb) if entry.own_kbs().count() == 1 && !entry.title.contains(kb.as_str()) => {
+            format!("{kb}: {}", entry.title)
+        }
         _ => entry.title.clone(),
     }
 }
@@ -38,6 +41,10 @@ mod tests {
             (
                 "bad-update/dotnet20sp2-exchange2007-autodiscover",
                 Some("KB948609: .NET Framework 2.0 SP2 breaks Autodiscover of Exchange 2007 SP1"),
+            ),
+            (
+                "bad-update/ms08-037-dns-socket-pool",
+                Some("The DNS server's socket pool takes about 2,500 random UDP ports"),
             ),
             ("taker/dns-socket-pool", Some("Services lose their ports to the DNS server's socket pool")),
             ("suspect-update/KB5034439", Some("Services fail more often after KB5034439")),

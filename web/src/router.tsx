@@ -83,10 +83,10 @@ const problems = createRoute({
   component: lazyRouteComponent(() => import("./pages/Problems"), "Problems"),
 });
 
-// A key has slashes of its own, so it is the rest of the path.
+// The slash of a key stands as it is: `/problems/taker/dns-socket-pool`.
 const problem = createRoute({
   getParentRoute: () => signedIn,
-  path: "/problems/$",
+  path: "/problems/$family/$",
   component: lazyRouteComponent(() => import("./pages/Problem"), "ProblemPage"),
 });
 

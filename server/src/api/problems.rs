@@ -66,7 +66,7 @@ pub struct ProblemDetail {
     pub remedies: Vec<SharedRemedy>,
     /// Those that are members, by client and host, then those that were.
     pub members: Page<ProblemMember>,
-    /// The newest first, at most 100.
+    /// Hosts that joined and left, the newest first, at most 100.
     pub timeline: Vec<Membership>,
 }
 
@@ -105,15 +105,12 @@ pub struct ProblemMember {
     pub left_at: Option<DateTime<Utc>>,
 }
 
-/// A finding that joined or left.
+/// A host that joined with its first finding of the problem, or left with its last.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Membership {
     /// By the server's clock.
     pub at: DateTime<Utc>,
     pub change: MembershipChange,
-    pub finding_id: Uuid,
-    /// Of the finding.
-    pub title: String,
     pub client: ClientRef,
     pub host: HostRef,
 }
@@ -267,8 +264,6 @@ impl From<MembershipRow> for Membership {
         Self {
             at: row.at,
             change: if row.has_joined { MembershipChange::Joined } else { MembershipChange::Left },
-            finding_id: row.finding_id,
-            title: row.title,
             client: ClientRef { id: row.client_id, name: row.client_name },
             host: HostRef { id: row.host_id, name: row.host_name },
         }

@@ -293,13 +293,11 @@ pub async fn remedies(scope: &Scope, db: &Db, problem: &str) -> sqlx::Result<Vec
     .await
 }
 
-/// A finding that joined or left.
+/// A host whose first finding joined or whose last one left.
 #[derive(Clone, Debug)]
 pub struct MembershipRow {
     pub at: DateTime<Utc>,
     pub has_joined: bool,
-    pub finding_id: Uuid,
-    pub title: String,
     pub client_id: i32,
     pub client_name: String,
     pub host_id: i64,
@@ -312,31 +310,55 @@ pub async fn timeline(scope: &Scope, db: &Db, problem: &str) -> sqlx::Result<Vec
     sqlx::query_as!(
         MembershipRow,
         r#"
+        with step as (
+          select
+            client_id,
+            host_id,
+            finding_id,
+            joined_at,
+            left_at,
+            coalesce(
+              joined_at > max(coalesce(left_at, 'infinity')) over (
+                partition by client_id, host_id
+                order by joined_at, finding_id rows between unbounded preceding and 1 preceding
+              ),
+              true
+            ) as begins
+          from problem_member
+          where client_id = any ($1)
+            and problem = $2
+        ), numbered as (
+          select
+            *,
+            count(*) filter (where begins) over (partition by client_id, host_id order by joined_at, finding_id) as stay
+          from step
+        ), stay as (
+          select
+            client_id,
+            host_id,
+            min(joined_at) as joined_at,
+            case when bool_and(left_at is not null) then max(left_at) end as left_at
+          from numbered
+          group by client_id, host_id, stay
+        )
         select
-          step.at as "at!",
-          step.has_joined as "has_joined!",
-          finding.finding_id,
-          finding.title,
-          finding.client_id,
+          turn.at as "at!",
+          turn.has_joined as "has_joined!",
+          turn.client_id as "client_id!",
           client.name as client_name,
-          finding.host_id,
+          turn.host_id as "host_id!",
           host.name as host_name
         from (
-          select client_id, finding_id, joined_at as at, true as has_joined
-          from problem_member
-          where client_id = any ($1)
-            and problem = $2
+          select client_id, host_id, joined_at as at, true as has_joined
+          from stay
           union all
-          select client_id, finding_id, left_at, false
-          from problem_member
-          where client_id = any ($1)
-            and problem = $2
-            and left_at is not null
-        ) as step
-        join finding using (client_id, finding_id)
+          select client_id, host_id, left_at, false
+          from stay
+          where left_at is not null
+        ) as turn
         join client using (client_id)
         join host using (client_id, host_id)
-        order by step.at desc, step.has_joined desc, finding.finding_id
+        order by turn.at desc, turn.has_joined desc, turn.host_id
         limit 100
         "#,
         &scope.0,

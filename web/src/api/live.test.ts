@@ -58,6 +58,7 @@ it("follows a host at once, and the fleet at leisure", () => {
     [{ queryKey: ["hosts"] }],
     [{ queryKey: ["overview"] }],
     [{ queryKey: ["clients"] }],
+    [{ queryKey: ["forecast"] }],
   ]);
   stop();
 });

@@ -91,6 +91,14 @@ export function problemExtent(
   return `${count(problem.hosts, "host")} of ${count(problem.clients, "client")}`;
 }
 
+/** The key of a problem as its page's path has it: its family, and the rest. */
+export function problemParams(key: string): { family: string; _splat: string } {
+  const slash = key.indexOf("/");
+  return slash < 0
+    ? { family: key, _splat: "" }
+    : { family: key.slice(0, slash), _splat: key.slice(slash + 1) };
+}
+
 export const FRESHNESS: Record<Freshness, { word: string; explanation: string }> = {
   reporting: { word: "reporting", explanation: "Its agent is connected and was heard of just now" },
   stale: { word: "stale", explanation: "Its agent has not been heard of for some minutes" },

@@ -12,7 +12,7 @@ import { Chip, SeverityMark } from "../components/Severity";
 import { RESTART, Steps } from "../components/Steps";
 import { HostMoment, When } from "../components/When";
 import { commandsInOneGo, script, scriptName } from "../lib/remedy";
-import { count, plain, TRANSITION } from "../lib/words";
+import { count, plain, problemParams, TRANSITION } from "../lib/words";
 import classes from "./Finding.module.css";
 
 const route = getRouteApi("/signed-in/findings/$id");
@@ -245,7 +245,7 @@ function SameProblem({ finding }: { finding: Finding }) {
   return (
     <Section title="Problem">
       <Card>
-        <Link to="/problems/$" params={{ _splat: problem.key }}>
+        <Link to="/problems/$family/$" params={problemParams(problem.key)}>
           {problem.title}
         </Link>
         <div className={classes.small}>

@@ -13,10 +13,11 @@ import { When } from "../components/When";
 import { count, problemExtent } from "../lib/words";
 import classes from "./Problem.module.css";
 
-const route = getRouteApi("/signed-in/problems/$");
+const route = getRouteApi("/signed-in/problems/$family/$");
 
 export function ProblemPage() {
-  const { _splat: key = "" } = route.useParams();
+  const { family, _splat: rest = "" } = route.useParams();
+  const key = `${family}/${rest}`;
   const query = useInfiniteQuery(problemQuery(key));
   const problem = query.data?.pages[0];
   return (
@@ -69,7 +70,7 @@ function Standing({ problem }: { problem: ProblemDetail }) {
       <span>{problemExtent(problem)}</span>
       {problem.state === "open" ? (
         <span>
-          open since <When at={problem.opened_at} />
+          opened <When at={problem.opened_at} />
         </span>
       ) : (
         <span>
@@ -207,10 +208,10 @@ function Timeline({ problem }: { problem: ProblemDetail }) {
     <Section title="Who joined and left">
       <ol className={classes.panel} aria-label="Who joined and left">
         {problem.timeline.map((step) => (
-          <li key={`${step.finding_id} ${step.at} ${step.change}`}>
+          <li key={`${step.host.id} ${step.at} ${step.change}`}>
             <span>
               <span className="dimmed">{step.change}</span>{" "}
-              <Link to="/findings/$id" params={{ id: step.finding_id }}>
+              <Link to="/hosts/$id" params={{ id: step.host.id }} className={classes.host}>
                 {step.host.name}
               </Link>
               <div className={classes.small}>{step.client.name}</div>

@@ -9,7 +9,7 @@ import { LoadMore } from "../components/LoadMore";
 import { Page } from "../components/Page";
 import { SeverityMark } from "../components/Severity";
 import { When } from "../components/When";
-import { problemExtent } from "../lib/words";
+import { problemExtent, problemParams } from "../lib/words";
 
 const route = getRouteApi("/signed-in/problems");
 
@@ -63,7 +63,7 @@ function Row({ problem }: { problem: ProblemSummary }) {
         <SeverityMark severity={problem.severity} state={problem.state} />
       </span>
       <div className={classes.words}>
-        <Link to="/problems/$" params={{ _splat: problem.key }} className={classes.title}>
+        <Link to="/problems/$family/$" params={problemParams(problem.key)} className={classes.title}>
           {problem.title}
         </Link>
         <div className={classes.facts}>
