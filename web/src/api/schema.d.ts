@@ -1883,7 +1883,7 @@ export interface components {
         };
         /** @enum {string} */
         LiveHintKind: "host" | "finding" | "delivery" | "catalog";
-        /** @description A finding that joined or left. */
+        /** @description A host that joined with its first finding of the problem, or left with its last. */
         Membership: {
             /**
              * Format: date-time
@@ -1892,11 +1892,7 @@ export interface components {
             at: string;
             change: components["schemas"]["MembershipChange"];
             client: components["schemas"]["ClientRef"];
-            /** Format: uuid */
-            finding_id: string;
             host: components["schemas"]["HostRef"];
-            /** @description Of the finding. */
-            title: string;
         };
         /** @enum {string} */
         MembershipChange: "joined" | "left";
@@ -2627,7 +2623,7 @@ export interface components {
             members: components["schemas"]["Page_ProblemMember"];
             /** @description What mends members now, in exactly these steps; the one of most hosts first, at most 5. */
             remedies: components["schemas"]["SharedRemedy"][];
-            /** @description The newest first, at most 100. */
+            /** @description Hosts that joined and left, the newest first, at most 100. */
             timeline: components["schemas"]["Membership"][];
         };
         /** @description A problem by name, with what it concerns now. */
