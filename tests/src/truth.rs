@@ -122,7 +122,9 @@ impl Life {
             "port_policy": { "known": {
                 "dynamic_ranges": { "known": [{ "protocol": "udp", "family": "ipv4", "range": "1025-65535" }] },
                 "exclusions": { "known": [] }, "persistent_exclusions": { "known": [] }, "reserved_ports": { "known": [] },
-                "max_user_port": { "known": null }, "dns_socket_pool": { "known": { "size": 2500, "excluded": [] } }, "ntds_port": { "known": null },
+                "max_user_port": { "known": null },
+                // In force from the next start of the DNS server on: nothing else than what is blocked now is found.
+                "dns_socket_pool": { "known": { "size": 2500, "excluded": ["1645-1646", "1812-1813"] } }, "ntds_port": { "known": null },
             } },
         })
     }
