@@ -112,3 +112,6 @@ values ('33333333-3333-4333-8333-333333333333', '{KB948601}', 'IAS', 20, 10, 40,
 insert into suspect_host (client_id, suspect_id, host_id, failed)
 select client_id, '33333333-3333-4333-8333-333333333333', host_id, true
 from host;
+insert into catalog_override (client_id, override_id, entry_id, severity, reason, decided_by, decided_at, until)
+select client_id, gen_random_uuid(), 'dns-socket-pool', 1, 'Decided for ' || name, 'seed', now(), now() + interval '30 days'
+from client;
