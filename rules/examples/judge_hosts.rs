@@ -80,7 +80,7 @@ fn main() -> anyhow::Result<()> {
     let fleet = fleet(&host, &catalog);
     let rows = [
         Row::new("judge, median", once.as_secs_f64() * 1e3, 1.0, "ms"),
-        Row::new("allocated", allocated as f64 / 1e6, 4.0, "MB"),
+        Row::new("allocated", f64::from(u32::try_from(allocated).unwrap_or(u32::MAX)) / 1e6, 4.0, "MB"),
         Row::new("ten times the catalog", ten.as_secs_f64() / once.as_secs_f64(), 1.3, "x the time"),
         Row::new("10,000 hosts judged again", fleet.as_secs_f64(), 10.0, "s on 2 cores"),
     ];
@@ -150,7 +150,7 @@ fn tenfold() -> anyhow::Result<Catalog> {
 fn rename(value: &mut toml::Value, copy: u32) {
     let other = |text: &mut String| match text.strip_prefix("KB").and_then(|number| number.parse::<u32>().ok()) {
         Some(number) => *text = format!("KB{}", number % 1_000_000 + copy * 10_000_000),
-        None => text.push_str(&format!("-copy-{copy}")),
+        None => text.push_str(&["-copy-", &copy.to_string()].concat()),
     };
     match value {
         _ if copy == 0 => {}
