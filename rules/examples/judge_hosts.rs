@@ -6,10 +6,8 @@
 #[path = "domain_controller/mod.rs"]
 mod domain_controller;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
@@ -28,31 +26,6 @@ const ROUNDS: usize = 400;
 const HOSTS: usize = 10_000;
 const CORES: usize = 2;
 
-/// Counts what is asked of it.
-struct Counting;
-
-static ALLOCATED: AtomicU64 = AtomicU64::new(0);
-/// Only then: two threads that count would wait for each other.
-static COUNTS: AtomicBool = AtomicBool::new(false);
-
-#[expect(unsafe_code, reason = "an allocator is unsafe by its trait; it only counts and passes on")]
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if COUNTS.load(Ordering::Relaxed) {
-            ALLOCATED.fetch_add(layout.size() as u64, Ordering::Relaxed);
-        }
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 fn main() -> anyhow::Result<()> {
     let catalog = Catalog::builtin();
     let tenfold = tenfold()?;
@@ -66,10 +39,9 @@ fn main() -> anyhow::Result<()> {
         judgement.findings.len(),
         judgement.cannot_tell.len(),
     );
-    COUNTS.store(true, Ordering::Relaxed);
-    std::hint::black_box(judge(&host, &catalog, &History::default()));
-    COUNTS.store(false, Ordering::Relaxed);
-    let allocated = ALLOCATED.load(Ordering::Relaxed);
+    let allocated = allocation_counter::measure(|| {
+        std::hint::black_box(judge(&host, &catalog, &History::default()));
+    });
     // In turns, so that a noisy moment meets both.
     let (mut once, mut ten) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
@@ -80,7 +52,7 @@ fn main() -> anyhow::Result<()> {
     let fleet = fleet(&host, &catalog);
     let rows = [
         Row::new("judge, median", once.as_secs_f64() * 1e3, 1.0, "ms"),
-        Row::new("allocated", f64::from(u32::try_from(allocated).unwrap_or(u32::MAX)) / 1e6, 4.0, "MB"),
+        Row::new("allocated", f64::from(u32::try_from(allocated.bytes_total).unwrap_or(u32::MAX)) / 1e6, 4.0, "MB"),
         Row::new("ten times the catalog", ten.as_secs_f64() / once.as_secs_f64(), 1.3, "x the time"),
         Row::new("10,000 hosts judged again", fleet.as_secs_f64(), 10.0, "s on 2 cores"),
     ];
