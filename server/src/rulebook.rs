@@ -60,9 +60,9 @@ impl Rulebook {
                 for fault in &faults {
                     tracing::warn!("Left out a file of the catalog: {fault}");
                 }
-                let faulty: BTreeSet<&str> = faults.iter().map(|fault| fault.file.as_str()).collect();
-                release.retain(|(name, _)| !faulty.contains(name.as_str()));
-                own.retain(|(name, _)| !faulty.contains(name.as_str()));
+                let refused: BTreeSet<&str> = faults.iter().map(|fault| fault.file.as_str()).collect();
+                release.retain(|(name, _)| !refused.contains(name.as_str()));
+                own.retain(|(name, _)| !refused.contains(name.as_str()));
                 composed(&release, &own).map_err(|faults| told(&faults)).map_err(anyhow::Error::msg)?
             }
         };
@@ -70,6 +70,7 @@ impl Rulebook {
     }
 
     /// The same decisions with another catalog: for a shadow run.
+    #[must_use]
     pub fn with_catalog(&self, catalog: Catalog) -> Self {
         Self { catalog: Arc::new(catalog), version: String::new(), ..self.clone() }
     }

@@ -33,13 +33,16 @@ impl Served {
         let mut facts: Value = serde_json::from_str(facts)?;
         facts["host"]["known"]["name"] = json!(name);
         let (client, site) = self.place;
-        let mut body = String::new();
-        for (field, text) in [("client", client.to_string()), ("site", site.to_string())] {
-            body += &format!("--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"{field}\"\r\n\r\n{text}\r\n");
-        }
-        body += &format!(
-            "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"files\"; filename=\"facts.json\"\r\n\r\n{facts}\r\n--{BOUNDARY}--\r\n"
-        );
+        let part = |name: &str, text: &dyn std::fmt::Display| {
+            format!("--{BOUNDARY}\r\ncontent-disposition: form-data; name={name}\r\n\r\n{text}\r\n")
+        };
+        let body = [
+            part("\"client\"", &client),
+            part("\"site\"", &site),
+            part("\"files\"; filename=\"facts.json\"", &facts),
+            format!("--{BOUNDARY}--\r\n"),
+        ]
+        .concat();
         let form = format!("multipart/form-data; boundary={BOUNDARY}");
         let headers = [("content-type", form.as_str()), ("authorization", self.token.as_str())];
         let answer = self.http.send("POST", "/api/v1/captures", &headers, &body).await?;

@@ -226,6 +226,7 @@ pub async fn of_host(
 }
 
 impl Outlook {
+    #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
             expected: self.expected + other.expected,
