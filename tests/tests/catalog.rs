@@ -200,7 +200,7 @@ impl Publisher {
     }
 }
 
-fn brought<'a>((text, signature): &'a (String, String), hold_above: i32) -> Brought<'a> {
+fn brought((text, signature): &(String, String), hold_above: i32) -> Brought<'_> {
     Brought { text, signature, hold_above, order: Order::Newer, by: "ada" }
 }
 

@@ -1,6 +1,8 @@
 //! Problems and forecasts at their doors: findings of one cause come and go as members, reports of its hosts never wait
 //! for each other, and the next reboot adds up.
 
+#![expect(clippy::unwrap_used, reason = "a panic in a helper fails the test that called it")]
+
 use anyhow::Result;
 use portreeve_server::db::{Db, Scope, forecasts};
 use portreeve_server::people::Role;
