@@ -2,7 +2,8 @@
 //!
 //! Likely where the holder drew the port by chance, certain where the service holds another of its ports beside it, or
 //! where an event says that the bind failed. Where the holder is set to the port, the service may be set to another one:
-//! possible, and nothing where it visibly is. A process without a service may be a worker of this one: it is no holder.
+//! possible, and nothing where it visibly is. A process without a service may be a worker of this one: it is no holder, unless
+//! this one has none, being of the kernel or in svchost.exe.
 
 use crate::blocked::{Holder, Obstacle, is_of, own_socket, still_starting};
 use crate::catalog::{Binding, Claim, Mechanism, Need};
@@ -59,7 +60,8 @@ pub(crate) fn verdict(service: &Service, view: &View<'_>) -> Verdict {
     let mut findings: Vec<Finding> = Vec::new();
     let mut hinges_on_events = false;
     for claim in &claims {
-        let Some(holder) = Holder::foreign(service, claim, view).filter(|holder| is_another(claim, holder, view))
+        let Some(holder) =
+            Holder::foreign(service, claim, view).filter(|holder| is_another(service, claim, holder, view))
         else {
             continue;
         };
@@ -86,7 +88,7 @@ pub(crate) fn verdict(service: &Service, view: &View<'_>) -> Verdict {
 }
 
 /// The holder is known to be something else than a worker process of the service itself.
-fn is_another(claim: &Claim, holder: &Holder<'_>, view: &View<'_>) -> bool {
+fn is_another(service: &Service, claim: &Claim, holder: &Holder<'_>, view: &View<'_>) -> bool {
     // A second instance of the product is set to a port of its own.
     let is_sibling = |other: &&Claim| other.id == claim.id && other.port == claim.port && other.learned.is_none();
     if holder.services.iter().any(|name| view.claims_of(name).iter().any(is_sibling)) {
@@ -96,8 +98,13 @@ fn is_another(claim: &Claim, holder: &Holder<'_>, view: &View<'_>) -> bool {
     let is_named = !holder.services.is_empty() || is_taker || holder.is_kernel();
     let is_seen = holder.socket.process().is_some_and(|process| !process.is_empty());
     let is_loopback = holder.socket.address.to_canonical().is_loopback();
-    // The kernel holds the ports of such a service, never a process.
-    (is_named || (claim.kernel && is_seen)) && !(is_loopback && claim.binding == Binding::All)
+    // The kernel, or the shared process that it runs in, holds the ports of such a service, never a program of its own.
+    let has_no_workers = claim.kernel || is_in_svchost(service);
+    (is_named || (has_no_workers && is_seen)) && !(is_loopback && claim.binding == Binding::All)
+}
+
+fn is_in_svchost(service: &Service) -> bool {
+    service.image_path.as_ref().is_some_and(|path| path.to_lowercase().contains("\\svchost.exe"))
 }
 
 /// `None`: the service may well be set to another port.

@@ -100,6 +100,9 @@ fn sorted(facts: &Facts) -> Facts {
     if let Section::Known(rows) = &mut facts.updates {
         rows.sort_by_key(|row| (row.source, row.id.clone()));
     }
+    if let Section::Known(rows) = &mut facts.events {
+        rows.sort_by_key(|row| (row.log.clone(), row.record_id));
+    }
     facts
 }
 

@@ -38,7 +38,7 @@ async fn an_administrator_accepts_the_other_machine() -> Result<()> {
 
     // A host whose agent never came has no machine that another one could replace.
     let answer = post(&token).await?;
-    assert_eq!((answer.status, answer.code().as_deref()), (404, Some("host.not-found")), "{}", answer.body);
+    assert_eq!((answer.status, answer.code().as_deref()), (404, Some("resource.not-found")), "{}", answer.body);
 
     let first = host.connect(&Hello { fingerprint: vec![1; 32], ..hello(1) }).await?;
     let other = Hello { epoch: first.welcome.epoch, fingerprint: vec![0xab; 32], ..hello(1) };
@@ -87,8 +87,10 @@ async fn the_command_line_accepts_the_other_machine() -> Result<()> {
     let refused = async || Ok(Some(stream(&server).await?).filter(|(_, stream)| stream["clone"].is_object()));
     eventually("the other one is refused and shown", PATIENCE, refused).await?;
     before.abort();
+    after.abort();
 
     server.command(&["host", "accept-machine", &id.to_string()]).await?;
+    let after = report(&server.scratch().join("after"), &identity, 2);
     let accepted = async || {
         let (_, stream) = stream(&server).await?;
         Ok(Some(()).filter(|()| stream["clone"].is_null() && stream["connected_at"].is_string()))

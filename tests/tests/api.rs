@@ -229,7 +229,9 @@ async fn nobody_sees_clients_of_others() -> Result<()> {
     for path in theirs.iter().chain(&filters).filter(|path| !path.ends_with("/live")) {
         let answer = http.get(path, &confined).await?;
         assert!(matches!(answer.status, 200 | 404), "{path}: {}", answer.body);
-        assert!(!answer.body.contains("zebra"), "{path} leaks: {}", answer.body);
+        // The address of a source of the catalog.
+        let told = answer.body.replace("zebradem.com", "");
+        assert!(!told.contains("zebra"), "{path} leaks: {told}");
         if path.contains("22") || path.contains("KB948602") {
             let items = answer.status == 200;
             assert!(!items || answer.json()["items"] == json!([]), "{path}: {}", answer.body);

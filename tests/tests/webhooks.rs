@@ -251,8 +251,8 @@ async fn a_receiver_that_never_answers_delays_its_own_webhooks_only() -> Result<
     sqlx::query(
         "with made as (
            insert into finding (client_id, finding_id, host_id, rule, subject_key, subject, severity, confidence, title,
-             cause, evidence, remedy, state, episode, first_opened_at, opened_at, updated_at)
-           select $1, gen_random_uuid(), $2, 'test', n::text, '{}', 3, 3, '', '', '[]', '{}', 'open', 1, now(), now(), now()
+             cause, evidence, remedy, state, episode, first_opened_at, opened_at, updated_at, problem)
+           select $1, gen_random_uuid(), $2, 'test', n::text, '{}', 3, 3, '', '', '[]', '{}', 'open', 1, now(), now(), now(), ''
            from generate_series(1, 100) as n
            returning finding_id)
          insert into delivery (client_id, delivery_id, endpoint_id, finding_id, episode, transition, body, state,

@@ -13,7 +13,7 @@ use proto::fleet::v1;
 use proto::{Digests, wire};
 
 use crate::private::{HeldFolder, create_file, secure_folder, sync_folder};
-use crate::spool::marks::{Marks, MarksFile};
+use crate::spool::marks::{Marks, MarksFile, RESERVE};
 use crate::spool::record::{self, Kind, Record, Scan};
 use crate::stream::Held;
 
@@ -21,8 +21,6 @@ use crate::stream::Held;
 const SEGMENT: u64 = 256 * 1024;
 /// What the files take beside the reports: headers of up to 64 parts, bases and marks.
 const OVERHEAD: u64 = 4 * 1024;
-/// Numbers that are set aside with one write of the marks.
-const RESERVE: u64 = 16;
 const EXTENSION: &str = "reports";
 
 #[derive(Debug)]

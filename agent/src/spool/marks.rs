@@ -12,6 +12,8 @@ use sha2::{Digest as _, Sha256};
 use crate::private::{create_file, sync_folder};
 
 const FILE: &str = "marks";
+/// Numbers that are set aside with one write of the marks.
+pub(super) const RESERVE: u64 = 16;
 const MAGIC: [u8; 4] = *b"PRM1";
 const SLOT: usize = 128;
 const FIELDS: usize = 60;
@@ -36,6 +38,11 @@ pub(super) struct MarksFile(File);
 impl Marks {
     pub(super) fn new(stream_id: [u8; 16], reserved: u64) -> Self {
         Self { generation: 0, stream_id, epoch: 0, reserved, segment: 0, in_memory: 0 }
+    }
+
+    /// A newer mark is lost: it may have allowed one more set of numbers, or said that some are in memory only.
+    fn in_doubt(self) -> Self {
+        Self { in_memory: self.reserved.max(self.in_memory) + 2 * RESERVE, ..self }
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -70,7 +77,8 @@ impl Marks {
 }
 
 impl MarksFile {
-    /// The newest intact mark. `None`: there is none, and whatever else lies in the folder belongs to nobody.
+    /// The newest intact mark. `None`: there is none, and whatever else lies in the folder belongs to nobody. Where the
+    /// other slot is damaged, a newer mark may have stood there: numbers that it allowed are taken for used.
     pub(super) fn open(folder: &Path) -> io::Result<(Self, Option<Marks>)> {
         let path = folder.join(FILE);
         let mut file = match OpenOptions::new().read(true).write(true).open(&path) {
@@ -84,8 +92,10 @@ impl MarksFile {
         };
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
-        let slots = bytes.chunks(SLOT).take(2).filter_map(Marks::decode);
-        let newest = slots.max_by_key(|marks| marks.generation);
+        let written = bytes.chunks(SLOT).take(2).filter(|slot| slot.iter().any(|&byte| byte != 0));
+        let (intact, damaged): (Vec<_>, Vec<_>) = written.map(Marks::decode).partition(Option::is_some);
+        let newest = intact.into_iter().flatten().max_by_key(|marks| marks.generation);
+        let newest = newest.map(|marks| if damaged.is_empty() { marks } else { marks.in_doubt() });
         Ok((Self(file), newest))
     }
 
@@ -123,7 +133,9 @@ mod tests {
         let at = usize::try_from(marks.generation % 2).unwrap() * super::SLOT;
         bytes[at + 40] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
-        assert_eq!(MarksFile::open(folder.path()).unwrap().1, Some(before));
+        // What the lost mark allowed may have been used.
+        let in_doubt = Marks { in_memory: before.reserved + 2 * super::RESERVE, ..before };
+        assert_eq!(MarksFile::open(folder.path()).unwrap().1, Some(in_doubt));
         std::fs::write(&path, b"PRM1").unwrap();
         assert_eq!(MarksFile::open(folder.path()).unwrap().1, None);
     }
