@@ -164,7 +164,7 @@ const HOSTS: Column<HostOutlook>[] = [
     header: "Host",
     width: "14%",
     cell: (row) => (
-      <Link to="/hosts/$id" params={{ id: row.host.id }} search={{ tab: "reboot" }} className={classes.host}>
+      <Link to="/hosts/$id" params={{ id: row.host.id }} search={{ tab: "plan" }} className={classes.host}>
         {row.host.name}
       </Link>
     ),
