@@ -115,3 +115,8 @@ from host;
 insert into catalog_override (client_id, override_id, entry_id, severity, reason, decided_by, decided_at, until)
 select client_id, gen_random_uuid(), 'dns-socket-pool', 1, 'Decided for ' || name, 'seed', now(), now() + interval '30 days'
 from client;
+insert into catalog_release (release_id, version, title, body, key_id, hold_above, state, imported_at, imported_by, hosts, opens, resolves, changes, settled_at, settled_by)
+values ('55555555-5555-4555-8555-555555555555', 1, 'Seeded', '', '0123456789abcdef', 50, 'discarded', now(), 'seed', 2, 2, 0, 0, now(), 'seed');
+insert into catalog_shadow (client_id, release_id, host_id, finding_id, rule, transition, severity, title)
+select client_id, '55555555-5555-4555-8555-555555555555', host_id, gen_random_uuid(), 'bad-update/test', 'opened', 3, name || ' would have it'
+from host;

@@ -43,12 +43,21 @@ fn readable_paths(host: &str, finding: &str, kb: &str) -> Vec<String> {
     let paths = document["paths"].as_object().cloned().unwrap_or_default();
     assert!(paths.len() > 10, "the document names the paths");
     let fill = |path: &str| {
-        let id = if path.contains("/findings/") { finding } else { host };
+        let id = match path {
+            _ if path.contains("/findings/") => finding,
+            _ if path.contains("/releases/") => "55555555-5555-4555-8555-555555555555",
+            _ => host,
+        };
         let port = if path.ends_with("/holders") { "?port=udp/1812" } else { "" };
         let path = path.replace("{id}", id).replace("{kb}", kb).replace("{boot}", "1");
         path.replace("{key}", "taker/dns-socket-pool") + port
     };
     paths.iter().filter(|(_, item)| item.get("get").is_some()).map(|(path, _)| fill(path)).collect()
+}
+
+/// Of the second client, that is: a source of the catalog lies at an address with that word.
+fn tells_of_zebra(body: &str) -> bool {
+    body.replace("zebradem.com", "").contains("zebra")
 }
 
 #[tokio::test]
@@ -229,9 +238,7 @@ async fn nobody_sees_clients_of_others() -> Result<()> {
     for path in theirs.iter().chain(&filters).filter(|path| !path.ends_with("/live")) {
         let answer = http.get(path, &confined).await?;
         assert!(matches!(answer.status, 200 | 404), "{path}: {}", answer.body);
-        // The address of a source of the catalog.
-        let told = answer.body.replace("zebradem.com", "");
-        assert!(!told.contains("zebra"), "{path} leaks: {told}");
+        assert!(!tells_of_zebra(&answer.body), "{path} leaks: {}", answer.body);
         if path.contains("22") || path.contains("KB948602") {
             let items = answer.status == 200;
             assert!(!items || answer.json()["items"] == json!([]), "{path}: {}", answer.body);
@@ -244,7 +251,7 @@ async fn nobody_sees_clients_of_others() -> Result<()> {
         let answer = http.get(path, &confined).await?;
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
         let answer = http.get(path, &nothing).await?;
-        assert!(!answer.body.contains("DC2") && !answer.body.contains("zebra"), "{path} leaks: {}", answer.body);
+        assert!(!answer.body.contains("DC2") && !tells_of_zebra(&answer.body), "{path} leaks: {}", answer.body);
     }
     Ok(())
 }
