@@ -58,6 +58,8 @@ pub struct Catalog {
     takers_by_process: BTreeMap<String, Vec<usize>>,
     bad_updates_by_id: BTreeMap<String, usize>,
     bad_updates_by_kb: BTreeMap<String, Vec<usize>>,
+    /// By the services that they affect, in lower case.
+    bad_updates_by_service: BTreeMap<String, Vec<usize>>,
     /// The KB of a cumulative update by its build, such as `14393.2363`.
     kbs_by_build: BTreeMap<String, String>,
     /// Entries without a KB, by the generations that their conditions admit.
@@ -107,6 +109,9 @@ impl Catalog {
         }
         for (index, entry) in catalog.bad_updates.iter().enumerate() {
             catalog.bad_updates_by_id.insert(entry.id.clone(), index);
+            for service in &entry.affected_services {
+                catalog.bad_updates_by_service.entry(service.to_lowercase()).or_default().push(index);
+            }
             for kb in entry.all_kbs() {
                 catalog.bad_updates_by_kb.entry(kb.to_owned()).or_default().push(index);
             }
@@ -185,6 +190,12 @@ impl Catalog {
     pub fn entries_for_kb(&self, kb: &str) -> impl Iterator<Item = &BadUpdate> {
         let kb = normalized_kb(kb);
         kb.and_then(|kb| self.bad_updates_by_kb.get(&kb)).into_iter().flatten().map(|&index| &self.bad_updates[index])
+    }
+
+    /// Entries whose harm shows in `service`, an SCM key name in any case.
+    pub(crate) fn entries_affecting(&self, service: &str) -> impl Iterator<Item = &BadUpdate> {
+        let found = self.bad_updates_by_service.get(&service.to_lowercase());
+        found.into_iter().flatten().map(|&index| &self.bad_updates[index])
     }
 
     /// The KB of the cumulative update that brings `build`, such as `14393.2363`. `None`: no entry names one.

@@ -118,7 +118,7 @@ fn is_blocked(service: &Service, judgement: &Judgement) -> bool {
 /// What the other rules say of a service that failed and that no port keeps from starting. `None`: nothing.
 fn explanation(service: &Service, view: &View<'_>, judgement: &Judgement) -> Option<Verdict> {
     let name = &service.name;
-    let affecting = || view.catalog.bad_updates().iter().filter(|entry| entry.affects(name));
+    let affecting = || view.catalog.entries_affecting(name);
     let is_certain = |rule: &str| {
         judgement.findings.iter().any(|finding| finding.rule == rule && finding.confidence == Confidence::Certain)
     };

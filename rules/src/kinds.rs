@@ -15,11 +15,6 @@ pub struct RuleKind {
     pub remedy: &'static str,
 }
 
-/// The kind that `rule` is of. `None`: none is known.
-pub fn kind_of(rule: &str) -> Option<&'static RuleKind> {
-    KINDS.iter().find(|kind| kind.id == rule || (kind.id.ends_with('/') && rule.starts_with(kind.id)))
-}
-
 pub const KINDS: &[RuleKind] = &[
     RuleKind {
         id: "port-conflict/blocked",
@@ -112,16 +107,3 @@ pub const KINDS: &[RuleKind] = &[
         remedy: "By hand: what became different is where to look.",
     },
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::kind_of;
-
-    #[test]
-    fn a_rule_is_of_one_kind() {
-        assert_eq!(kind_of("port-conflict/blocked").map(|kind| kind.id), Some("port-conflict/blocked"));
-        assert_eq!(kind_of("bad-update/kb4034681-nps").map(|kind| kind.id), Some("bad-update/"));
-        assert_eq!(kind_of("port-conflict/blocked-not"), None);
-        assert_eq!(kind_of("weather"), None);
-    }
-}

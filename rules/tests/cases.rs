@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rules::catalog::Catalog;
 use rules::check;
 use rules::history::History;
+use rules::kinds::KINDS;
 
 #[test]
 fn every_case_is_judged_as_expected() {
@@ -32,6 +33,23 @@ fn every_rule_has_cases_of_both_kinds() {
             *if is_silent { &mut silent } else { &mut found } += 1;
         }
         assert!(found >= 2 && silent >= 2, "{}: {found} with findings, {silent} without", rule.display());
+    }
+}
+
+/// A rule that is not described there would be missing in `docs/rules.md`.
+#[test]
+fn every_rule_is_of_a_kind_that_is_described() {
+    for case in cases() {
+        let expected: serde_json::Value =
+            serde_json::from_slice(&fs::read(case.join("expected.json")).unwrap()).unwrap();
+        for finding in expected["findings"].as_array().unwrap() {
+            let rule = finding["rule"].as_str().unwrap();
+            let is_described = KINDS.iter().any(|kind| match kind.id.strip_suffix('/') {
+                Some(family) => rule.split_once('/').is_some_and(|(first, _)| first == family),
+                None => rule == kind.id,
+            });
+            assert!(is_described, "{rule} of {} is in no kind", case.display());
+        }
     }
 }
 

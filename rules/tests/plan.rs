@@ -1,4 +1,5 @@
-//! Plans: `plans/<case>/facts.json` in; `plan.txt` and the three files out. With `UPDATE_PLANS=1` those are written anew, and
+//! Plans: `plans/<case>/facts.json` in; `plan.txt` and the three files out, without what every
+//! script begins or ends with. With `UPDATE_PLANS=1` those are written anew, and
 //! each is read by a person before it is committed. Facts that a case of a rule has already are not repeated: a file
 //! `facts` names that case.
 
@@ -35,7 +36,7 @@ fn every_plan_is_as_expected() {
             Err(_) => case.join("facts.json"),
         };
         let plan = plan_of(&check::parse_facts(&fs::read(facts).unwrap()).unwrap());
-        let files = FORMATS.map(|format| (format!("plan.{}", format.extension()), script::write(&plan, format)));
+        let files = FORMATS.map(|format| (format!("plan.{}", format.extension()), without_prelude(&plan, format)));
         for (name, bytes) in [("plan.txt".to_owned(), described(&plan).into_bytes())].into_iter().chain(files) {
             let file = case.join(&name);
             if std::env::var_os("UPDATE_PLANS").is_some() {
@@ -47,6 +48,20 @@ fn every_plan_is_as_expected() {
         }
     }
     assert!(wrong.is_empty(), "{} files differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// What a script calls is the same in all of them, and stands once beside the code: here a line is left in its place.
+fn without_prelude(plan: &Plan, format: Format) -> Vec<u8> {
+    let written = script::write(plan, format);
+    let prelude = match format {
+        Format::PowerShell => include_str!("../src/plan/script/prelude.ps1"),
+        Format::Command => include_str!("../src/plan/script/prelude.cmd"),
+        Format::Registry => return written,
+    };
+    let text = String::from_utf8(written).unwrap();
+    let short = text.replacen(&prelude.replace('\n', "\r\n"), "(prelude)\r\n", 1);
+    assert!(short != text || !plan.has_changes(), "{} does not hold what it calls", format.extension());
+    short.into_bytes()
 }
 
 /// As a page shows it.

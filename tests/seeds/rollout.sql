@@ -1,12 +1,12 @@
 -- 300 web servers of two clients that restarted a week ago: 100 of them with KB5034439, 60 with KB5031111, by chance.
 -- W3SVC failed on 13 with the first and on one without; IAS lost its port on 12 with it. All text of the second client
--- holds the word `zebra`.
+-- holds the word `quagga`.
 insert into client (client_id, name, created_at) overriding system value values
   (1, 'Contoso', now()),
-  (2, 'zebra', now());
+  (2, 'quagga', now());
 insert into site (client_id, site_id, name, created_at) overriding system value values
   (1, 1, 'Head office', now()),
-  (2, 2, 'zebra site', now());
+  (2, 2, 'quagga site', now());
 create temporary table fleet as
 select
   number,
@@ -15,7 +15,7 @@ select
   number % 5 = 0 as beside
 from generate_series(1, 300) as number;
 insert into host (client_id, host_id, site_id, name, enrolled_at, os_generation, os_build, collected_by) overriding system value
-select client_id, number, client_id, case client_id when 1 then 'web' else 'zebra' end || number, now() - interval '60 days',
+select client_id, number, client_id, case client_id when 1 then 'web' else 'quagga' end || number, now() - interval '60 days',
   'server-2019', '10.0.17763.' || number, 'agent'
 from fleet;
 insert into host_section (client_id, host_id, section, digest, facts, learned_at)

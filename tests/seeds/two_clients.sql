@@ -1,14 +1,14 @@
--- Two clients with the same kinds of everything. All text of the second holds the word `zebra`: an answer to someone
+-- Two clients with the same kinds of everything. All text of the second holds the word `quagga`: an answer to someone
 -- who may see only the first must not.
 insert into client (client_id, name, created_at) overriding system value values
   (1, 'Contoso', '2026-01-01T00:00:00Z'),
-  (2, 'zebra', '2026-01-01T00:00:00Z');
+  (2, 'quagga', '2026-01-01T00:00:00Z');
 insert into site (client_id, site_id, name, created_at) overriding system value values
   (1, 1, 'Head office', '2026-01-01T00:00:00Z'),
-  (2, 2, 'zebra site', '2026-01-01T00:00:00Z');
+  (2, 2, 'quagga site', '2026-01-01T00:00:00Z');
 insert into host (client_id, host_id, site_id, name, enrolled_at, os_name, os_generation, os_build, collected_by) overriding system value values
   (1, 11, 1, 'DC2', '2026-01-01T00:00:00Z', 'Windows Server 2008 R2', 'server-2008r2', '6.1.7601', 'agent'),
-  (2, 22, 2, 'zebra-host', '2026-01-01T00:00:00Z', 'zebra os', 'server-2008r2', '6.1.7601', 'capture');
+  (2, 22, 2, 'quagga-host', '2026-01-01T00:00:00Z', 'quagga os', 'server-2008r2', '6.1.7601', 'capture');
 insert into agent_stream (client_id, host_id, stream_id, boot_id, seq, epoch, pending_epoch, session_id, connected_at, last_seen_at)
 select client_id, host_id, gen_random_uuid(), '\x01', 7, 1, 1, gen_random_uuid(), now(), now()
 from host;
@@ -31,7 +31,7 @@ select client_id, host_id, 'System', 1, now(), now(), 'Service Control Manager',
   jsonb_build_array(jsonb_build_object('value', 'IAS of ' || name), jsonb_build_object('value', '%%10048'))
 from host;
 insert into image (image_id, path) overriding system value values
-  (1, 'C:\Windows\System32\dns.exe'), (2, 'C:\zebra\zebra.exe');
+  (1, 'C:\Windows\System32\dns.exe'), (2, 'C:\quagga\quagga.exe');
 insert into boot (client_id, host_id, number, boot_id, booted_at, first_seen_at, last_seen_at, sockets_seen, services_seen, kept)
 select client_id, host_id, 1, 'boot of ' || name, now(), now(), now(), true, true, 2
 from host;
@@ -79,7 +79,7 @@ select client_id, problem, finding_id, opened_at, host_id
 from finding;
 insert into forecast (client_id, host_id, service, taker, ports, probability, condition, draws, boots_held, boots_seen, since)
 select client_id, host_id, 'IAS', 'dns-socket-pool', '{udp/1812,udp/1813}', 0.146 + 0.1 * client_id,
-  case client_id when 1 then 'if DNS binds first' else 'if zebra binds first' end,
+  case client_id when 1 then 'if DNS binds first' else 'if quagga binds first' end,
   '[{"family": "ipv4", "range": "1025-65535", "free": 64511, "excluded": 0, "bound": 0, "drawn": 2500, "wanted": 2, "probability": 0.246}]',
   1, 4, now()
 from host;
@@ -97,14 +97,14 @@ select client_id, host_id, jsonb_build_array(jsonb_build_object('rule', 'port-co
 from host;
 insert into endpoint (endpoint_id, name, url, secret_sealed, client_id, created_at) values
   ('33333333-3333-4333-8333-333333333333', 'tickets', 'https://tickets.example/', '\x00', 1, now()),
-  ('44444444-4444-4444-8444-444444444444', 'zebra tickets', 'https://zebra.example/', '\x00', 2, now());
+  ('44444444-4444-4444-8444-444444444444', 'quagga tickets', 'https://quagga.example/', '\x00', 2, now());
 insert into delivery (client_id, delivery_id, endpoint_id, finding_id, episode, transition, body, state, attempts, next_attempt_at, created_at)
 select
   finding.client_id, gen_random_uuid(), endpoint.endpoint_id, finding.finding_id, 1, 'opened', '{}', 'pending', 1, now(), now()
 from finding
 join endpoint using (client_id);
 insert into delivery_attempt (client_id, delivery_id, attempt, at, duration_ms, status, error)
-select client_id, delivery_id, 1, now(), 12, null, 'connection refused by ' || case client_id when 1 then 'tickets' else 'zebra' end
+select client_id, delivery_id, 1, now(), 12, null, 'connection refused by ' || case client_id when 1 then 'tickets' else 'quagga' end
 from delivery;
 alter table host alter host_id restart with 1000;
 insert into suspect (suspect_id, kbs, service, exposed, exposed_failed, compared, compared_failed, clients, same_weeks, rise, odds_ratio_at_least, p, q, since)
