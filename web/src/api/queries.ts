@@ -23,6 +23,13 @@ export type ProblemFilter = { state?: "open" | "resolved" | "all"; client?: numb
 
 const PAGE = 100;
 
+/** Of answers that are one page of a list; the rows of before stay while others load. */
+const PAGED = {
+  initialPageParam: undefined as string | undefined,
+  getNextPageParam: (page: { next_cursor?: string | null }) => page.next_cursor ?? undefined,
+  placeholderData: keepPreviousData,
+};
+
 export const sessionQuery = queryOptions({
   queryKey: ["session"],
   queryFn: ({ signal }) => take(api.GET("/api/v1/session", { signal })),
@@ -59,9 +66,7 @@ export const findingsQuery = (filter: FindingFilter) =>
           signal,
         }),
       ),
-    initialPageParam: undefined as string | undefined,
-    getNextPageParam: (page) => page.next_cursor ?? undefined,
-    placeholderData: keepPreviousData,
+    ...PAGED,
   });
 
 export const findingQuery = (id: string) =>
@@ -87,9 +92,7 @@ export const problemsQuery = (filter: ProblemFilter) =>
           signal,
         }),
       ),
-    initialPageParam: undefined as string | undefined,
-    getNextPageParam: (page) => page.next_cursor ?? undefined,
-    placeholderData: keepPreviousData,
+    ...PAGED,
   });
 
 export const problemQuery = (key: string) =>
@@ -138,9 +141,7 @@ export const hostsQuery = (filter: HostFilter) =>
           signal,
         }),
       ),
-    initialPageParam: undefined as string | undefined,
-    getNextPageParam: (page) => page.next_cursor ?? undefined,
-    placeholderData: keepPreviousData,
+    ...PAGED,
   });
 
 export const hostQuery = (id: number) =>
@@ -211,9 +212,7 @@ export const hostEventsQuery = (id: number, q: string | undefined) =>
         }),
       );
     },
-    initialPageParam: undefined as string | undefined,
-    getNextPageParam: (page) => page.next_cursor ?? undefined,
-    placeholderData: keepPreviousData,
+    ...PAGED,
   });
 
 export const updatesQuery = (q: string | undefined) =>
@@ -221,9 +220,7 @@ export const updatesQuery = (q: string | undefined) =>
     queryKey: ["updates", q ?? ""],
     queryFn: ({ pageParam, signal }) =>
       take(api.GET("/api/v1/updates", { params: { query: { q, cursor: pageParam, limit: PAGE } }, signal })),
-    initialPageParam: undefined as string | undefined,
-    getNextPageParam: (page) => page.next_cursor ?? undefined,
-    placeholderData: keepPreviousData,
+    ...PAGED,
   });
 
 /** Suspects that `kb` is one of; all of them without one. */
@@ -267,9 +264,7 @@ export const catalogQuery = (filter: CatalogFilter) =>
           signal,
         }),
       ),
-    initialPageParam: undefined as string | undefined,
-    getNextPageParam: (page) => page.next_cursor ?? undefined,
-    placeholderData: keepPreviousData,
+    ...PAGED,
   });
 
 export const ownEntriesQuery = queryOptions({
