@@ -3,6 +3,8 @@
 //!
 //! An empty history says that nothing is remembered, never that nothing was.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +22,25 @@ pub struct History {
     /// Of services that do not run now and did before.
     pub last_good: Vec<LastGood>,
     /// Updates that the fleet suspects, whether this host has them or not.
-    pub suspects: Vec<Suspect>,
+    #[serde(with = "shared")]
+    pub suspects: Arc<[Suspect]>,
+}
+
+/// Every host of a client has the same ones, so that they are held once.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::suspect::Suspect;
+
+    pub(super) fn serialize<S: Serializer>(suspects: &Arc<[Suspect]>, serializer: S) -> Result<S::Ok, S::Error> {
+        suspects.as_ref().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<[Suspect]>, D::Error> {
+        Vec::deserialize(deserializer).map(Arc::from)
+    }
 }
 
 /// A port that a service was seen to hold, and that no entry of the catalog tells of.

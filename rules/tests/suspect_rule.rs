@@ -64,7 +64,7 @@ fn facts(updates: Vec<Update>, services: Vec<Service>) -> Facts {
 }
 
 fn judged(facts: &Facts, suspect: Suspect) -> Judgement {
-    let history = History { suspects: vec![suspect], ..History::default() };
+    let history = History { suspects: [suspect].into(), ..History::default() };
     let mut judgement = judge(facts, &Catalog::default(), &history);
     judgement.findings.retain(|finding| finding.rule.starts_with("suspect-update/"));
     judgement.cannot_tell.retain(|doubt| doubt.rule == "suspect-update");

@@ -39,10 +39,21 @@ pub struct Rulebook {
     pub catalog: Arc<Catalog>,
     /// As [`db::catalog::revision`] counts.
     pub revision: i64,
-    overrides: BTreeMap<i32, Vec<Override>>,
-    suspects: Vec<StoredSuspect>,
-    /// Hash of the program's version and all files.
-    version: String,
+    /// Clients of which something was decided, or hosts failed after a suspect update.
+    clients: BTreeMap<i32, Decided>,
+    /// Every other client.
+    others: Decided,
+}
+
+/// What counts for the hosts of a client beside the catalog.
+#[derive(Clone, Debug)]
+struct Decided {
+    overrides: Vec<Override>,
+    suspects: Arc<[Suspect]>,
+    /// The basis of judgements until a moment at which an override ends; in the order of time.
+    basis_until: Vec<(DateTime<Utc>, Arc<str>)>,
+    /// When all have ended.
+    basis_after: Arc<str>,
 }
 
 impl Rulebook {
@@ -66,45 +77,63 @@ impl Rulebook {
                 composed(&release, &own).map_err(|faults| told(&faults)).map_err(anyhow::Error::msg)?
             }
         };
-        Ok(Self { catalog: Arc::new(catalog), revision, overrides, suspects, version: version(&release, &own) })
+        let version = version(&release, &own);
+        let told: BTreeSet<i32> = suspects.iter().flat_map(StoredSuspect::clients_told).collect();
+        let concerned: BTreeSet<i32> = told.into_iter().chain(overrides.keys().copied()).collect();
+        let mut overrides = overrides;
+        let clients = concerned.into_iter().map(|client_id| {
+            let suspects = suspects.iter().map(|stored| stored.for_client(client_id)).collect();
+            (client_id, Decided::new(&version, overrides.remove(&client_id).unwrap_or_default(), suspects))
+        });
+        let clients = clients.collect();
+        let others = Decided::new(&version, Vec::new(), suspects.iter().map(StoredSuspect::for_others).collect());
+        Ok(Self { catalog: Arc::new(catalog), revision, clients, others })
     }
 
-    /// The same decisions with another catalog: for a shadow run.
+    /// The same decisions with another catalog: for a shadow run, which asks for no basis.
     #[must_use]
     pub fn with_catalog(&self, catalog: Catalog) -> Self {
-        Self { catalog: Arc::new(catalog), version: String::new(), ..self.clone() }
+        Self { catalog: Arc::new(catalog), ..self.clone() }
     }
 
-    /// What the rules say of a host of the client, as decided for it.
-    pub fn judge(&self, client_id: i32, facts: &Facts, history: &History, now: DateTime<Utc>) -> Judgement {
-        let suspects = self.suspects_for(client_id);
-        let judgement = if suspects.is_empty() {
-            rules::judge(facts, &self.catalog, history)
-        } else {
-            rules::judge(facts, &self.catalog, &History { suspects, ..history.clone() })
-        };
-        overrides::apply(judgement, self.overrides_of(client_id), now)
+    /// What the rules say of a host of the client, as decided for it. `history` learns what the fleet suspects.
+    pub fn judge(&self, client_id: i32, facts: &Facts, history: &mut History, now: DateTime<Utc>) -> Judgement {
+        let decided = self.decided(client_id);
+        history.suspects = Arc::clone(&decided.suspects);
+        overrides::apply(rules::judge(facts, &self.catalog, history), &decided.overrides, now)
     }
 
     /// What a judgement of a host of the client stands on at this moment. It changes when an override ends.
-    pub fn basis(&self, client_id: i32, now: DateTime<Utc>) -> String {
-        let mut hash = Sha256::new();
-        hash.update(&self.version);
-        for decided in self.overrides_of(client_id).iter().filter(|decided| decided.is_in_force(now)) {
-            hash.update(format!("{decided:?}"));
-        }
-        for suspect in self.suspects_for(client_id) {
-            hash.update(format!("{suspect:?}"));
-        }
-        short(hash)
+    pub fn basis(&self, client_id: i32, now: DateTime<Utc>) -> Arc<str> {
+        let decided = self.decided(client_id);
+        let present = decided.basis_until.iter().find(|(until, _)| now < *until);
+        Arc::clone(present.map_or(&decided.basis_after, |(_, basis)| basis))
     }
 
-    fn suspects_for(&self, client_id: i32) -> Vec<Suspect> {
-        self.suspects.iter().map(|stored| stored.for_client(client_id)).collect()
+    fn decided(&self, client_id: i32) -> &Decided {
+        self.clients.get(&client_id).unwrap_or(&self.others)
     }
+}
 
-    fn overrides_of(&self, client_id: i32) -> &[Override] {
-        self.overrides.get(&client_id).map_or(&[], Vec::as_slice)
+impl Decided {
+    fn new(version: &str, overrides: Vec<Override>, suspects: Arc<[Suspect]>) -> Self {
+        let basis = |now: Option<DateTime<Utc>>| {
+            let mut hash = Sha256::new();
+            hash.update(version);
+            for decided in overrides.iter().filter(|decided| now.is_some_and(|now| decided.is_in_force(now))) {
+                hash.update(format!("{decided:?}"));
+            }
+            for suspect in &*suspects {
+                hash.update(format!("{suspect:?}"));
+            }
+            Arc::from(short(hash))
+        };
+        let ends: BTreeSet<DateTime<Utc>> = overrides.iter().map(|decided| decided.until).collect();
+        // Up to its end an override is in force at the end before.
+        let begins = std::iter::once(DateTime::<Utc>::MIN_UTC).chain(ends.iter().copied());
+        let basis_until = begins.zip(&ends).map(|(begin, &until)| (until, basis(Some(begin)))).collect();
+        let basis_after = basis(None);
+        Self { overrides, suspects, basis_until, basis_after }
     }
 }
 

@@ -17,7 +17,7 @@ const FAMILY: &str = "suspect-update";
 const NEVER_STARTED: u32 = 1077;
 
 pub(crate) fn judge(view: &View<'_>, judgement: &mut Judgement) {
-    for suspect in &view.history.suspects {
+    for suspect in &*view.history.suspects {
         match verdict(suspect, view) {
             Verdict::Suspected(finding) => judgement.findings.push(*finding),
             Verdict::CannotTell(reason) => judgement.cannot_tell.push(CannotTell {

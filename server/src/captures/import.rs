@@ -125,7 +125,7 @@ pub async fn import(
     let host = (place.client_id, host_id);
     // How far the host's clock was from ours, a capture cannot say.
     let rows = state.apply(wire::full_delta(&facts), Some(captured_at.at), &HostClock::stored(0))?;
-    let judgement = rulebook.judge(place.client_id, state.facts(), &History::default(), now);
+    let judgement = rulebook.judge(place.client_id, state.facts(), &mut History::default(), now);
     // No agent will ever compare these.
     let digests: Digests = SECTIONS.into_iter().map(|section| (section, Vec::new())).collect();
     let changed = Changed { host, state: &state, rows: &rows, digests: &digests };

@@ -406,6 +406,16 @@ impl Stored {
         Suspect { hosts_here: failed.map(|host| host.name.as_str().into()).collect(), ..self.suspect.clone() }
     }
 
+    /// As the hosts of a client are judged by it of which none failed.
+    pub fn for_others(&self) -> Suspect {
+        Suspect { hosts_here: Vec::new(), ..self.suspect.clone() }
+    }
+
+    /// The clients whose own hosts failed with it.
+    pub fn clients_told(&self) -> impl Iterator<Item = i32> {
+        self.hosts.iter().filter(|host| host.failed).map(|host| host.client_id)
+    }
+
     fn says(&self, named: &Named) -> bool {
         let mut behind: Vec<_> = self.hosts.iter().map(|host| ((host.client_id, host.host_id), host.failed)).collect();
         let mut named_hosts = named.hosts.clone();

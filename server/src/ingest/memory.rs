@@ -73,14 +73,14 @@ impl Memory {
     }
 
     /// What the rules may know besides `facts`, which are those of the host now.
-    pub fn history(&mut self, facts: &Facts) -> &History {
+    pub fn history(&mut self, facts: &Facts) -> &mut History {
         let failed =
             facts.services.known().into_iter().flatten().filter(|service| {
                 service.state == ServiceState::Stopped && !matches!(service.exit_code, Some(0 | 1077))
             });
         let remembered = failed.filter_map(|service| self.services.get(&service.name.to_lowercase()));
         self.history.last_good = remembered.filter_map(|remembered| remembered.ran.last_good(facts)).collect();
-        &self.history
+        &mut self.history
     }
 
     /// What is to be written of the services that run well by now. `None`: nothing, or it is not time yet.

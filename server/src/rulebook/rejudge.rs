@@ -4,6 +4,7 @@
 //! (the cursor of its agent; of a host that is known by captures, its site), from what is stored then.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures::{TryStreamExt as _, stream};
@@ -26,7 +27,7 @@ pub struct Progress {
 
 #[derive(Debug)]
 struct Seen {
-    basis: String,
+    basis: Arc<str>,
     /// A pass found no host that stands on another basis. The first one does not count: a report that was judged before
     /// the change may commit after it.
     is_settled: bool,
