@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use rules::catalog::Catalog;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::{
     alerts::egress::Egress,
@@ -20,6 +21,8 @@ use crate::{
 /// Built once by `run` (and by tests), then shared as `Arc<App>`.
 #[derive(Debug)]
 pub struct App {
+    /// Of this process, new at each start: several servers may share the database.
+    pub server_id: Uuid,
     pub db: Db,
     pub bus: Bus,
     /// To agents that are connected to this process.

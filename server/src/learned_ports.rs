@@ -4,7 +4,6 @@
 //! Invariant: what is stored names no client and no host, and nothing that fewer than three hosts show.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -18,16 +17,13 @@ const EVERY: Duration = Duration::from_hours(6);
 /// Fewer hosts may be one customer's own program.
 pub const MIN_HOSTS: i64 = 3;
 
-/// Counts again and again, until the server stops. A count that fails is left to the next one.
-pub async fn keep_counting(app: Arc<App>) {
+/// Counts again and again. A count that fails is left to the next one. To be run by one server, under a lease.
+pub async fn keep_counting(app: &App) {
     let mut interval = tokio::time::interval(EVERY);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            () = app.stopping.cancelled() => return,
-            _ = interval.tick() => {}
-        }
-        if let Err(error) = count(&app, clock::now()).await {
+        interval.tick().await;
+        if let Err(error) = count(app, clock::now()).await {
             tracing::warn!(error = %error, "Could not count which services hold which ports; trying again in six hours");
         }
     }

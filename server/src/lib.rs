@@ -43,6 +43,8 @@ pub mod listeners;
 
 pub mod lifecycle;
 
+pub mod lease;
+
 pub mod people;
 
 pub mod api;

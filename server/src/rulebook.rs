@@ -1,5 +1,5 @@
 //! What hosts are judged by: the catalog of all its layers, the overrides of each client, and what the fleet suspects. Made once for each change,
-//! and shared; [`keep_current`] makes it anew when another process changed something, and judges hosts again.
+//! and shared; [`keep_current`] makes it anew when another process changed something; [`keep_judged`] judges hosts again.
 //!
 //! Invariant: a judgement and its basis come from one rulebook, so that a stored basis that differs from today's says
 //! that the host must be judged again.
@@ -20,17 +20,19 @@ use rules::history::History;
 use rules::overrides::{self, Override};
 use rules::suspect::Suspect;
 use sha2::{Digest, Sha256};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use crate::app::App;
 use crate::catalog::{bundle, release};
 use crate::clock;
 use crate::db::suspects::Stored as StoredSuspect;
 use crate::db::{self, Db};
-use crate::live::HintKind;
+use crate::live::{Hint, HintKind};
 
-/// Without a hint, the number of the newest change is asked for this often, and overrides that end are noticed.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// Without a hint, the number of the newest change is asked for this often.
+const LOOK_AGAIN: Duration = Duration::from_secs(4);
+/// Without a hint, hosts are judged again this often: overrides end, and suspects are found.
+const JUDGE_AGAIN: Duration = Duration::from_secs(30);
 
 /// One state of what is known and decided.
 #[derive(Clone, Debug)]
@@ -187,35 +189,46 @@ fn short(hash: Sha256) -> String {
     hex::encode(&hash.finalize()[..16])
 }
 
-/// Loads what changed, and judges hosts again until all stand on the present basis; until the server stops.
-pub async fn keep_current(app: Arc<App>) {
+/// Loads what changed, also by other servers, until this one stops.
+pub async fn keep_current(app: &App) {
+    let mut hints = app.bus.subscribe();
+    while !app.stopping.is_cancelled() {
+        if let Err(error) = refresh(app).await {
+            tracing::warn!(error = format!("{error:#}"), "Could not load the catalog; trying again");
+        }
+        let changed = tokio::time::timeout(LOOK_AGAIN, changed(&mut hints));
+        drop(app.stopping.run_until_cancelled(changed).await);
+    }
+}
+
+/// Tries releases, and judges hosts again until all stand on the present basis. To be run by one server, under a lease.
+pub async fn keep_judged(app: &App) {
     let mut hints = app.bus.subscribe();
     let mut progress = rejudge::Progress::default();
     loop {
-        if let Err(error) = bring_up_to_date(&app, &mut progress).await {
+        if let Err(error) = bring_up_to_date(app, &mut progress).await {
             tracing::warn!(
                 error = format!("{error:#}"),
                 "Could not bring findings in line with the catalog; trying again"
             );
         }
-        let again = tokio::time::sleep(LOOK_AGAIN);
-        tokio::pin!(again);
-        loop {
-            tokio::select! {
-                () = app.stopping.cancelled() => return,
-                () = &mut again => break,
-                hint = hints.recv() => match hint {
-                    Ok(hint) if hint.kind == HintKind::Catalog => break,
-                    Err(RecvError::Lagged(_)) => break,
-                    Err(RecvError::Closed) => return,
-                    Ok(_) => {}
-                },
-            }
+        drop(tokio::time::timeout(JUDGE_AGAIN, changed(&mut hints)).await);
+    }
+}
+
+/// Returns when the catalog may have changed.
+async fn changed(hints: &mut Receiver<Hint>) {
+    loop {
+        match hints.recv().await {
+            Ok(hint) if hint.kind != HintKind::Catalog => {}
+            Ok(_) | Err(RecvError::Lagged(_)) => return,
+            // Cannot happen while the server holds the bus; waiting is the harmless answer.
+            Err(RecvError::Closed) => std::future::pending().await,
         }
     }
 }
 
-/// One round of [`keep_current`].
+/// One round of [`keep_judged`].
 pub async fn bring_up_to_date(app: &App, progress: &mut rejudge::Progress) -> anyhow::Result<()> {
     refresh(app).await?;
     release::finish(&app.db, clock::now).await?;

@@ -5,7 +5,6 @@
 
 mod stories;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -20,22 +19,19 @@ use crate::findings::plan::NAMESPACE;
 
 /// From one look to the next.
 const EVERY: TimeDelta = TimeDelta::hours(1);
-/// How often each server asks whether the next one is due.
+/// How often it is asked whether the next one is due.
 const ASK_EVERY: Duration = Duration::from_mins(5);
 
-/// Looks again and again, until the server stops. A look that fails is left to the next hour.
-pub async fn keep_looking(app: Arc<App>) {
+/// Looks again and again. A look that fails is left to the next hour. To be run by one server, under a lease.
+pub async fn keep_looking(app: &App) {
     let mut interval = tokio::time::interval(ASK_EVERY);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            () = app.stopping.cancelled() => return,
-            _ = interval.tick() => {}
-        }
+        interval.tick().await;
         let now = clock::now();
         let looked = match suspects::begin_look(&app.db.pool, now, EVERY).await {
             Ok(false) => continue,
-            Ok(true) => look(&app, now).await,
+            Ok(true) => look(app, now).await,
             Err(error) => Err(error.into()),
         };
         if let Err(error) = looked {

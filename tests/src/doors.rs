@@ -48,6 +48,7 @@ use tonic::{
     service::Routes,
     transport::{Channel, Endpoint},
 };
+use uuid::Uuid;
 
 use crate::database::Database;
 
@@ -98,6 +99,7 @@ impl Doors {
         let config = Defaults::try_parse_from(["test"])?.config;
         let bus = Bus::new();
         let app = Arc::new(App {
+            server_id: Uuid::new_v4(),
             store: Store::new(database.db.clone(), bus.clone(), DASHBOARD),
             db: database.db.clone(),
             bus,

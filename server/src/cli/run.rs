@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
+use uuid::Uuid;
 
 use crate::{
     alerts::{egress::Egress, worker::Worker},
@@ -17,7 +18,7 @@ use crate::{
     demo,
     identity::enrollment::Enrollment,
     ingest::{Ingest, Store},
-    learned_ports,
+    learned_ports, lease,
     lifecycle::Lifecycle,
     listeners::{Bound, agents, enroll, http, tls},
     live::Bus,
@@ -85,6 +86,7 @@ async fn serve(
     let bus = Bus::new();
     config.agent_dir.get_or_insert_with(|| opened.data_dir.join("agent"));
     let app = Arc::new(App {
+        server_id: Uuid::new_v4(),
         store: Store::new(opened.db.clone(), bus.clone(), config.public_url.as_deref().unwrap_or(&url)),
         db: opened.db.clone(),
         bus,
@@ -125,17 +127,22 @@ async fn serve(
     });
     let keeper = Arc::clone(&app);
     lifecycle.spawn("catalog", async move {
-        rulebook::keep_current(keeper).await;
+        rulebook::keep_current(&keeper).await;
+        Ok(())
+    });
+    let judge = Arc::clone(&app);
+    lifecycle.spawn("judging again", async move {
+        lease::hold(&judge, "judging-again", || rulebook::keep_judged(&judge)).await;
         Ok(())
     });
     let counter = Arc::clone(&app);
     lifecycle.spawn("learned ports", async move {
-        learned_ports::keep_counting(counter).await;
+        lease::hold(&counter, "learned-ports", || learned_ports::keep_counting(&counter)).await;
         Ok(())
     });
     let looker = Arc::clone(&app);
     lifecycle.spawn("suspects", async move {
-        suspects::keep_looking(looker).await;
+        lease::hold(&looker, "suspects", || suspects::keep_looking(&looker)).await;
         Ok(())
     });
     let worker = Worker::new(app.db.clone(), app.bus.clone(), app.sealer.clone(), app.egress.clone());

@@ -32,6 +32,8 @@ pub mod installation;
 
 pub mod learned_ports;
 
+pub mod leases;
+
 pub mod operator;
 
 pub mod session;
