@@ -1,5 +1,5 @@
 #!/bin/sh
-# usage: tools/setup.sh run|test|check|gen|agent-windows|agent-msi|bench-agent|bench-rules
+# usage: tools/setup.sh run|test|check|gen|agent-windows|agent-msi|bench|bench-agent|bench-rules
 # Installs exactly what the command needs and this machine lacks. Without root and sudo it names that and stops.
 set -eu
 cd "$(dirname "$0")/.."
@@ -51,6 +51,13 @@ needs_comparison() {
     [ -x /usr/sbin/zabbix_agent2 ] || need zabbix-agent2
 }
 
+# The servers that ours is measured against. Ours start them; those that Debian starts at once have nothing to do.
+needs_peers() {
+    [ -x /usr/sbin/zabbix_server ] || need zabbix-server-pgsql
+    [ -x /usr/bin/zabbix_sender ] || need zabbix-agent
+    [ -x /usr/bin/prometheus ] || need prometheus
+}
+
 case $purpose in
     run) needs_server ;;
     gen) needs_server ;;
@@ -58,9 +65,10 @@ case $purpose in
     test) needs_server && needs_windows_agent && needs_agent_package && needs_doors ;;
     agent-windows) needs_windows_agent ;;
     agent-msi) needs_windows_agent && needs_agent_package ;;
+    bench) needs_server && needs_peers ;;
     bench-rules) needs_rust ;;
     bench-agent) needs_server && needs_windows_agent && needs_doors && needs_comparison ;;
-    *) echo "usage: tools/setup.sh run|test|check|gen|agent-windows|agent-msi|bench-agent|bench-rules" >&2; exit 2 ;;
+    *) echo "usage: tools/setup.sh run|test|check|gen|agent-windows|agent-msi|bench|bench-agent|bench-rules" >&2; exit 2 ;;
 esac
 
 if [ -n "$packages" ]; then

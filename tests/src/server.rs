@@ -235,6 +235,11 @@ impl Server {
         self.folder.path()
     }
 
+    /// Number of its process.
+    pub fn process(&self) -> Result<u32> {
+        self.process.as_ref().and_then(Child::id).context("the server runs")
+    }
+
     /// What the server logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()

@@ -1,12 +1,13 @@
 //! How long it takes from a report leaving the agent until its finding is committed, told to a browser, and received as a
-//! webhook, while the demonstration fleet runs. Prints medians; gates nothing, for wall-clock time is not ours to promise.
+//! webhook, while the demonstration fleet runs. Gates nothing, for wall-clock time is not ours to promise.
 //!
-//! usage: make bench
+//! usage: make bench, or bench_latency
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use clap::Parser;
 use portreeve_agent::identity;
 use portreeve_agent::run::{Agent, Source};
 use portreeve_agent::spool::Limits;
@@ -14,6 +15,7 @@ use portreeve_agent::stream::Pacing;
 use rules::check::parse_facts;
 use rules::facts::Facts;
 use sqlx::PgPool;
+use tests::bench::table::{Keep, Table};
 use tests::receiver::{Answer, Receiver};
 use tests::server::{Server, eventually};
 use tests::truth::{Life, database};
@@ -25,8 +27,16 @@ const ROUNDS: usize = 60;
 /// No round takes this long unless something is broken.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(flatten)]
+    keep: Keep,
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
+    let Arguments { keep } = Arguments::parse();
+    let mut table = Table::new("latency", "bench_latency");
     let mut server = Server::demo().await?;
     server.sign_up().await?;
     let receiver = Receiver::answering([Answer::Status(204)]).await?;
@@ -59,8 +69,9 @@ async fn main() -> Result<()> {
         figures[1].push(hint - start);
         figures[2].push(webhook - start);
     }
-    print(figures);
-    server.stop().await
+    note(&mut table, figures);
+    server.stop().await?;
+    table.finish(&keep)
 }
 
 /// Two moments of one host: IAS has its port, and has lost it.
@@ -146,14 +157,13 @@ async fn received(receiver: &Receiver, before: usize) -> Result<Instant> {
     Ok(Instant::now())
 }
 
-fn print(figures: [Vec<Duration>; 3]) {
-    println!("From the agent handing over an observation, {ROUNDS} rounds, demonstration fleet running:");
-    println!("{:<28}{:>10}{:>10}{:>10}", "until", "median", "p95", "max");
+fn note(table: &mut Table, figures: [Vec<Duration>; 3]) {
     for (name, mut figures) in
         ["the finding is committed", "the browser is told", "the webhook is received"].into_iter().zip(figures)
     {
         figures.sort();
         let at = |share: usize| figures[(figures.len() - 1) * share / 100].as_secs_f64() * 1000.0;
-        println!("{name:<28}{:>7.1} ms{:>7.1} ms{:>7.1} ms", at(50), at(95), at(100));
+        table.note(format!("until {name}: median"), at(50), "ms");
+        table.note(format!("until {name}: 95 of 100"), at(95), "ms");
     }
 }
