@@ -60,6 +60,8 @@ pub struct Server {
     agents: SocketAddr,
     enroll: SocketAddr,
     subcommand: &'static str,
+    /// `None`: a Postgres of its own.
+    database_url: Option<String>,
     process: Option<Child>,
     token: Option<String>,
     client: reqwest::Client,
@@ -68,21 +70,27 @@ pub struct Server {
 impl Server {
     /// Starts a server on an empty data folder and waits until it says that it is ready.
     pub async fn start() -> Result<Self> {
-        Self::start_as("run").await
+        Self::start_as("run", None).await
+    }
+
+    /// Starts a server on a Postgres that is there.
+    pub async fn start_on(database_url: String) -> Result<Self> {
+        Self::start_as("run", Some(database_url)).await
     }
 
     /// As [`Server::start`], with the demonstration fleet.
     pub async fn demo() -> Result<Self> {
-        Self::start_as("demo").await
+        Self::start_as("demo", None).await
     }
 
-    async fn start_as(subcommand: &'static str) -> Result<Self> {
+    async fn start_as(subcommand: &'static str, database_url: Option<String>) -> Result<Self> {
         let mut server = Self {
             folder: tempfile::Builder::new().prefix("portreeve-test-").tempdir()?,
             http: free_address()?,
             agents: free_address()?,
             enroll: free_address()?,
             subcommand,
+            database_url,
             process: None,
             token: None,
             client: plain_client()?,
@@ -103,6 +111,7 @@ impl Server {
             .args(["--agents", &self.agents.to_string()])
             .args(["--enroll", &self.enroll.to_string()])
             .env("PORTREEVE_EGRESS_ALLOW", EGRESS)
+            .envs(self.database_url.as_ref().map(|url| ("DATABASE_URL", url)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -161,6 +170,7 @@ impl Server {
             .args(arguments)
             .env("PORTREEVE_DATA_DIR", self.data_dir())
             .env("PORTREEVE_EGRESS_ALLOW", EGRESS)
+            .envs(self.database_url.as_ref().map(|url| ("DATABASE_URL", url)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -1,6 +1,7 @@
 //! Hosts whose services change, reported by real agents over mutual TLS to a real server: the same facts that the peers
 //! are given as values. Rules and history are on, as always.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,7 +11,7 @@ use portreeve_agent::spool::Limits;
 use portreeve_agent::stream::Pacing;
 use rules::catalog::Catalog;
 use rules::check::parse_facts;
-use rules::facts::{Facts, Section, ServiceState};
+use rules::facts::{Facts, Section, Service, ServiceState};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::sync::{mpsc, watch};
@@ -52,8 +53,13 @@ impl ServiceFleet {
     /// A server, and so many hosts whose first reports are stored.
     pub async fn connect(hosts: usize) -> Result<Self> {
         let server = Server::start().await?;
-        let token = server.new_site("Bench", u32::try_from(hosts)?).await?;
         let pool = database(&server).await?;
+        Self::connect_to(server, pool, hosts).await
+    }
+
+    /// As [`ServiceFleet::connect`]; `pool` sees all that the server stores.
+    pub async fn connect_to(server: Server, pool: PgPool, hosts: usize) -> Result<Self> {
+        let token = server.new_site("Bench", u32::try_from(hosts)?).await?;
         let names = service_names()?;
         let mut connected = Vec::with_capacity(hosts);
         for number in 0..hosts {
@@ -87,14 +93,40 @@ impl ServiceFleet {
 
     async fn play(&mut self, rounds: usize) -> Result<()> {
         for _ in 0..rounds {
-            self.round += 1;
-            for (number, host) in self.hosts.iter_mut().enumerate() {
-                turn_over(&mut host.facts, number, self.round);
-                host.observed.send(host.facts.clone()).await.context("the agent of a host ended")?;
-            }
+            self.report().await?;
             self.is_stored().await?;
         }
         Ok(())
+    }
+
+    /// Every host observes a change, which its agent sends when it can.
+    pub async fn report(&mut self) -> Result<()> {
+        self.round += 1;
+        for (number, host) in self.hosts.iter_mut().enumerate() {
+            turn_over(&mut host.facts, number, self.round);
+            host.observed.send(host.facts.clone()).await.context("the agent of a host ended")?;
+        }
+        Ok(())
+    }
+
+    /// Services whose stored state is not what their hosts observed last.
+    pub async fn differences(&self) -> Result<usize> {
+        let rows: Vec<(String, String, String)> = sqlx::query_as(
+            "select host.name, service_now.name, state from service_now join host using (client_id, host_id)",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let stored: HashMap<(String, String), String> =
+            rows.into_iter().map(|(host, service, state)| ((host, service), state)).collect();
+        let differs = |host: &str, service: &Service| {
+            let state = if service.state == ServiceState::Running { "running" } else { "stopped" };
+            stored.get(&(host.to_owned(), service.name.to_string())).is_none_or(|stored| stored != state)
+        };
+        let of_host = |(number, host): (usize, &Host)| {
+            let services = host.facts.services.known().map(Vec::as_slice).unwrap_or_default();
+            services.iter().filter(|service| differs(&name(number), service)).count()
+        };
+        Ok(self.hosts.iter().enumerate().map(of_host).sum())
     }
 
     /// Waits until every host's report of this round is committed.
