@@ -97,6 +97,7 @@ mod tests {
             episode,
             opened_at: DateTime::UNIX_EPOCH,
             before: before.map(said),
+            because: None,
             finding: Finding {
                 rule: String::new(),
                 subject: Subject::new(),

@@ -62,6 +62,8 @@ mod capture_form;
 
 pub mod deliveries;
 
+pub mod departures;
+
 pub mod endpoints;
 
 pub mod live;
@@ -153,6 +155,9 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(hosts::list))
         .routes(routes!(hosts::one))
         .routes(routes!(hosts::accept_machine))
+        .routes(routes!(departures::retire))
+        .routes(routes!(departures::bring_back))
+        .routes(routes!(departures::move_to))
         .routes(routes!(host_services::list))
         .routes(routes!(host_ports::list))
         .routes(routes!(host_updates::list))

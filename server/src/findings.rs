@@ -30,3 +30,18 @@ pub async fn reconcile(
     findings::write_judgement(connection, (client_id, host_id), &judgement.cannot_tell, basis, now).await?;
     Ok(plan.changes)
 }
+
+/// Ends all open findings of a host that is watched no longer, and forgets what could not be told of it.
+pub async fn end(
+    connection: &mut PgConnection,
+    (client_id, host_id): (i32, i64),
+    because: &'static str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<FindingChange>> {
+    let stored = findings::of_host(connection, client_id, host_id, &Judgement::default()).await?;
+    let plan = plan::end_all(stored, because);
+    findings::write(connection, client_id, host_id, &plan, now).await?;
+    problems::write(connection, client_id, host_id, &plan.changes, now).await?;
+    findings::delete_judgement(connection, (client_id, host_id)).await?;
+    Ok(plan.changes)
+}

@@ -7,6 +7,7 @@
 
 mod claim;
 mod commit;
+mod departed;
 pub mod ledger;
 pub mod memory;
 mod opening;

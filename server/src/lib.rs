@@ -27,6 +27,8 @@ pub mod events;
 
 pub mod findings;
 
+pub mod departures;
+
 pub mod learned_ports;
 
 pub mod suspects;

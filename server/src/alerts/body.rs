@@ -28,6 +28,9 @@ pub(super) fn body(
     data["state"] = json!(if transition == Transition::Resolved { "resolved" } else { "open" });
     data["episode"] = json!(change.episode);
     data["opened_at"] = json!(time(change.opened_at));
+    if let Some(because) = change.because {
+        data["resolved_because"] = json!(because);
+    }
     // One ticket per finding and episode: a return is another ticket, its end closes the right one.
     data["dedup_key"] = json!(format!("{}/{}", change.id, change.episode));
     data["client"] = json!({ "id": place.client_id, "name": place.client });
@@ -84,6 +87,7 @@ mod tests {
             episode: 2,
             opened_at: DateTime::from_timestamp(1_800_000_000, 0).unwrap(),
             before: None,
+            because: None,
             finding: Finding {
                 rule: "port-conflict/blocked".to_owned(),
                 subject: Subject::from([("service".to_owned(), "IAS".to_owned())]),

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::api::access::Caller;
 use crate::api::extract::Query;
 use crate::api::findings::Transition;
+use crate::api::model::HostRef;
 use crate::api::page::{self, Limit, Page};
 use crate::api::problem::Problem;
 use crate::app::App;
@@ -22,7 +23,10 @@ use crate::db::read_deliveries::{self, DeliveryFilter, DeliveryRow};
 pub struct Delivery {
     /// The `webhook-id` that the receiver sees, the same in every attempt.
     pub id: Uuid,
-    pub finding_id: Uuid,
+    /// `null`: it is about a host.
+    pub finding_id: Option<Uuid>,
+    /// The host that fell silent or was heard of again. `null`: it is about a finding.
+    pub host: Option<HostRef>,
     pub endpoint: EndpointRef,
     pub transition: Transition,
     pub episode: i32,
@@ -80,6 +84,7 @@ impl From<DeliveryRow> for Delivery {
         Self {
             id: row.delivery_id,
             finding_id: row.finding_id,
+            host: row.host_id.zip(row.host_name).map(|(id, name)| HostRef { id, name }),
             endpoint: EndpointRef { id: row.endpoint_id, name: row.endpoint_name },
             transition: Transition::from_row(&row.transition),
             episode: row.episode,

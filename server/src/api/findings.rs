@@ -20,6 +20,7 @@ use crate::api::page::{self, Limit, Page};
 use crate::api::problem::Problem;
 use crate::api::problems;
 use crate::app::App;
+use crate::clock;
 use crate::db::read_deliveries::{self, DeliveryFilter};
 use crate::db::read_findings::{self, FindingFilter, FindingRow};
 
@@ -54,6 +55,11 @@ pub struct FindingSummary {
     pub episode: i32,
     /// Why the last report could not confirm it. `null`: it could.
     pub cannot_tell: Option<String>,
+    /// It is open and stale: nothing was heard of its host since then, so that nobody knows whether it is still so.
+    /// `null`: it is current or resolved, or its host is known by captures.
+    pub not_heard_since: Option<DateTime<Utc>>,
+    /// Why it ended where no report did it, such as `host retired`. `null`: a report showed that it is over, or it is open.
+    pub resolved_because: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -154,6 +160,10 @@ pub enum Transition {
     Reopened,
     /// Severity, confidence or title changed.
     Changed,
+    /// Of deliveries about hosts: it was not heard of for a while.
+    Silent,
+    /// Of deliveries about hosts: it was heard of again.
+    Heard,
 }
 
 impl Transition {
@@ -163,6 +173,8 @@ impl Transition {
             "opened" => Self::Opened,
             "resolved" => Self::Resolved,
             "reopened" => Self::Reopened,
+            "silent" => Self::Silent,
+            "heard" => Self::Heard,
             _ => Self::Changed,
         }
     }
@@ -201,6 +213,8 @@ pub struct FindingsQuery {
     /// A rule, such as `port-conflict/blocked`, or a family of rules, such as `bad-update`.
     #[param(max_length = 200)]
     rule: Option<String>,
+    /// `true`: only open findings of hosts that were not heard of for a while; `false`: none of these.
+    stale: Option<bool>,
     /// Text in title, cause or host name, at most 200 characters.
     #[param(max_length = 200)]
     q: Option<String>,
@@ -232,10 +246,12 @@ pub async fn list(
         client_id: query.client,
         host_id: query.host,
         rule: page::checked_text("rule", query.rule)?,
+        is_stale: query.stale,
         pattern: page::search_pattern(query.q.as_deref())?,
     };
     let after = page::decode(query.cursor.as_deref())?;
-    let rows = read_findings::list(&caller.scope, &app.db, &filter, after, query.limit.to_fetch()).await?;
+    let rows =
+        read_findings::list(&caller.scope, &app.db, &filter, after, query.limit.to_fetch(), clock::now()).await?;
     Ok(Json(Page::new(rows, query.limit, FindingRow::key).map(FindingSummary::from)))
 }
 
@@ -248,7 +264,7 @@ pub async fn list(
     responses((status = 200, description = "The finding", body = Finding), (status = "default", response = Problem))
 )]
 pub async fn one(caller: Caller, State(app): State<Arc<App>>, Path(id): Path<Uuid>) -> Result<Json<Finding>, Problem> {
-    let Some(detail) = read_findings::one(&caller.scope, &app.db, id).await? else {
+    let Some(detail) = read_findings::one(&caller.scope, &app.db, id, clock::now()).await? else {
         return Err(Problem::not_found("finding"));
     };
     let membership = match detail.finding.problem.as_str() {
@@ -315,6 +331,8 @@ impl From<FindingRow> for FindingSummary {
             updated_at: row.updated_at,
             episode: row.episode,
             cannot_tell: row.cannot_tell,
+            not_heard_since: row.not_heard_since,
+            resolved_because: row.resolved_because,
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::api::hosts::section_status;
 use crate::api::model::{SectionName, SectionStatus};
 use crate::api::problem::Problem;
 use crate::app::App;
+use crate::clock;
 use crate::db::read_findings::{self, FindingFilter};
 use crate::db::read_host_rows;
 
@@ -184,7 +185,7 @@ pub async fn list(
         return Err(Problem::not_found("host"));
     };
     let filter = FindingFilter { state: Some("open"), host_id: Some(id), ..FindingFilter::default() };
-    let findings = read_findings::list(&caller.scope, &app.db, &filter, None, 500).await?;
+    let findings = read_findings::list(&caller.scope, &app.db, &filter, None, 500, clock::now()).await?;
     let catalog = app.catalog();
     Ok(Json(HostServices {
         services: section_status(&rows.sections, SectionName::Services),

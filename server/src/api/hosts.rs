@@ -59,6 +59,13 @@ pub struct HostDetail {
     #[serde(flatten)]
     pub summary: HostSummary,
     pub enrolled_at: DateTime<Utc>,
+    /// Since when it is watched no longer. `null`: it is.
+    pub retired_at: Option<DateTime<Utc>>,
+    /// The record that its agent speaks for since it was moved to another client. `null`: it was not, or that client is
+    /// none of yours; as is the next.
+    pub moved_to: Option<OtherRecord>,
+    /// The record with what was known before.
+    pub moved_from: Option<OtherRecord>,
     /// `null`: not said yet.
     pub agent_version: Option<String>,
     /// All seven, always.
@@ -70,6 +77,13 @@ pub struct HostDetail {
     pub findings: Vec<FindingSummary>,
     /// What the last judgement could not decide.
     pub cannot_tell: Vec<CannotTell>,
+}
+
+/// The same machine as another host.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OtherRecord {
+    pub client_id: i32,
+    pub host_id: i64,
 }
 
 /// The sections that are one document each. `null`: never learned, see `sections`.
@@ -188,11 +202,15 @@ pub async fn one(
         return Err(Problem::not_found("host"));
     };
     let filter = FindingFilter { state: Some("open"), host_id: Some(id), ..FindingFilter::default() };
-    let findings = read_findings::list(&caller.scope, &app.db, &filter, None, page::MAX_LIMIT.into()).await?;
+    let findings =
+        read_findings::list(&caller.scope, &app.db, &filter, None, page::MAX_LIMIT.into(), clock::now()).await?;
     let cannot_tell: Vec<finding::CannotTell> =
         detail.cannot_tell.map(serde_json::from_value).transpose().map_err(anyhow::Error::from)?.unwrap_or_default();
     Ok(Json(HostDetail {
         enrolled_at: detail.enrolled_at,
+        retired_at: detail.retired_at,
+        moved_to: other_record(&caller, detail.moved_to),
+        moved_from: other_record(&caller, detail.moved_from),
         agent_version: detail.agent_version,
         facts: Facts {
             host: document::<facts::Host>(&detail.sections, SectionName::Host)?.map(HostFacts::from),
@@ -221,6 +239,12 @@ pub async fn one(
         cannot_tell: cannot_tell.into_iter().map(CannotTell::from).collect(),
         summary: detail.host.into(),
     }))
+}
+
+/// Only where the caller may see its client.
+fn other_record(caller: &Caller, record: Option<(i32, i64)>) -> Option<OtherRecord> {
+    let (client_id, host_id) = record.filter(|(client_id, _)| caller.scope.0.contains(client_id))?;
+    Some(OtherRecord { client_id, host_id })
 }
 
 /// Let another machine speak for a host

@@ -221,6 +221,8 @@ pub enum Freshness {
     Silent,
     /// Facts are those of a capture and do not change by themselves.
     Capture,
+    /// It is watched no longer.
+    Retired,
 }
 
 impl Freshness {
@@ -231,11 +233,13 @@ impl Freshness {
             Self::Stale => "stale",
             Self::Silent => "silent",
             Self::Capture => "capture",
+            Self::Retired => "retired",
         }
     }
 
     pub fn from_row(text: &str) -> Self {
         match text {
+            "retired" => Self::Retired,
             "reporting" => Self::Reporting,
             "stale" => Self::Stale,
             "capture" => Self::Capture,

@@ -30,6 +30,8 @@ pub struct Overview {
     pub harmful_updates: UpdateCount,
     /// Known-bad updates of which a condition could not be read.
     pub possible_updates: UpdateCount,
+    /// Open findings of hosts that were not heard of for a while. The figures above leave them out: nobody knows.
+    pub stale_findings: FindingCount,
     /// Hosts of which something cannot be told.
     pub cannot_tell_hosts: i64,
     /// What fails if every host reboots as it is now.
@@ -133,7 +135,7 @@ pub async fn get(caller: Caller, State(app): State<Arc<App>>) -> Result<Json<Ove
     let mut clients = read_clients::list(scope, &app.db, None, MAX_LIMIT.into()).await?;
     clients.sort_by_key(|client| std::cmp::Reverse((client.critical, client.warning, client.unknown, client.info)));
     let outlook = read_forecasts::clients(scope, &app.db).await?;
-    let worst = read_findings::list(scope, &app.db, &open, None, 10).await?;
+    let worst = read_findings::list(scope, &app.db, &open, None, 10, clock::now()).await?;
     let recent_updates = read_updates::list(scope, &app.db, None, None, 10).await?;
     let update_findings = read_updates::findings(scope, &app.db, None).await?;
     let recent = read_overview::recent(scope, &app.db).await?;
@@ -142,6 +144,7 @@ pub async fn get(caller: Caller, State(app): State<Arc<App>>) -> Result<Json<Ove
         services_down: FindingCount { findings: counts.down, hosts: counts.down_hosts },
         harmful_updates: UpdateCount { entries: counts.harmful, hosts: counts.harmful_hosts },
         possible_updates: UpdateCount { entries: counts.possible, hosts: counts.possible_hosts },
+        stale_findings: FindingCount { findings: counts.stale_findings, hosts: counts.stale_hosts },
         cannot_tell_hosts: counts.cannot_tell_hosts,
         next_reboot: outlook.iter().map(Outlook::from).fold(Outlook::default(), Outlook::plus),
         fleet: Fleet {

@@ -116,6 +116,11 @@ async fn serve(
     let ingest = Ingest::new(Arc::clone(&app));
     ingest.forget_streams().await?;
     lifecycle.spawn("agents", agents::serve(bound.agents, agents_tls, ingest.routes(), revocations, stop()));
+    let departed = Ingest::end_departed(ingest.clone());
+    lifecycle.spawn("departed hosts", async move {
+        departed.await;
+        Ok(())
+    });
     lifecycle.spawn("presence", async move {
         ingest.keep_presence().await;
         Ok(())

@@ -60,6 +60,7 @@ pub async fn host_by_name(
         where host.client_id = $1
           and host.site_id = $2
           and lower(host.name) = lower($3)
+          and host.retired_at is null
         order by agent.has_agent desc, host.host_id
         limit 1
         "#,

@@ -44,7 +44,7 @@ pub async fn endpoints_told(
     let ids: Vec<Uuid> = changes.iter().map(|change| change.id).collect();
     let rows = sqlx::query!(
         r#"
-        select endpoint_id, finding_id, episode
+        select endpoint_id, finding_id as "finding_id!", episode
         from delivery
         where client_id = $1 and finding_id = any($2) and transition <> 'resolved'
         "#,
@@ -133,7 +133,6 @@ pub struct Claimed {
     pub client_id: i32,
     pub delivery_id: Uuid,
     pub endpoint_id: Uuid,
-    pub finding_id: Uuid,
     /// Attempts made before this one.
     pub attempts: i32,
     pub body: String,
@@ -157,7 +156,7 @@ pub struct ClaimLimits {
 }
 
 /// Leases deliveries that are due, oldest first, a few of each endpoint. A finding's deliveries to an endpoint go one
-/// after the other: an end never overtakes its beginning.
+/// after the other: an end never overtakes its beginning. While the outbox is held after a restore, none is due.
 pub async fn claim(
     db: &Db,
     scope: &Scope,
@@ -181,17 +180,18 @@ pub async fn claim(
             select delivery.client_id, delivery.delivery_id, delivery.next_attempt_at
             from delivery
             where delivery.endpoint_id = endpoint.endpoint_id
+              and not exists (select from restore where released_at is null)
               and delivery.state = 'pending'
               and delivery.next_attempt_at <= $7
               and (delivery.leased_until is null or delivery.leased_until <= $7)
               and not exists (
                 select from delivery as earlier
                 where earlier.client_id = delivery.client_id
-                  and earlier.finding_id = delivery.finding_id
+                  and (earlier.finding_id = delivery.finding_id or earlier.host_id = delivery.host_id)
                   and earlier.endpoint_id = delivery.endpoint_id
                   and earlier.state = 'pending'
-                  and (earlier.episode, earlier.transition = 'resolved')
-                    < (delivery.episode, delivery.transition = 'resolved'))
+                  and (earlier.episode, earlier.transition in ('resolved', 'heard'))
+                    < (delivery.episode, delivery.transition in ('resolved', 'heard')))
             order by delivery.next_attempt_at, delivery.created_at
             limit greatest($4 - coalesce(busy.count, 0), 0)
             for update of delivery skip locked
@@ -205,8 +205,8 @@ pub async fn claim(
         from due, endpoint
         where delivery.client_id = due.client_id and delivery.delivery_id = due.delivery_id
           and endpoint.endpoint_id = delivery.endpoint_id
-        returning delivery.client_id, delivery.delivery_id, delivery.endpoint_id, delivery.finding_id,
-          delivery.attempts, delivery.body, endpoint.url, endpoint.secret_sealed, $5::uuid as "lease_id!"
+        returning delivery.client_id, delivery.delivery_id, delivery.endpoint_id, delivery.attempts, delivery.body,
+          endpoint.url, endpoint.secret_sealed, $5::uuid as "lease_id!"
         "#,
         &busy,
         &counts,

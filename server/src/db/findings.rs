@@ -143,15 +143,16 @@ async fn write_changes(
             r#"
             insert into finding (client_id, finding_id, host_id, rule, subject_key, subject, severity, confidence,
               title, cause, evidence, remedy, probability, since, state, episode, first_opened_at, opened_at,
-              resolved_at, updated_at, problem)
+              resolved_at, updated_at, problem, resolved_because)
             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-              case when $16::timestamptz is null then 'open' else 'resolved' end, $15, $17, $17, $16, $18, $19)
+              case when $16::timestamptz is null then 'open' else 'resolved' end, $15, $17, $17, $16, $18, $19, $20)
             on conflict (client_id, finding_id) do update
             set severity = excluded.severity, confidence = excluded.confidence, title = excluded.title,
               cause = excluded.cause, evidence = excluded.evidence, remedy = excluded.remedy,
               probability = excluded.probability, since = excluded.since, state = excluded.state,
               episode = excluded.episode, opened_at = excluded.opened_at, resolved_at = excluded.resolved_at,
-              updated_at = excluded.updated_at, problem = excluded.problem, cannot_tell = null
+              updated_at = excluded.updated_at, problem = excluded.problem,
+              resolved_because = excluded.resolved_because, cannot_tell = null
             "#,
             client_id,
             change.id,
@@ -172,6 +173,7 @@ async fn write_changes(
             change.opened_at,
             now,
             finding.problem,
+            change.because,
         )
         .execute(&mut *connection)
         .await?;
@@ -260,5 +262,13 @@ pub async fn write_judgement(
     )
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Of a host that is judged no longer.
+pub async fn delete_judgement(connection: &mut PgConnection, (client_id, host_id): (i32, i64)) -> sqlx::Result<()> {
+    sqlx::query!("delete from host_judgement where client_id = $1 and host_id = $2", client_id, host_id)
+        .execute(connection)
+        .await?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! functions that also write a host set the scope themselves, from the row that says whose host it is.
 
 use chrono::{DateTime, Utc};
-use sqlx::{Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::db::{Db, Scope};
 
@@ -223,6 +223,17 @@ pub async fn revoke_host(db: &Db, scope: &Scope, host_id: i64, now: DateTime<Utc
         .await?;
     let Some(client_id) = client_id else { return Ok(None) };
     lock_host(&mut transaction, client_id, host_id).await?;
+    let revoked = revoke_certificates(&mut transaction, (client_id, host_id), now).await?;
+    transaction.commit().await?;
+    Ok(Some(revoked))
+}
+
+/// Those of a host that the transaction has locked; how many there were.
+pub async fn revoke_certificates(
+    connection: &mut PgConnection,
+    (client_id, host_id): (i32, i64),
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
     let revoked = sqlx::query!(
         "
         update agent_certificate
@@ -235,10 +246,9 @@ pub async fn revoke_host(db: &Db, scope: &Scope, host_id: i64, now: DateTime<Utc
         host_id,
         now
     )
-    .execute(&mut *transaction)
+    .execute(connection)
     .await?;
-    transaction.commit().await?;
-    Ok(Some(revoked.rows_affected()))
+    Ok(revoked.rows_affected())
 }
 
 /// Serials that must not speak. Those that expired more than a day ago no handshake lets in.

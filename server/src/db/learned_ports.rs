@@ -35,7 +35,9 @@ pub async fn count(scope: &Scope, db: &Db) -> sqlx::Result<Counted> {
         with newest as (
           select distinct on (client_id, host_id) client_id, host_id, number
           from boot
+          join host using (client_id, host_id)
           where sockets_seen
+            and host.retired_at is null
           order by client_id, host_id, number desc)
         select lower(entry.services[1]) as "service!", lower(regexp_replace(image.path, '^.*[\\/]', '')) as "image!",
           entry.protocol as "protocol!", entry.port as "port!",
@@ -55,7 +57,9 @@ pub async fn count(scope: &Scope, db: &Db) -> sqlx::Result<Counted> {
         with newest as (
           select distinct on (client_id, host_id) client_id, host_id, number
           from boot
+          join host using (client_id, host_id)
           where sockets_seen
+            and host.retired_at is null
           order by client_id, host_id, number desc)
         select lower(entry.services[1]) as "service!", count(distinct (entry.client_id, entry.host_id)) as "hosts!"
         from newest

@@ -14,6 +14,8 @@ pub mod catalog;
 
 pub mod deliveries;
 
+pub mod departures;
+
 pub mod facts;
 
 pub mod findings;

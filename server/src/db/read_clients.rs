@@ -37,7 +37,12 @@ pub async fn list(scope: &Scope, db: &Db, after: Option<ClientKey>, limit: i64) 
           client.client_id,
           client.name,
           client.created_at,
-          (select count(*) from host where host.client_id = client.client_id) as "hosts!",
+          (
+            select count(*)
+            from host
+            where host.client_id = client.client_id
+              and host.retired_at is null
+          ) as "hosts!",
           open.critical as "critical!",
           open.warning as "warning!",
           open.info as "info!",
@@ -95,6 +100,7 @@ pub async fn sites(scope: &Scope, db: &Db) -> sqlx::Result<Vec<SiteListRow>> {
             from host
             where host.client_id = site.client_id
               and host.site_id = site.site_id
+              and host.retired_at is null
           ) as "hosts!"
         from site
         where site.client_id = any ($1)

@@ -20,7 +20,10 @@ pub type DeliveryKey = (DateTime<Utc>, Uuid);
 #[derive(Clone, Debug)]
 pub struct DeliveryRow {
     pub delivery_id: Uuid,
-    pub finding_id: Uuid,
+    /// `None`: it is about the host.
+    pub finding_id: Option<Uuid>,
+    pub host_id: Option<i64>,
+    pub host_name: Option<String>,
     pub endpoint_id: Uuid,
     pub endpoint_name: String,
     pub transition: String,
@@ -56,6 +59,8 @@ pub async fn list(
         select
           delivery.delivery_id,
           delivery.finding_id,
+          delivery.host_id,
+          host.name as "host_name?",
           delivery.endpoint_id,
           endpoint.name as endpoint_name,
           delivery.transition,
@@ -69,6 +74,9 @@ pub async fn list(
           delivery.finished_at
         from delivery
         join endpoint using (endpoint_id)
+        left join host
+          on host.client_id = delivery.client_id
+          and host.host_id = delivery.host_id
         left join lateral (
           select status, error
           from delivery_attempt

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::db::read_hosts::{STALE_WITHIN, UNHEARD_AFTER_END};
 use crate::db::{Db, Scope, read};
 
 /// Which findings. `None` does not restrict.
@@ -17,6 +18,8 @@ pub struct FindingFilter {
     pub host_id: Option<i64>,
     /// A rule, or a family of rules: `bad-update` finds `bad-update/kb948609-exchange`.
     pub rule: Option<String>,
+    /// Whether nothing was heard of the host of an open finding for a while.
+    pub is_stale: Option<bool>,
     /// For `ilike`, over title, cause and host name.
     pub pattern: Option<String>,
 }
@@ -48,6 +51,9 @@ pub struct FindingRow {
     pub updated_at: DateTime<Utc>,
     pub episode: i32,
     pub cannot_tell: Option<String>,
+    pub resolved_because: Option<String>,
+    /// `None`: its host is heard of, or has no agent, or it is resolved.
+    pub not_heard_since: Option<DateTime<Utc>>,
 }
 
 impl FindingRow {
@@ -63,6 +69,7 @@ pub async fn list(
     filter: &FindingFilter,
     after: Option<FindingKey>,
     limit: i64,
+    now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<FindingRow>> {
     let mut transaction = read::begin(scope, db).await?;
     let (severity, opened_at, finding_id) = after.map_or((None, None, None), |(a, b, c)| (Some(a), Some(b), Some(c)));
@@ -90,11 +97,22 @@ pub async fn list(
           finding.resolved_at,
           finding.updated_at,
           finding.episode,
-          finding.cannot_tell
+          finding.cannot_tell,
+          finding.resolved_because,
+          unheard.since as not_heard_since
         from finding
         join client using (client_id)
         join host using (client_id, host_id)
         join site using (client_id, site_id)
+        left join agent_stream using (client_id, host_id)
+        cross join lateral (
+          select case
+            when finding.state = 'open'
+              and host.collected_by = 'agent'
+              and agent_stream.last_seen_at < case when agent_stream.connected_at is null then $13::timestamptz else $14 end
+            then agent_stream.last_seen_at
+          end as since
+        ) as unheard
         where finding.client_id = any ($1)
           and ($2::text is null or finding.state = $2)
           and ($3::smallint is null or finding.severity = $3)
@@ -103,6 +121,7 @@ pub async fn list(
           and ($6::bigint is null or finding.host_id = $6)
           and ($7::text is null or finding.rule = $7 or starts_with(finding.rule, $7 || '/'))
           and ($8::text is null or finding.title ilike $8 or finding.cause ilike $8 or host.name ilike $8)
+          and ($15::bool is null or (unheard.since is not null) = $15)
           and ($9::smallint is null or (finding.severity, finding.opened_at, finding.finding_id) < ($9, $10, $11))
         order by finding.severity desc, finding.opened_at desc, finding.finding_id desc
         limit $12
@@ -119,6 +138,9 @@ pub async fn list(
         opened_at,
         finding_id,
         limit,
+        now - UNHEARD_AFTER_END,
+        now - STALE_WITHIN,
+        filter.is_stale,
     )
     .fetch_all(&mut *transaction)
     .await
@@ -156,7 +178,7 @@ pub struct AlsoOnRow {
 }
 
 /// `None`: no such finding in `scope`.
-pub async fn one(scope: &Scope, db: &Db, finding_id: Uuid) -> sqlx::Result<Option<FindingDetail>> {
+pub async fn one(scope: &Scope, db: &Db, finding_id: Uuid, now: DateTime<Utc>) -> sqlx::Result<Option<FindingDetail>> {
     let mut transaction = read::begin(scope, db).await?;
     let Some(row) = sqlx::query!(
         "
@@ -184,16 +206,29 @@ pub async fn one(scope: &Scope, db: &Db, finding_id: Uuid) -> sqlx::Result<Optio
           finding.resolved_at,
           finding.updated_at,
           finding.episode,
-          finding.cannot_tell
+          finding.cannot_tell,
+          finding.resolved_because,
+          unheard.since as not_heard_since
         from finding
         join client using (client_id)
         join host using (client_id, host_id)
         join site using (client_id, site_id)
+        left join agent_stream using (client_id, host_id)
+        cross join lateral (
+          select case
+            when finding.state = 'open'
+              and host.collected_by = 'agent'
+              and agent_stream.last_seen_at < case when agent_stream.connected_at is null then $3::timestamptz else $4 end
+            then agent_stream.last_seen_at
+          end as since
+        ) as unheard
         where finding.client_id = any ($1)
           and finding.finding_id = $2
         ",
         &scope.0,
         finding_id,
+        now - UNHEARD_AFTER_END,
+        now - STALE_WITHIN,
     )
     .fetch_optional(&mut *transaction)
     .await?
@@ -265,6 +300,8 @@ pub async fn one(scope: &Scope, db: &Db, finding_id: Uuid) -> sqlx::Result<Optio
             updated_at: row.updated_at,
             episode: row.episode,
             cannot_tell: row.cannot_tell,
+            resolved_because: row.resolved_because,
+            not_heard_since: row.not_heard_since,
         },
         evidence: row.evidence,
         remedy: row.remedy,

@@ -136,6 +136,7 @@ pub async fn clients(scope: &Scope, db: &Db) -> sqlx::Result<Vec<ClientOutlookRo
           from host
           left join host_judgement using (client_id, host_id)
           where client_id = any ($1)
+            and host.retired_at is null
             and (
               host_judgement.cannot_tell is null
               or exists (

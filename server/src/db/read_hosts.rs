@@ -8,6 +8,8 @@ use crate::db::{Db, Scope, read};
 
 /// A connected agent that was heard of since is reporting. Three heartbeats.
 pub const REPORTING_WITHIN: Duration = Duration::seconds(90);
+/// A host whose stream has ended is not heard of any more after this. Three heartbeats.
+pub const UNHEARD_AFTER_END: Duration = Duration::minutes(3);
 /// An agent that was heard of since is stale, and otherwise silent.
 pub const STALE_WITHIN: Duration = Duration::minutes(15);
 
@@ -16,7 +18,7 @@ pub const STALE_WITHIN: Duration = Duration::minutes(15);
 pub struct HostFilter {
     pub host_id: Option<i64>,
     pub client_id: Option<i32>,
-    /// `reporting`, `stale`, `silent` or `capture`.
+    /// `reporting`, `stale`, `silent`, `capture` or `retired`. Without it, and unless a host is named, retired ones are left out.
     pub freshness: Option<&'static str>,
     /// For `ilike`, over the names of host, site and system.
     pub pattern: Option<String>,
@@ -95,6 +97,7 @@ pub async fn list(
         ) as captured
         cross join lateral (
           select case
+            when host.retired_at is not null then 'retired'
             when host.collected_by = 'capture' then 'capture'
             when agent_stream.connected_at is not null and agent_stream.last_seen_at >= $8 then 'reporting'
             when agent_stream.last_seen_at >= $9 then 'stale'
@@ -113,6 +116,7 @@ pub async fn list(
         ) as open
         where host.client_id = any ($1)
           and ($2::bigint is null or host.host_id = $2)
+          and (host.retired_at is null or $2::bigint is not null or $4 = 'retired')
           and ($3::int is null or host.client_id = $3)
           and ($4::text is null or fresh.freshness = $4)
           and ($5::text is null or host.name ilike $5 or site.name ilike $5 or host.os_name ilike $5)
@@ -146,6 +150,11 @@ pub struct HostDetailRow {
     pub stream: Option<StreamRow>,
     /// `rules::finding::CannotTell[]`. `None`: never judged.
     pub cannot_tell: Option<Value>,
+    /// `None`: it is watched.
+    pub retired_at: Option<DateTime<Utc>>,
+    /// (client, host) of the record that its agent speaks for now, and of the one that it spoke for before.
+    pub moved_to: Option<(i32, i64)>,
+    pub moved_from: Option<(i32, i64)>,
 }
 
 /// One section of a host's facts.
@@ -183,7 +192,8 @@ pub async fn one(scope: &Scope, db: &Db, host_id: i64, now: DateTime<Utc>) -> sq
     let mut transaction = read::begin(scope, db).await?;
     let more = sqlx::query!(
         "
-        select host.enrolled_at, host.agent_version, host_judgement.cannot_tell as \"cannot_tell?\"
+        select host.enrolled_at, host.agent_version, host.retired_at, host.moved_to_client_id, host.moved_to_host_id,
+          host.moved_from_client_id, host.moved_from_host_id, host_judgement.cannot_tell as \"cannot_tell?\"
         from host
         left join host_judgement using (client_id, host_id)
         where host.client_id = $1
@@ -216,6 +226,9 @@ pub async fn one(scope: &Scope, db: &Db, host_id: i64, now: DateTime<Utc>) -> sq
         sections,
         stream,
         cannot_tell: more.cannot_tell,
+        retired_at: more.retired_at,
+        moved_to: more.moved_to_client_id.zip(more.moved_to_host_id),
+        moved_from: more.moved_from_client_id.zip(more.moved_from_host_id),
     }))
 }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::db::read_hosts::{REPORTING_WITHIN, STALE_WITHIN};
+use crate::db::read_hosts::{REPORTING_WITHIN, STALE_WITHIN, UNHEARD_AFTER_END};
 use crate::db::{Db, Scope, read};
 
 /// How many of what.
@@ -15,6 +15,9 @@ pub struct Counts {
     pub harmful_hosts: i64,
     pub possible: i64,
     pub possible_hosts: i64,
+    /// Open findings of hosts that were not heard of for a while: they are in none of those above.
+    pub stale_findings: i64,
+    pub stale_hosts: i64,
     pub critical: i64,
     pub warning: i64,
     pub info: i64,
@@ -33,18 +36,29 @@ pub async fn counts(scope: &Scope, db: &Db, now: DateTime<Utc>) -> sqlx::Result<
           count(*) filter (where severity = 3) as "critical!",
           count(*) filter (where severity = 2) as "warning!",
           count(*) filter (where severity = 1) as "info!",
-          count(*) filter (where rule = 'port-conflict/blocked') as "down!",
-          count(distinct host_id) filter (where rule = 'port-conflict/blocked') as "down_hosts!",
-          count(distinct rule) filter (where is_update and confidence > 1) as "harmful!",
-          count(distinct host_id) filter (where is_update and confidence > 1) as "harmful_hosts!",
-          count(distinct rule) filter (where is_update and confidence = 1) as "possible!",
-          count(distinct host_id) filter (where is_update and confidence = 1) as "possible_hosts!"
+          count(*) filter (where not is_stale and rule = 'port-conflict/blocked') as "down!",
+          count(distinct host_id) filter (where not is_stale and rule = 'port-conflict/blocked') as "down_hosts!",
+          count(distinct rule) filter (where not is_stale and is_update and confidence > 1) as "harmful!",
+          count(distinct host_id) filter (where not is_stale and is_update and confidence > 1) as "harmful_hosts!",
+          count(distinct rule) filter (where not is_stale and is_update and confidence = 1) as "possible!",
+          count(distinct host_id) filter (where not is_stale and is_update and confidence = 1) as "possible_hosts!",
+          count(*) filter (where is_stale) as "stale!",
+          count(distinct host_id) filter (where is_stale) as "stale_hosts!"
         from finding
-        cross join lateral (select starts_with(rule, 'bad-update/') as is_update) as family
+        join host using (client_id, host_id)
+        left join agent_stream using (client_id, host_id)
+        cross join lateral (
+          select
+            starts_with(rule, 'bad-update/') as is_update,
+            host.collected_by = 'agent' and coalesce(agent_stream.last_seen_at
+              < case when agent_stream.connected_at is null then $2::timestamptz else $3 end, false) as is_stale
+        ) as family
         where client_id = any ($1)
           and state = 'open'
         "#,
         &scope.0,
+        now - UNHEARD_AFTER_END,
+        now - STALE_WITHIN,
     )
     .fetch_one(&mut *transaction)
     .await?;
@@ -68,6 +82,7 @@ pub async fn counts(scope: &Scope, db: &Db, now: DateTime<Utc>) -> sqlx::Result<
           end as freshness
         ) as fresh
         where host.client_id = any ($1)
+          and host.retired_at is null
         "#,
         &scope.0,
         now - REPORTING_WITHIN,
@@ -82,6 +97,8 @@ pub async fn counts(scope: &Scope, db: &Db, now: DateTime<Utc>) -> sqlx::Result<
         harmful_hosts: findings.harmful_hosts,
         possible: findings.possible,
         possible_hosts: findings.possible_hosts,
+        stale_findings: findings.stale,
+        stale_hosts: findings.stale_hosts,
         critical: findings.critical,
         warning: findings.warning,
         info: findings.info,

@@ -45,7 +45,9 @@ pub async fn list(
           min(installed_at) as first_installed_at,
           max(installed_at) as last_installed_at
         from update_now
+        join host using (client_id, host_id)
         where client_id = any ($1)
+          and host.retired_at is null
           and kb is not null
           and state in ('installed', 'uninstall_pending')
         group by kb
@@ -125,6 +127,7 @@ pub async fn hosts(
           limit 1
         ) as listed on true
         where host.client_id = any ($1)
+          and host.retired_at is null
           and ($3::text is null or (host.name, host.host_id) > ($3, $4))
         order by host.name, host.host_id
         limit $5

@@ -136,6 +136,7 @@ async fn hosts(scope: &Scope, transaction: &mut Transaction<'_, Postgres>) -> sq
           and host_section.section = 'host'
           and host_section.unknown_reason is null
         where host.client_id = any ($1)
+          and host.retired_at is null
         order by host.client_id, host.host_id
         "#,
         &scope.0,
@@ -436,6 +437,7 @@ pub async fn of_fleet(scope: &Scope, db: &Db) -> sqlx::Result<Vec<Stored>> {
         join host using (client_id, host_id)
         join client using (client_id)
         where suspect_host.client_id = any ($1)
+          and host.retired_at is null
         order by host.name, host.host_id
         ",
         &scope.0,

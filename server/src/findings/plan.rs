@@ -62,6 +62,8 @@ pub struct FindingChange {
     pub finding: Finding,
     /// What was said before, where it was open before.
     pub before: Option<Said>,
+    /// Why it ends where no report shows that it is over. `None`: a report does.
+    pub because: Option<&'static str>,
 }
 
 /// The part of a finding that people act on.
@@ -110,6 +112,7 @@ pub fn plan(client_id: i32, host_id: i64, judgement: &Judgement, stored: Vec<Sto
             opened_at,
             finding: finding.clone(),
             before,
+            because: None,
         };
         match stored.remove(&id) {
             None => plan.changes.push(change(Transition::Opened, 1, now, None)),
@@ -132,17 +135,28 @@ pub fn plan(client_id: i32, host_id: i64, judgement: &Judgement, stored: Vec<Sto
         match doubt {
             Some(doubt) if was.cannot_tell.as_ref() == Some(&doubt.reason) => {}
             Some(doubt) => plan.marks.push((was.id, Some(doubt.reason.clone()))),
-            None => plan.changes.push(FindingChange {
-                id: was.id,
-                transition: Transition::Resolved,
-                episode: was.episode,
-                opened_at: was.opened_at,
-                before: Some(Said::of(&was.finding)),
-                finding: was.finding,
-            }),
+            None => plan.changes.push(end(was, None)),
         }
     }
     plan
+}
+
+/// Ends every finding of a host that is watched no longer, for a reason that people read.
+pub fn end_all(stored: Vec<Stored>, because: &'static str) -> Plan {
+    let open = stored.into_iter().filter(|was| was.is == State::Open);
+    Plan { changes: open.map(|was| end(was, Some(because))).collect(), marks: Vec::new() }
+}
+
+fn end(was: Stored, because: Option<&'static str>) -> FindingChange {
+    FindingChange {
+        id: was.id,
+        transition: Transition::Resolved,
+        episode: was.episode,
+        opened_at: was.opened_at,
+        before: Some(Said::of(&was.finding)),
+        finding: was.finding,
+        because,
+    }
 }
 
 /// The same for ever for one (client, host, rule, subject).

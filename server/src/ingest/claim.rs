@@ -26,6 +26,8 @@ pub(super) enum Denial {
     Cloned,
     /// The same machine, as far as can be told, twice.
     Forked,
+    /// The host is watched no longer, or its agent speaks for another record since a moment ago.
+    Departed,
 }
 
 pub(super) fn judge(stored: Option<(&Cursor, &Machine)>, greeting: &Greeting, now: DateTime<Utc>) -> Claim {

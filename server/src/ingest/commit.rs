@@ -219,6 +219,24 @@ impl Store {
         Ok(Outcome { changes, deliveries })
     }
 
+    /// Ends all findings of a host that is watched no longer, as its last report would.
+    pub async fn end_findings(
+        &self,
+        connection: &mut PgConnection,
+        (client_id, host_id): (i32, i64),
+        because: &'static str,
+        now: DateTime<Utc>,
+    ) -> sqlx::Result<Outcome> {
+        let changes = findings::end(connection, (client_id, host_id), because, now).await?;
+        forecasts::write(connection, client_id, host_id, &[], now).await?;
+        let deliveries = alerts::enqueue(connection, client_id, host_id, &changes, &self.public_url, now).await?;
+        Ok(Outcome { changes, deliveries })
+    }
+
+    pub fn publish(&self, hint: Hint) {
+        self.bus.publish(hint);
+    }
+
     /// Tells whoever listens what was committed.
     pub fn hint(&self, (client_id, host_id): (i32, i64), outcome: &Outcome) {
         let publish = |kind, id| self.bus.publish(Hint { client_id, kind, id });

@@ -9,6 +9,7 @@ use rules::text::Text;
 use uuid::Uuid;
 
 use crate::db::boots;
+use crate::db::departures;
 use crate::db::facts;
 use crate::db::stream::{self, Cursor, Opening};
 use crate::db::{Db, Scope};
@@ -80,6 +81,9 @@ pub(super) async fn open(
 ) -> sqlx::Result<Result<Opened, Denial>> {
     let mut transaction = db.begin(&Scope::of(client_id)).await?;
     let stored = stream::lock_cursor(&mut transaction, client_id, host_id).await?;
+    if departures::has_left(&mut transaction, (client_id, host_id)).await? {
+        return Ok(Err(Denial::Departed));
+    }
     let mut clock = HostClock::stored(stored.as_ref().map_or(0, |(cursor, _)| cursor.clock_skew_ms));
     clock.hear_now(greeting.wall_clock_ms, greeting.uptime_ms, now);
     let mut cursor = match claim::judge(stored.as_ref().map(|(cursor, machine)| (cursor, machine)), greeting, now) {
@@ -89,6 +93,7 @@ pub(super) async fn open(
             match denial {
                 Denial::Restored => stream::note_restored(&mut transaction, host, now).await?,
                 Denial::Forked => stream::note_forked(&mut transaction, host, now).await?,
+                Denial::Departed => {}
                 Denial::Cloned => {
                     stream::note_cloned(&mut transaction, host, &greeting.fingerprint, address, now).await?;
                 }

@@ -45,6 +45,13 @@ impl Streams {
         metrics::gauge!("portreeve_streams").set(as_f64(open.sessions.len()));
     }
 
+    /// Ends the stream of a host that left. Nothing, where none is open here.
+    pub(super) fn end(&self, host: HostKey) {
+        if let Some((_, present)) = self.lock().sessions.get(&host) {
+            present.cancel();
+        }
+    }
+
     /// Remembers a sign of life until the next flush.
     pub(super) fn saw(&self, seen: Seen) {
         self.lock().seen.insert((seen.client_id, seen.host_id), seen);

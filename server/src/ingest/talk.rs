@@ -421,6 +421,7 @@ fn denied(session: &Session, denial: Denial) -> Status {
             "agent.forked",
             "two machines take turns with this identity: enroll one of them anew, then accept the other",
         ),
+        Denial::Departed => (Code::Unavailable, "host.departed", "this host was retired or moved: connect again"),
     };
     warn!(host.id = session.host.host_id, peer = %session.peer.address, code, "Denied a stream: {text}");
     metrics::counter!("portreeve_forks_total", "code" => code).increment(1);

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use futures::{TryStreamExt as _, stream};
 
 use crate::app::App;
-use crate::db::{Scope, captures, facts, rejudge as rows, stream as cursors};
+use crate::db::{Scope, captures, departures, facts, rejudge as rows, stream as cursors};
 use crate::ingest::{Judged, recall};
 
 /// Hosts of one read.
@@ -76,6 +76,9 @@ async fn host(app: &App, (client_id, host_id): (i32, i64), clock: fn() -> DateTi
         && let Some(site_id) = rows::site_of(&mut transaction, client_id, host_id).await?
     {
         captures::lock_site(&mut transaction, client_id, site_id).await?;
+    }
+    if departures::has_left(&mut transaction, (client_id, host_id)).await? {
+        return Ok(());
     }
     let state = facts::load(&mut transaction, client_id, host_id).await?;
     let now = clock();

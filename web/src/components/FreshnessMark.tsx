@@ -1,4 +1,4 @@
-import { CircleDashed, ClipboardList, Radio, RadioTower } from "lucide-react";
+import { Archive, CircleDashed, ClipboardList, Radio, RadioTower } from "lucide-react";
 import type { Freshness } from "../api/types";
 import { FRESHNESS } from "../lib/words";
 import classes from "./Severity.module.css";
@@ -8,6 +8,7 @@ const LOOKS = {
   stale: { icon: Radio, tone: "warning" },
   silent: { icon: CircleDashed, tone: "unknown" },
   capture: { icon: ClipboardList, tone: "unknown" },
+  retired: { icon: Archive, tone: "unknown" },
 } as const;
 
 /** Whether we would know if something changed on the host. */

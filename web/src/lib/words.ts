@@ -110,6 +110,7 @@ export const FRESHNESS: Record<Freshness, { word: string; explanation: string }>
     word: "capture",
     explanation: "Known from the output of commands, imported: it does not change by itself",
   },
+  retired: { word: "retired", explanation: "It is watched no longer; what was known of it stays" },
 };
 
 export const TRANSITION: Record<Transition, string> = {
@@ -117,6 +118,8 @@ export const TRANSITION: Record<Transition, string> = {
   resolved: "resolved",
   reopened: "came back",
   changed: "changed",
+  silent: "fell silent",
+  heard: "was heard of again",
 };
 
 /** What Windows means by the exit codes that the rules read; `null`: the number says no more than itself. */
