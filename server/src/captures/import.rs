@@ -108,8 +108,12 @@ pub async fn import(
     let name = host_name(place, &reading.facts).ok_or(ImportFault::NoName)?;
     let captured_at = captured_at(place, &reading.facts, now)?;
     let facts = wire::canonical(&as_capture(&reading.facts, &name));
-    let sockets = facts.sockets.known().into_iter().flatten();
-    let images = store.images(sockets.filter_map(|socket| socket.image.as_deref())).await?;
+    let mut words = facts::Words::default();
+    for socket in facts.sockets.known().into_iter().flatten() {
+        words.add_image(socket.image.as_ref());
+        words.add_services(&socket.services);
+    }
+    let numbers = store.numbers(&words).await?;
 
     let site = (place.client_id, place.site_id);
     let mut transaction = store.db.begin(&Scope::of(place.client_id)).await?;
@@ -128,9 +132,9 @@ pub async fn import(
     let judgement = rulebook.judge(place.client_id, state.facts(), &mut History::default(), now);
     // No agent will ever compare these.
     let digests: Digests = SECTIONS.into_iter().map(|section| (section, Vec::new())).collect();
-    let changed = Changed { host, state: &state, rows: &rows, digests: &digests };
+    let changed = Changed { host, at: captured_at.at, state: &state, rows: &rows, digests: &digests };
     let judged = Judged { judgement: &judgement, basis: &rulebook.basis(place.client_id, now), before: None };
-    let outcome = store.write(&mut transaction, &changed, &images, &judged, now).await?;
+    let outcome = store.write(&mut transaction, &changed, &numbers, &judged, now).await?;
     let record = NewCapture {
         capture_id: Uuid::new_v4(),
         captured_at: captured_at.at,

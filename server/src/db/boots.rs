@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use rules::socket_key::protocol_number;
 use sqlx::PgConnection;
 
-use crate::db::facts::{ImageIds, joined};
+use crate::db::facts::{Numbers, joined};
 use crate::ingest::ledger::{Entry, Extent, LedgerChange, ShutdownKind};
 
 /// Boots that are kept of a host.
@@ -18,12 +18,12 @@ const KEPT_ENTRIES: usize = 2_000;
 /// Events that are kept of a host, beside those that it still reports.
 const KEPT_EVENTS: i64 = 100_000;
 
-/// `images` has the id of every image in `change`.
+/// `numbers` has every image in `change`.
 pub async fn write(
     connection: &mut PgConnection,
     (client_id, host_id): (i32, i64),
     change: &LedgerChange,
-    images: &ImageIds,
+    numbers: &Numbers,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     if change.is_empty() {
@@ -80,7 +80,7 @@ pub async fn write(
     if entries.is_empty() && refused == 0 {
         return Ok(());
     }
-    upsert(connection, (client_id, host_id, boot.number), &entries, images, now).await?;
+    upsert(connection, (client_id, host_id, boot.number), &entries, numbers, now).await?;
     let omitted = match change.extent {
         // The same ones again, for all that is known.
         Extent::Whole => boot.omitted.max(refused),
@@ -281,7 +281,7 @@ async fn upsert(
     connection: &mut PgConnection,
     (client_id, host_id, number): (i32, i64, i32),
     entries: &[&Entry],
-    images: &ImageIds,
+    numbers: &Numbers,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let column = entries.iter();
@@ -298,7 +298,7 @@ async fn upsert(
     let counts: Vec<Option<i32>> = ports.clone().map(|ports| ports.map(|ports| i32::from(ports.count))).collect();
     let sockets: Vec<Option<i64>> = ports.map(|ports| ports.and_then(|ports| Some(ports.socket?.0))).collect();
     let pids: Vec<Option<i64>> = column.clone().map(|entry| entry.pid.map(i64::from)).collect();
-    let image_ids: Vec<Option<i32>> = column.clone().map(|entry| images.of(entry.image.as_deref())).collect();
+    let image_ids: Vec<Option<i32>> = column.clone().map(|entry| numbers.image(entry.image.as_ref())).collect();
     let services: Vec<String> = column.clone().map(|entry| joined(&entry.services)).collect();
     let exit_codes: Vec<Option<i64>> = column.clone().map(|entry| entry.exit_code.map(i64::from)).collect();
     let own_codes: Vec<Option<i64>> = column.clone().map(|entry| entry.service_exit_code.map(i64::from)).collect();

@@ -1,14 +1,18 @@
 //! Facts of one host as rows: read whole when the first report of a stream arrives, written row by changed row. Every
-//! write is one statement for all rows of a kind, in the transaction of the report.
+//! write is one statement for all rows of a kind and all hosts of a transaction, which is that of their reports.
 
-mod images;
+mod dictionaries;
 mod read;
 mod write;
 
-pub use images::{ImageIds, Images};
+use rules::text::Text;
+
+pub use dictionaries::{Dictionaries, Numbers, Words};
 pub use read::{digests, load, services, sockets, updates};
-pub(super) use write::joined;
-pub use write::{SectionRow, mark_rejected, write_host, write_rows, write_sections};
+pub use write::{HostChange, SectionRow, rejected, write};
+
+/// U+001F; texts of hosts hold no control characters.
+const SEPARATOR: &str = "\u{1f}";
 
 /// As `host_section.section`.
 pub fn section_name(section: proto::fleet::v1::Section) -> &'static str {
@@ -22,6 +26,11 @@ pub fn section_name(section: proto::fleet::v1::Section) -> &'static str {
         Section::Events => "events",
         Section::Connections => "connections",
     }
+}
+
+/// As one text, which SQL takes apart again with `string_to_array(…, U&'\001f')`.
+pub(super) fn joined(texts: &[Text]) -> String {
+    texts.iter().map(Text::as_str).collect::<Vec<_>>().join(SEPARATOR)
 }
 
 /// An enum of `rules::facts` as it is written in facts files, which is how it is stored.

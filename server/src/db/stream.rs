@@ -212,37 +212,60 @@ pub struct Step {
     pub quarantined: i64,
     pub dropped_rows: i64,
     pub gaps: i64,
+    /// When the report was made, by the host's clock, corrected by its skew. `None`: not said, so now.
+    pub told_at: Option<DateTime<Utc>>,
 }
 
-/// Compare and set. `false`: this session no longer owns the cursor, or another has moved it.
+/// Compare and set, for sessions of one client in the order of hosts. For each step, when its report counts as made:
+/// never before the host's last one and never after `now`. `None`: its session no longer owns the cursor, or another has
+/// moved it.
 pub async fn advance(
     connection: &mut PgConnection,
-    session: &Session,
-    step: &Step,
+    client_id: i32,
+    steps: &[(Session, Step)],
     now: DateTime<Utc>,
-) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
+) -> sqlx::Result<Vec<Option<DateTime<Utc>>>> {
+    let sessions = steps.iter().map(|(session, _)| session);
+    let column = steps.iter().map(|(_, step)| step);
+    let rows = sqlx::query!(
         r#"
         update agent_stream
-        set seq = $6, last_seen_at = $7, clock_skew_ms = $8, quarantined = quarantined + $9,
-          dropped_rows = dropped_rows + $10, gaps = gaps + $11
-        where client_id = $1 and host_id = $2 and stream_id = $3 and session_id = $4 and seq = $5
+        set seq = said.to_seq, last_seen_at = $2, clock_skew_ms = said.clock_skew_ms,
+          quarantined = quarantined + said.more_quarantined, dropped_rows = dropped_rows + said.more_dropped_rows,
+          gaps = gaps + said.more_gaps,
+          told_at = greatest(agent_stream.told_at, least(coalesce(said.told_at, $2), $2))
+        from unnest($3::int8[], $4::uuid[], $5::uuid[], $6::int8[], $7::int8[], $8::int8[], $9::int8[], $10::int8[],
+          $11::int8[], $12::timestamptz[]) with ordinality
+          as said (host_id, stream_id, session_id, from_seq, to_seq, clock_skew_ms, more_quarantined,
+            more_dropped_rows, more_gaps, told_at, number)
+        where agent_stream.client_id = $1 and agent_stream.host_id = said.host_id
+          and agent_stream.stream_id = said.stream_id and agent_stream.session_id = said.session_id
+          and agent_stream.seq = said.from_seq
+        returning said.number as "number!", agent_stream.told_at as "told_at!"
         "#,
-        session.client_id,
-        session.host_id,
-        session.stream_id,
-        session.session_id,
-        step.from_seq,
-        step.to_seq,
+        client_id,
         now,
-        step.clock_skew_ms,
-        step.quarantined,
-        step.dropped_rows,
-        step.gaps,
+        &sessions.clone().map(|session| session.host_id).collect::<Vec<_>>(),
+        &sessions.clone().map(|session| session.stream_id).collect::<Vec<_>>(),
+        &sessions.map(|session| session.session_id).collect::<Vec<_>>(),
+        &column.clone().map(|step| step.from_seq).collect::<Vec<_>>(),
+        &column.clone().map(|step| step.to_seq).collect::<Vec<_>>(),
+        &column.clone().map(|step| step.clock_skew_ms).collect::<Vec<_>>(),
+        &column.clone().map(|step| step.quarantined).collect::<Vec<_>>(),
+        &column.clone().map(|step| step.dropped_rows).collect::<Vec<_>>(),
+        &column.clone().map(|step| step.gaps).collect::<Vec<_>>(),
+        &column.map(|step| step.told_at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
     )
-    .execute(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(done.rows_affected() == 1)
+    let mut told = vec![None; steps.len()];
+    for row in rows {
+        // Counted from 1.
+        if let Some(told) = usize::try_from(row.number).ok().and_then(|number| told.get_mut(number - 1)) {
+            *told = Some(row.told_at);
+        }
+    }
+    Ok(told)
 }
 
 /// A report that could not be applied.

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::alerts;
 use crate::db::boots;
-use crate::db::facts::{self, ImageIds, Images, SectionRow};
+use crate::db::facts::{self, Dictionaries, HostChange, Numbers, SectionRow, Words};
 use crate::db::forecasts;
 use crate::db::history;
 use crate::db::stream::{self, Rejected, Session, Step};
@@ -32,15 +32,17 @@ use crate::live::{Bus, Hint, HintKind};
 pub struct Store {
     pub db: Db,
     bus: Bus,
-    images: Images,
+    dictionaries: Dictionaries,
     /// Where operators reach the dashboard, without a slash at its end; for links in webhooks.
     public_url: Arc<str>,
 }
 
-/// A report as it changes what is known of a host: (client, host), its state after the report, and the rows that differ.
+/// A report as it changes what is known of a host: (client, host), when it was made as `agent_stream.told_at` says, its
+/// state after the report, and the rows that differ.
 #[derive(Clone, Copy, Debug)]
 pub struct Changed<'a> {
     pub host: (i32, i64),
+    pub at: DateTime<Utc>,
     pub state: &'a HostState,
     pub rows: &'a RowChanges,
     /// Sections that the report says something of, with digests for the next Hello.
@@ -121,18 +123,18 @@ impl Ingest {
         now: DateTime<Utc>,
     ) -> Result<(), CommitFault> {
         let store = &self.app.store;
-        let sockets = applied.rows.sockets_new.iter().filter_map(|(_, socket)| socket.image.as_deref());
-        let entries = applied.ledger.into_iter().flat_map(|ledger| &ledger.entries);
-        let images = store.images(sockets.chain(entries.filter_map(|entry| entry.image.as_deref()))).await?;
-        let mut transaction = self.app.db.begin(&Scope::of(session.client_id)).await?;
-        if !stream::advance(&mut transaction, session, &applied.step, now).await? {
-            return Err(CommitFault::Fenced);
+        let mut words = words(applied.rows);
+        for entry in applied.ledger.into_iter().flat_map(|ledger| &ledger.entries) {
+            words.add_image(entry.image.as_ref());
         }
+        let numbers = store.numbers(&words).await?;
+        let mut transaction = self.app.db.begin(&Scope::of(session.client_id)).await?;
+        let at = advance(&mut transaction, session, applied.step, now).await?;
         let host = (session.client_id, session.host_id);
-        let changed = Changed { host, state, rows: applied.rows, digests: applied.digests };
-        let outcome = store.write(&mut transaction, &changed, &images, judged, now).await?;
+        let changed = Changed { host, at, state, rows: applied.rows, digests: applied.digests };
+        let outcome = store.write(&mut transaction, &changed, &numbers, judged, now).await?;
         if let Some(ledger) = applied.ledger {
-            boots::write(&mut transaction, host, ledger, &images, now).await?;
+            boots::write(&mut transaction, host, ledger, &numbers, now).await?;
         }
         if let Some(noted) = applied.noted {
             history::note(&mut transaction, host, noted).await?;
@@ -154,11 +156,17 @@ impl Ingest {
     ) -> Result<(), CommitFault> {
         let (client_id, host_id) = (session.client_id, session.host_id);
         let mut transaction = self.app.db.begin(&Scope::of(client_id)).await?;
-        if !stream::advance(&mut transaction, session, &refused.step, now).await? {
-            return Err(CommitFault::Fenced);
-        }
+        let at = advance(&mut transaction, session, refused.step, now).await?;
         stream::quarantine(&mut transaction, session, &refused.rejected, now).await?;
-        facts::mark_rejected(&mut transaction, client_id, host_id, refused.sections, refused.reason, now).await?;
+        let change = HostChange {
+            host_id,
+            at,
+            collected_at: None,
+            rows: &RowChanges::default(),
+            sections: &facts::rejected(refused.sections, refused.reason),
+            host: None,
+        };
+        facts::write(&mut transaction, client_id, &[change], &Numbers::default(), now).await?;
         let outcome = self.app.store.reconcile(&mut transaction, (client_id, host_id), judged, now).await?;
         commit(transaction).await?;
         self.app.store.hint((client_id, host_id), &outcome);
@@ -168,12 +176,12 @@ impl Ingest {
 
 impl Store {
     pub fn new(db: Db, bus: Bus, public_url: &str) -> Self {
-        Self { db, bus, images: Images::default(), public_url: public_url.trim_end_matches('/').into() }
+        Self { db, bus, dictionaries: Dictionaries::default(), public_url: public_url.trim_end_matches('/').into() }
     }
 
-    /// The ids of images by their paths, to be asked for before the transaction of the report begins.
-    pub async fn images<'a>(&self, paths: impl Iterator<Item = &'a str>) -> sqlx::Result<ImageIds> {
-        self.images.ids(&self.db, paths).await
+    /// To be asked for before the transaction of the report begins.
+    pub async fn numbers(&self, words: &Words) -> sqlx::Result<Numbers> {
+        self.dictionaries.numbers(&self.db, words).await
     }
 
     /// Everything that a report changes, into a transaction that the caller commits.
@@ -181,20 +189,21 @@ impl Store {
         &self,
         connection: &mut PgConnection,
         changed: &Changed<'_>,
-        images: &ImageIds,
+        numbers: &Numbers,
         judged: &Judged<'_>,
         now: DateTime<Utc>,
     ) -> sqlx::Result<Outcome> {
         let (client_id, host_id) = changed.host;
-        facts::write_rows(connection, client_id, host_id, changed.rows, images, now).await?;
-        let sections = section_rows(changed.state, changed.digests);
         let facts = changed.state.facts();
-        facts::write_sections(connection, client_id, host_id, &sections, facts.collected_at, now).await?;
-        if changed.digests.contains_key(&Section::Host)
-            && let Some(host) = facts.host.known()
-        {
-            facts::write_host(connection, client_id, host_id, host).await?;
-        }
+        let change = HostChange {
+            host_id,
+            at: changed.at,
+            collected_at: facts.collected_at,
+            rows: changed.rows,
+            sections: &section_rows(changed.state, changed.digests),
+            host: facts.host.known().filter(|_| changed.digests.contains_key(&Section::Host)),
+        };
+        facts::write(connection, client_id, &[change], numbers, now).await?;
         self.reconcile(connection, changed.host, judged, now).await
     }
 
@@ -255,11 +264,31 @@ impl Store {
     }
 }
 
+async fn advance(
+    connection: &mut PgConnection,
+    session: &Session,
+    step: Step,
+    now: DateTime<Utc>,
+) -> Result<DateTime<Utc>, CommitFault> {
+    let told = stream::advance(connection, session.client_id, &[(*session, step)], now).await?;
+    told.into_iter().flatten().next().ok_or(CommitFault::Fenced)
+}
+
 async fn commit(transaction: sqlx::Transaction<'static, sqlx::Postgres>) -> sqlx::Result<()> {
     let started = Instant::now();
     transaction.commit().await?;
     metrics::histogram!("portreeve_report_seconds", "stage" => "commit").record(started.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// What of these rows is written by its number.
+pub(super) fn words(rows: &RowChanges) -> Words {
+    let mut words = Words::default();
+    for (_, socket) in &rows.sockets_new {
+        words.add_image(socket.image.as_ref());
+        words.add_services(&socket.services);
+    }
+    words
 }
 
 fn section_rows(state: &HostState, digests: &Digests) -> Vec<SectionRow> {

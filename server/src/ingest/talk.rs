@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use prost::Message;
 use proto::fleet::v1::server_message::Kind as Answer;
 use proto::fleet::v1::{
@@ -157,11 +158,11 @@ impl<'a> Talk<'a> {
         let parts = match self.assembly.add(part) {
             Ok(None) => return Ok(()),
             Ok(Some(parts)) => parts,
-            Err(fault) => return self.quarantine(seq, fault.code(), &fault.to_string(), &named).await,
+            Err(fault) => return self.quarantine(seq, fault.code(), &fault.to_string(), &named, None).await,
         };
         match from_report_parts(parts) {
             Ok(received) => self.apply(received).await,
-            Err(fault) => self.quarantine(seq, fault.code(), &fault.to_string(), &named).await,
+            Err(fault) => self.quarantine(seq, fault.code(), &fault.to_string(), &named, None).await,
         }
     }
 
@@ -172,12 +173,13 @@ impl<'a> Talk<'a> {
         let seq = report.seq;
         let mut state = self.take_state().await?;
         self.clock.hear_report(report.wall_clock, report.uptime_ms, now);
+        let told_at = report.wall_clock.and_then(|time| self.clock.correct(time));
         let sections: Vec<Section> = report.digests.keys().copied().collect();
         let rows = match state.apply(report.delta, report.wall_clock, &self.clock) {
             Ok(rows) => rows,
             Err(fault) => {
                 self.state = Some(state);
-                return self.quarantine(seq, fault.code(), &fault.to_string(), &sections).await;
+                return self.quarantine(seq, fault.code(), &fault.to_string(), &sections, told_at).await;
             }
         };
         let rulebook = self.session.ingest.app.rulebook.load_full();
@@ -193,6 +195,7 @@ impl<'a> Talk<'a> {
         let step = Step {
             gaps: i64::try_from(gaps).unwrap_or(i64::MAX).min(MAX_COUNTED),
             dropped_rows: i64::try_from(dropped_rows).unwrap_or(MAX_COUNTED),
+            told_at,
             ..self.step(seq)
         };
         let prune = !rows.events_set.is_empty() && self.events >= PRUNE_EVENTS_AFTER;
@@ -210,7 +213,7 @@ impl<'a> Talk<'a> {
             Ok(()) => {}
             // The state is ahead of the rows now, so it is not kept.
             Err(CommitFault::Unstorable(detail)) => {
-                return self.quarantine(seq, "report.unstorable", &detail, &sections).await;
+                return self.quarantine(seq, "report.unstorable", &detail, &sections, told_at).await;
             }
             Err(fault) => return Err(status_of(fault)),
         }
@@ -238,6 +241,7 @@ impl<'a> Talk<'a> {
         code: &'static str,
         detail: &str,
         sections: &[Section],
+        told_at: Option<DateTime<Utc>>,
     ) -> Result<(), Status> {
         let now = (self.session.clock)();
         self.assembly = Assembly::default();
@@ -251,7 +255,7 @@ impl<'a> Talk<'a> {
         let basis = rulebook.basis(client_id, now);
         let detail = Text::new(detail);
         let refused = Refused {
-            step: Step { quarantined: 1, ..self.step(seq) },
+            step: Step { quarantined: 1, told_at, ..self.step(seq) },
             rejected: Rejected {
                 quarantine_id: Uuid::new_v4(),
                 seq: i64::try_from(seq).ok(),
@@ -286,7 +290,7 @@ impl<'a> Talk<'a> {
         };
         self.kept = Vec::new();
         let code = if error.code() == Code::OutOfRange { "report.too-large" } else { "report.malformed" };
-        self.quarantine(self.seq.saturating_add(1), code, error.message(), &SECTIONS).await?;
+        self.quarantine(self.seq.saturating_add(1), code, error.message(), &SECTIONS, None).await?;
         Err(refusal)
     }
 

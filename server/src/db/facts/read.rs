@@ -91,8 +91,9 @@ pub async fn sockets(
     let rows = sqlx::query!(
         r#"
         select key, bound_at, process_started_at, pid, image.path as "path?", port, scope, protocol, state,
-          specific_port, address as "address: IpAddr", services
+          specific_port, address as "address: IpAddr", service_list.names as services
         from socket_now
+        join service_list using (service_list_id)
         left join image using (image_id)
         where client_id = $1 and host_id = $2
         "#,
