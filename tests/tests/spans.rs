@@ -120,7 +120,7 @@ fn after(mut facts: Facts, dice: &mut Dice) -> Facts {
                     && let Some(one) = more.into_iter().nth(usize::from(number))
                     && !sockets.contains(&one)
                 {
-                    sockets.push(Socket { pid: Some(u32::try_from(dice.below(3)).unwrap_or_default()), ..one });
+                    sockets.push(Socket { pid: Some(4 + u32::try_from(dice.below(3)).unwrap_or_default()), ..one });
                 }
                 sockets.sort();
                 sockets.dedup();
