@@ -3,24 +3,36 @@
 //! Invariant: a [`Text`] holds at most [`Text::MAX`] characters, and none of them is a control character, U+0000, an
 //! unpaired surrogate or a bidirectional override. Whatever was replaced shows as U+FFFD, so that a reader sees that
 //! something was there. Escaping for HTML, CSV or a terminal stays the business of whoever prints it.
+//!
+//! A clone shares the characters: thousands of hosts say the same of the same services and updates.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::{Serialize, Serializer};
 
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Text(String);
+pub struct Text(Arc<str>);
 
 impl Text {
     /// Characters kept; what follows is cut.
     pub const MAX: usize = 1024;
 
     pub fn new(raw: &str) -> Self {
-        Self(raw.chars().take(Self::MAX).map(|c| if is_unsafe(c) { char::REPLACEMENT_CHARACTER } else { c }).collect())
+        if raw.is_empty() {
+            return Self::default();
+        }
+        let is_plain = raw.len() <= Self::MAX && raw.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        if is_plain {
+            return Self(raw.into());
+        }
+        let safe = |c| if is_unsafe(c) { char::REPLACEMENT_CHARACTER } else { c };
+        let clean: String = raw.chars().take(Self::MAX).map(safe).collect();
+        Self(clean.into())
     }
 
     /// From bytes that should be UTF-8; what is not becomes U+FFFD.
@@ -33,7 +45,12 @@ impl Text {
     }
 
     pub fn into_string(self) -> String {
-        self.0
+        self.0.as_ref().to_owned()
+    }
+
+    /// How many hold the same characters as this one, with it.
+    pub fn holders(&self) -> usize {
+        Arc::strong_count(&self.0)
     }
 }
 
@@ -71,13 +88,13 @@ impl From<String> for Text {
 
 impl PartialEq<str> for Text {
     fn eq(&self, other: &str) -> bool {
-        self.0 == other
+        *self.0 == *other
     }
 }
 
 impl PartialEq<&str> for Text {
     fn eq(&self, other: &&str) -> bool {
-        self.0 == *other
+        *self.0 == **other
     }
 }
 
