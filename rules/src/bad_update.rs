@@ -34,7 +34,9 @@ pub(crate) fn judge(view: &View<'_>, judgement: &mut Judgement) {
         entries.extend(view.catalog.entries_for_kb(kb).map(|entry| (entry.id.as_str(), entry)));
     }
     entries.extend(view.catalog.entries_without_kb(view.generation()).map(|entry| (entry.id.as_str(), entry)));
-    for entry in entries.into_values() {
+    // Of most entries only an alias is named here.
+    let listed = entries.into_values().filter(|entry| Listed::find(entry, view).is_some());
+    for entry in listed {
         match verdict(entry, view) {
             Verdict::Harmful(finding) => judgement.findings.push(*finding),
             Verdict::CannotTell(cannot_tell) => judgement.cannot_tell.push(cannot_tell),

@@ -14,8 +14,11 @@ mod parse;
 mod taker;
 mod validate;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
+pub(crate) use bad_update::is_normalized_kb;
 pub use bad_update::{
     Action, Alias, AliasKind, BadUpdate, Package, RegistryKind, RegistryValue, Status, StepsOn, Trace, UpdateRemedy,
     normalized_kb,
@@ -132,11 +135,14 @@ impl Catalog {
     /// What `service` (an SCM key name, in any case) needs on a system of generation `os`; with `None` all that it
     /// needs on some system. An entry with the exact name hides those whose pattern matches it too.
     pub fn claims_of(&self, service: &str, os: Option<OsGeneration>) -> impl Iterator<Item = &Claim> {
-        let name = service.to_lowercase();
-        let exact = self.claims_by_service.get(&name);
-        let found = match exact {
+        self.claims_of_key(&service.to_lowercase(), os)
+    }
+
+    /// The same with the name in lower case.
+    pub(crate) fn claims_of_key(&self, name: &str, os: Option<OsGeneration>) -> impl Iterator<Item = &Claim> + use<'_> {
+        let found = match self.claims_by_service.get(name) {
             Some(found) => found.clone(),
-            None => self.by_pattern(&name),
+            None => self.by_pattern(name),
         };
         found
             .into_iter()
@@ -144,10 +150,12 @@ impl Catalog {
             .filter(move |claim| os.is_none_or(|generation| claim.os.holds(generation)))
     }
 
-    /// Claims whose pattern matches `name`: one look-up for each start of the name.
+    /// Claims whose pattern matches `name`. What a pattern begins with lies between the first character of the name and the
+    /// whole of it.
     fn by_pattern(&self, name: &str) -> Vec<usize> {
-        let starts = name.char_indices().map(|(at, c)| &name[..at + c.len_utf8()]);
-        let found = starts.filter_map(|start| self.claims_by_pattern.get(start)).flatten().copied();
+        let first = name.chars().next().map_or(0, char::len_utf8);
+        let starts = self.claims_by_pattern.range::<str, _>((Bound::Included(&name[..first]), Bound::Included(name)));
+        let found = starts.filter(|(start, _)| name.starts_with(start.as_str())).flat_map(|(_, found)| found).copied();
         let mut found: Vec<usize> =
             found.filter(|&index| claim::matches(&self.claims[index].service.to_lowercase(), name)).collect();
         found.sort_unstable();
@@ -188,8 +196,8 @@ impl Catalog {
 
     /// Entries that name `kb` (`KB948609`, in any case) as their own or as an alias.
     pub fn entries_for_kb(&self, kb: &str) -> impl Iterator<Item = &BadUpdate> {
-        let kb = normalized_kb(kb);
-        kb.and_then(|kb| self.bad_updates_by_kb.get(&kb)).into_iter().flatten().map(|&index| &self.bad_updates[index])
+        let kb = if is_normalized_kb(kb) { Some(Cow::Borrowed(kb)) } else { normalized_kb(kb).map(Cow::Owned) };
+        kb.and_then(|kb| self.bad_updates_by_kb.get(&*kb)).into_iter().flatten().map(|&index| &self.bad_updates[index])
     }
 
     /// Entries whose harm shows in `service`, an SCM key name in any case.

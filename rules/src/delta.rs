@@ -3,7 +3,7 @@
 //!
 //! Invariant: `apply(old, diff(old, new)) == new` up to the order of rows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::facts::{Connections, Event, Facts, Host, PortPolicy, Section, Service, Socket, Update, UpdateSource};
 use crate::socket_key::SocketKey;
@@ -47,6 +47,11 @@ pub trait Row: Clone + PartialEq {
     type Key: Ord + Clone + std::fmt::Debug + PartialEq;
 
     fn key(&self) -> Self::Key;
+
+    /// Whether `key` is its key, without making one.
+    fn is(&self, key: &Self::Key) -> bool {
+        self.key() == *key
+    }
 }
 
 /// A socket is nothing but its fields: a changed one is another one.
@@ -65,6 +70,10 @@ impl Row for Service {
     fn key(&self) -> String {
         self.name.to_lowercase()
     }
+
+    fn is(&self, key: &String) -> bool {
+        if self.name.is_ascii() { self.name.eq_ignore_ascii_case(key) } else { self.key() == *key }
+    }
 }
 
 impl Row for Update {
@@ -72,6 +81,10 @@ impl Row for Update {
 
     fn key(&self) -> (UpdateSource, Text) {
         (self.source, self.id.clone())
+    }
+
+    fn is(&self, (source, id): &(UpdateSource, Text)) -> bool {
+        self.source == *source && self.id == *id
     }
 }
 
@@ -81,6 +94,10 @@ impl Row for Event {
 
     fn key(&self) -> (Text, u64) {
         (self.log.clone(), self.record_id)
+    }
+
+    fn is(&self, (log, record_id): &(Text, u64)) -> bool {
+        self.record_id == *record_id && self.log == *log
     }
 }
 
@@ -124,48 +141,75 @@ pub enum Misfit {
     NoSuchRow(&'static str),
 }
 
-/// Applies `delta` in place. On an error `facts` are unchanged.
+/// Applies `delta` in place, at the cost of what it changes. On an error `facts` are unchanged.
 pub fn apply(facts: &mut Facts, delta: Delta) -> Result<(), Misfit> {
-    let sockets = delta.sockets.map(|change| apply_rows("sockets", &facts.sockets, change)).transpose()?;
-    let services = delta.services.map(|change| apply_rows("services", &facts.services, change)).transpose()?;
-    let updates = delta.updates.map(|change| apply_rows("updates", &facts.updates, change)).transpose()?;
-    let events = delta.events.map(|change| apply_rows("events", &facts.events, change)).transpose()?;
-    facts.sockets = sockets.unwrap_or(std::mem::take(&mut facts.sockets));
-    facts.services = services.unwrap_or(std::mem::take(&mut facts.services));
-    facts.updates = updates.unwrap_or(std::mem::take(&mut facts.updates));
+    check_rows("sockets", &facts.sockets, delta.sockets.as_ref())?;
+    check_rows("services", &facts.services, delta.services.as_ref())?;
+    check_rows("updates", &facts.updates, delta.updates.as_ref())?;
+    check_rows("events", &facts.events, delta.events.as_ref())?;
+    apply_rows(&mut facts.sockets, delta.sockets);
+    apply_rows(&mut facts.services, delta.services);
+    apply_rows(&mut facts.updates, delta.updates);
+    apply_rows(&mut facts.events, delta.events);
     facts.host = delta.host.unwrap_or(std::mem::take(&mut facts.host));
     facts.port_policy = delta.port_policy.unwrap_or(std::mem::take(&mut facts.port_policy));
-    facts.events = events.unwrap_or(std::mem::take(&mut facts.events));
     facts.connections = delta.connections.unwrap_or(std::mem::take(&mut facts.connections));
     Ok(())
 }
 
-fn apply_rows<T: Row>(
-    name: &'static str,
-    section: &Section<Vec<T>>,
-    change: Change<T>,
-) -> Result<Section<Vec<T>>, Misfit> {
-    let (set, removed) = match change {
-        Change::Full(section) => return Ok(section),
-        Change::Rows { set, removed } => (set, removed),
-    };
-    let Section::Known(rows) = section else { return Err(Misfit::NotKnown(name)) };
-    let removed_count = removed.len();
-    let removed: BTreeSet<_> = removed.into_iter().collect();
-    let replaced: BTreeSet<_> = set.iter().map(Row::key).collect();
-    let mut dropped = 0;
-    let mut kept: Vec<T> = Vec::with_capacity(rows.len() + set.len());
-    for row in rows {
-        let key = row.key();
-        if removed.contains(&key) {
-            dropped += 1;
-        } else if !replaced.contains(&key) {
-            kept.push(row.clone());
+/// How many of `set` are not held yet.
+pub fn unheld<T: Row>(held: &[T], set: &[T]) -> usize {
+    if set.is_empty() {
+        return 0;
+    }
+    let keys = Keys::new(set.iter().map(Row::key).collect());
+    let present = Keys::new(held.iter().filter(|row| keys.hold(*row)).map(Row::key).collect());
+    set.iter().filter(|row| !present.hold(*row)).count()
+}
+
+/// Keys to look rows up in.
+struct Keys<K>(Vec<K>);
+
+impl<K: Ord> Keys<K> {
+    /// Up to here it is cheaper to compare with each than to make the key of every row.
+    const FEW: usize = 8;
+
+    fn new(mut keys: Vec<K>) -> Self {
+        keys.sort_unstable();
+        Self(keys)
+    }
+
+    fn hold<T: Row<Key = K>>(&self, row: &T) -> bool {
+        if self.0.len() <= Self::FEW {
+            return self.0.iter().any(|key| row.is(key));
         }
+        self.0.binary_search(&row.key()).is_ok()
     }
-    if dropped != removed_count {
-        return Err(Misfit::NoSuchRow(name));
+}
+
+fn check_rows<T: Row>(name: &'static str, section: &Section<Vec<T>>, change: Option<&Change<T>>) -> Result<(), Misfit> {
+    let Some(Change::Rows { removed, .. }) = change else { return Ok(()) };
+    let Section::Known(rows) = section else { return Err(Misfit::NotKnown(name)) };
+    if removed.is_empty() {
+        return Ok(());
     }
-    kept.extend(set);
-    Ok(Section::Known(kept))
+    let keys = Keys::new(removed.clone());
+    let found = rows.iter().filter(|row| keys.hold(*row)).count();
+    if found == removed.len() { Ok(()) } else { Err(Misfit::NoSuchRow(name)) }
+}
+
+/// After [`check_rows`].
+fn apply_rows<T: Row>(section: &mut Section<Vec<T>>, change: Option<Change<T>>) {
+    let (set, removed) = match change {
+        None => return,
+        Some(Change::Full(full)) => {
+            *section = full;
+            return;
+        }
+        Some(Change::Rows { set, removed }) => (set, removed),
+    };
+    let Section::Known(rows) = section else { return };
+    let leave = Keys::new(removed.into_iter().chain(set.iter().map(Row::key)).collect());
+    rows.retain(|row| !leave.hold(row));
+    rows.extend(set);
 }

@@ -10,6 +10,7 @@ mod policy;
 mod service;
 mod update;
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::IpAddr;
@@ -339,6 +340,11 @@ pub struct Socket {
 impl Socket {
     pub fn local_port(&self) -> Port {
         Port { protocol: self.protocol, number: self.port }
+    }
+
+    /// The order in which rules look at sockets: by port, then by all else.
+    pub fn by_port(&self, other: &Self) -> Ordering {
+        self.local_port().cmp(&other.local_port()).then_with(|| self.cmp(other))
     }
 
     pub fn family(&self) -> Family {

@@ -2,11 +2,13 @@
 //!
 //! Invariant: every list is in an order of its own, so that no rule can depend on the order of rows in the facts.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::catalog::{Catalog, Claim, Month, normalized_kb};
+use crate::catalog::{Catalog, Claim, Month, is_normalized_kb, normalized_kb};
 use crate::facts::{
     Event, Facts, Host, OsGeneration, PortPolicy, Section, Service, ServiceState, Socket, Update, UpdateSource,
     UpdateState,
@@ -22,20 +24,28 @@ pub(crate) struct View<'a> {
     pub(crate) history: &'a History,
     /// By port, then by the other fields. Empty where the section is unknown.
     sockets: Vec<&'a Socket>,
-    /// By name in lower case.
-    services: BTreeMap<String, &'a Service>,
+    /// In the order of their names in lower case, each once.
+    services: Vec<Named<'a>>,
     /// Names of the services that run in a process, by its PID.
     processes: BTreeMap<u32, Vec<&'a str>>,
-    /// What the catalog knows of each service here, by its name in lower case.
-    claims: BTreeMap<String, Vec<&'a Claim>>,
     /// Ports that services were seen to hold in earlier boots, by the service's name in lower case.
     learned: BTreeMap<String, Vec<Claim>>,
     /// What the service control manager wrote of failures since the boot.
     failures: Vec<&'a Event>,
-    /// Rows that name a KB, by that KB.
-    updates: BTreeMap<String, Vec<&'a Update>>,
-    /// Cumulative updates and monthly rollups of Windows by the month in their title, with their KB.
-    rollups: BTreeSet<(Month, String)>,
+    /// The KBs that rows name, in order, one for each of `updates`.
+    kbs: Vec<Cow<'a, str>>,
+    /// Those rows, of one KB by source and id.
+    updates: Vec<&'a Update>,
+    /// Cumulative updates and monthly rollups of Windows by the month in their title, as places in `kbs`. Few entries ask.
+    rollups: OnceCell<BTreeSet<(Month, usize)>>,
+}
+
+struct Named<'a> {
+    /// In lower case.
+    name: String,
+    service: &'a Service,
+    /// What the catalog knows of it.
+    claims: Vec<&'a Claim>,
 }
 
 /// Whether a KB is on the host.
@@ -52,33 +62,18 @@ pub(crate) enum Presence<'a> {
 impl<'a> View<'a> {
     pub(crate) fn new(facts: &'a Facts, catalog: &'a Catalog, history: &'a History) -> Self {
         let sockets = in_order(facts.sockets.known().map(Vec::as_slice).unwrap_or_default());
-        let mut services: BTreeMap<String, &Service> = BTreeMap::new();
-        for service in facts.services.known().into_iter().flatten() {
-            services
-                .entry(service.name.to_lowercase())
-                // Names that differ in case only: any order of the rows must choose the same one.
-                .and_modify(|kept| {
-                    if format!("{service:?}") < format!("{kept:?}") {
-                        *kept = service;
-                    }
-                })
-                .or_insert(service);
-        }
+        let generation = facts.host.known().map(|host| host.os.generation());
+        let services = named(facts, |name| catalog.claims_of_key(name, generation).collect());
         let mut processes: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
-        for service in services.values().copied().filter(|service| service.state != ServiceState::Stopped) {
+        for &Named { service, .. } in services.iter().filter(|named| named.service.state != ServiceState::Stopped) {
             if let Some(pid) = service.pid.filter(|&pid| pid != 0) {
                 processes.entry(pid).or_default().push(&service.name);
             }
         }
-        let generation = facts.host.known().map(|host| host.os.generation());
-        let claims = services
-            .iter()
-            .map(|(name, service)| (name.clone(), catalog.claims_of(&service.name, generation).collect()))
-            .collect();
         let mut learned: BTreeMap<String, Vec<Claim>> = BTreeMap::new();
         for claim in &history.claims {
             let name = claim.service.to_lowercase();
-            let Some(service) = services.get(&name) else { continue };
+            let Some(Named { service, .. }) = find(&services, &name) else { continue };
             let product = if service.display_name.is_empty() { &service.name } else { &service.display_name };
             learned.entry(name).or_default().push(Claim::learned(claim, product));
         }
@@ -86,18 +81,12 @@ impl<'a> View<'a> {
             claims.sort_by(|a, b| (a.port, b.at_most(), &a.sources).cmp(&(b.port, a.at_most(), &b.sources)));
             claims.dedup_by_key(|claim| claim.port);
         }
-        let mut updates: BTreeMap<String, Vec<&Update>> = BTreeMap::new();
-        let mut rollups = BTreeSet::new();
+        let mut updates: Vec<(Cow<'_, str>, &Update)> = Vec::new();
         for update in facts.updates.known().into_iter().flatten() {
-            let month = Month::of_cumulative(&update.title);
-            for kb in kbs_of(update, catalog) {
-                rollups.extend(month.map(|month| (month, kb.clone())));
-                updates.entry(kb).or_default().push(update);
-            }
+            kbs_of(update, catalog, |kb| updates.push((kb, update)));
         }
-        for rows in updates.values_mut() {
-            rows.sort_by(|a, b| (a.source, &a.id).cmp(&(b.source, &b.id)));
-        }
+        updates.sort_by(|(a_kb, a), (b_kb, b)| (a_kb, a.source, &a.id).cmp(&(b_kb, b.source, &b.id)));
+        let (kbs, updates) = updates.into_iter().unzip();
         Self {
             facts,
             catalog,
@@ -105,11 +94,11 @@ impl<'a> View<'a> {
             sockets,
             services,
             processes,
-            claims,
             learned,
             failures: failures::of_manager(facts),
+            kbs,
             updates,
-            rollups,
+            rollups: OnceCell::new(),
         }
     }
 
@@ -139,20 +128,23 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn services(&self) -> impl Iterator<Item = &'a Service> {
-        self.services.values().copied()
+        self.services.iter().map(|named| named.service)
     }
 
     pub(crate) fn service(&self, name: &str) -> Option<&'a Service> {
-        self.services.get(&name.to_lowercase()).copied()
+        find(&self.services, &name.to_lowercase()).map(|named| named.service)
     }
 
     /// What `service` needs on this host: as the catalog knows it, and as its earlier boots have shown.
     pub(crate) fn claims_of(&self, service: &str) -> Vec<&Claim> {
         let name = service.to_lowercase();
-        let mut claims: Vec<&Claim> = match self.claims.get(&name) {
-            Some(known) => known.clone(),
-            None => self.catalog.claims_of(service, self.generation()).collect(),
+        let mut claims: Vec<&Claim> = match find(&self.services, &name) {
+            Some(known) => known.claims.clone(),
+            None => self.catalog.claims_of_key(&name, self.generation()).collect(),
         };
+        if self.learned.is_empty() {
+            return claims;
+        }
         let learned = self.learned.get(&name).into_iter().flatten();
         let new: Vec<&Claim> = learned.filter(|new| claims.iter().all(|claim| claim.port != new.port)).collect();
         claims.extend(new);
@@ -186,18 +178,24 @@ impl<'a> View<'a> {
         self.sockets.iter().copied()
     }
 
-    /// Every KB that some row names.
+    /// Every KB that some row names, once.
     pub(crate) fn kbs(&self) -> impl Iterator<Item = &str> {
-        self.updates.keys().map(String::as_str)
+        self.kbs.chunk_by(|a, b| a == b).filter_map(<[_]>::first).map(AsRef::as_ref)
     }
 
     pub(crate) fn updates_of(&self, kb: &str) -> &[&'a Update] {
-        self.updates.get(kb).map_or(&[], Vec::as_slice)
+        let start = self.kbs.partition_point(|named| **named < *kb);
+        let count = self.kbs[start..].iter().take_while(|named| **named == *kb).count();
+        &self.updates[start..start + count]
     }
 
     pub(crate) fn presence(&self, kb: &str) -> Presence<'a> {
+        let rows = self.updates_of(kb);
+        if rows.is_empty() {
+            return Presence::No;
+        }
         let (history, current): (Vec<&Update>, Vec<&Update>) =
-            self.updates_of(kb).iter().copied().partition(|row| row.source == UpdateSource::UpdateHistory);
+            rows.iter().copied().partition(|row| row.source == UpdateSource::UpdateHistory);
         let installed: Vec<_> = current.iter().copied().filter(|row| is_installed(row)).collect();
         if !installed.is_empty() {
             return Presence::Installed(installed);
@@ -214,7 +212,11 @@ impl<'a> View<'a> {
 
     /// The cumulative updates of months later than `month` that some row names, by KB.
     pub(crate) fn rollups_after(&self, month: Month) -> impl Iterator<Item = &str> {
-        self.rollups.iter().filter(move |(of, _)| *of > month).map(|(_, kb)| kb.as_str())
+        let rollups = self.rollups.get_or_init(|| {
+            let rows = self.updates.iter().enumerate();
+            rows.filter_map(|(at, update)| Some((Month::of_cumulative(&update.title)?, at))).collect()
+        });
+        rollups.iter().filter(move |(of, _)| *of > month).filter_map(|&(_, at)| self.kbs.get(at)).map(AsRef::as_ref)
     }
 
     /// The rows that say that `kb` could not be installed; empty where it is there after all.
@@ -233,34 +235,68 @@ impl<'a> View<'a> {
     }
 }
 
-/// By port, then by the other fields. The ports are laid side by side first: a pool has thousands of sockets, and following
-/// each of them at every comparison would take most of the judgement's time.
+/// By port, then by the other fields. Rows that come in this order, as those of a connected host do, cost one look at each.
+/// Otherwise the ports are laid side by side first: a pool has thousands of sockets, and following each of them at every
+/// comparison would take most of the judgement's time.
 fn in_order(sockets: &[Socket]) -> Vec<&Socket> {
+    if sockets.is_sorted_by(|a, b| Socket::by_port(a, b).is_le()) {
+        return sockets.iter().collect();
+    }
     let mut keyed: Vec<(Port, &Socket)> = sockets.iter().map(|socket| (socket.local_port(), socket)).collect();
     keyed.sort_unstable_by(|(a_port, a), (b_port, b)| a_port.cmp(b_port).then_with(|| a.cmp(b)));
     keyed.into_iter().map(|(_, socket)| socket).collect()
+}
+
+/// The services in the order of their names. Of names that differ in case only, any order of the rows must choose the same
+/// one.
+fn named<'a>(facts: &'a Facts, claims: impl Fn(&str) -> Vec<&'a Claim>) -> Vec<Named<'a>> {
+    let services = facts.services.known().into_iter().flatten();
+    let mut named: Vec<(String, &Service)> = services.map(|service| (service.name.to_lowercase(), service)).collect();
+    named.sort_by(|(a, _), (b, _)| a.cmp(b));
+    named.dedup_by(|(name, service), (kept_name, kept)| {
+        let is_same = name == kept_name;
+        if is_same && format!("{service:?}") < format!("{kept:?}") {
+            *kept = service;
+        }
+        is_same
+    });
+    let with_claims = |(name, service): (String, &'a Service)| Named { claims: claims(&name), name, service };
+    named.into_iter().map(with_claims).collect()
+}
+
+/// `name` in lower case.
+fn find<'v, 'a>(services: &'v [Named<'a>], name: &str) -> Option<&'v Named<'a>> {
+    let at = services.binary_search_by(|named| named.name.as_str().cmp(name)).ok()?;
+    services.get(at)
 }
 
 fn is_installed(update: &Update) -> bool {
     matches!(update.state, UpdateState::Installed | UpdateState::UninstallPending)
 }
 
-/// The KBs that a row names: its own and its further ones, or else those in its identity and title. The package of a
-/// cumulative update names none; its build tells it.
-fn kbs_of(update: &Update, catalog: &Catalog) -> BTreeSet<String> {
+/// The KBs that a row names, each once: its own and its further ones, or else those in its identity and title. The package
+/// of a cumulative update names none; its build tells it.
+fn kbs_of<'a>(update: &'a Update, catalog: &'a Catalog, mut each: impl FnMut(Cow<'a, str>)) {
+    if update.aliases.is_empty()
+        && let Some(kb) = update.kb.as_deref()
+        && is_normalized_kb(kb)
+    {
+        return each(Cow::Borrowed(kb));
+    }
     let named: BTreeSet<String> =
         update.kb.iter().chain(&update.aliases).filter_map(|name| normalized_kb(name)).collect();
     if !named.is_empty() {
-        return named;
+        return named.into_iter().map(Cow::Owned).for_each(each);
     }
     let words = update.id.split(is_separator).chain(update.title.split(is_separator));
     // A bare number is no KB here: titles hold dates and versions.
     let named = words.filter(|word| word.get(..2).is_some_and(|prefix| prefix.eq_ignore_ascii_case("KB")));
     let named: BTreeSet<String> = named.filter_map(normalized_kb).collect();
     if !named.is_empty() {
-        return named;
+        return named.into_iter().map(Cow::Owned).for_each(each);
     }
-    rollup_build(&update.id).and_then(|build| catalog.kb_of_build(&build)).map(str::to_owned).into_iter().collect()
+    let build = rollup_build(&update.id).and_then(|build| catalog.kb_of_build(&build));
+    build.map(Cow::Borrowed).into_iter().for_each(each);
 }
 
 /// `14393.4989` of `Package_for_RollupFix~31bf3856ad364e35~amd64~~14393.4989.1.9`.

@@ -263,14 +263,21 @@ pub fn normalized_kb(text: &str) -> Option<String> {
     plausible.then(|| format!("KB{digits}"))
 }
 
+/// Whether `text` is in the form that [`normalized_kb`] gives.
+pub(crate) fn is_normalized_kb(text: &str) -> bool {
+    let is_number = |digits: &str| (5..=8).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    text.strip_prefix("KB").is_some_and(is_number)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::normalized_kb;
+    use super::{is_normalized_kb, normalized_kb};
 
     #[test]
     fn a_kb_has_one_form() {
         for text in ["KB948609", "kb948609", "948609", " KB 948609 ", "KB948609v2", "kb948609V3"] {
             assert_eq!(normalized_kb(text).as_deref(), Some("KB948609"), "{text}");
+            assert_eq!(is_normalized_kb(text), text == "KB948609", "{text}");
         }
         for text in ["", "KB", "IAS", "KB94860x", "1812", "KB123456789", "KB948609v", "KB948609vx", "v2"] {
             assert_eq!(normalized_kb(text), None, "{text}");

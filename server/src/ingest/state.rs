@@ -4,7 +4,7 @@
 //! Invariant: after [`HostState::apply`] and the statement that writes its [`RowChanges`], state and rows say the same.
 //! On an error the state is as it was. No I/O, no clock.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use proto::wire::{MAX_EVENTS, MAX_SERVICES, MAX_SOCKETS, MAX_UPDATES};
@@ -54,7 +54,7 @@ pub struct HostState {
     facts: Facts,
     /// Rows of sections that are unknown now: still stored, shown as stale, not judged.
     stale: Stale,
-    /// Key of each stored socket, in the order of the sockets.
+    /// Key of each stored socket, in the order of the sockets, which is that of [`Socket::by_port`].
     socket_keys: Vec<SocketKey>,
 }
 
@@ -68,7 +68,12 @@ pub struct Stale {
 
 impl HostState {
     /// From stored rows: the sockets with their keys; `stale` holds the rows of sections that are unknown.
-    pub fn stored(facts: Facts, stale: Stale, socket_keys: Vec<SocketKey>) -> Self {
+    pub fn stored(mut facts: Facts, mut stale: Stale, mut socket_keys: Vec<SocketKey>) -> Self {
+        let sockets = match &mut facts.sockets {
+            Section::Known(rows) => rows,
+            Section::Unknown(_) => &mut stale.sockets,
+        };
+        in_order(sockets, &mut socket_keys);
         Self { facts, stale, socket_keys }
     }
 
@@ -236,6 +241,9 @@ impl HostState {
             self.socket_keys.push(*key);
             rows.push(row.clone());
         }
+        if !new.is_empty() {
+            in_order(&mut rows, &mut self.socket_keys);
+        }
         self.facts.sockets = Section::Known(rows);
     }
 
@@ -271,20 +279,21 @@ fn check_totals(totals: &[(&'static str, usize, usize)]) -> Result<(), ApplyFaul
 
 /// How many rows there are after a change.
 fn total<T: Row>(held: &[T], set: &[T], gone: &[T::Key]) -> usize {
-    (held.len() + added(held, set)).saturating_sub(gone.len())
+    (held.len() + delta::unheld(held, set)).saturating_sub(gone.len())
 }
 
 fn replace<T>(section: &mut Section<T>, reason: &Text) -> Section<T> {
     std::mem::replace(section, Section::Unknown(reason.clone()))
 }
 
-/// How many of `set` are not held yet.
-fn added<T: Row>(held: &[T], set: &[T]) -> usize {
-    if set.is_empty() {
-        return 0;
+/// By port, as the rules look at them: rows that were in order, with a few behind them, cost one pass.
+fn in_order(sockets: &mut Vec<Socket>, keys: &mut Vec<SocketKey>) {
+    let mut rows: Vec<(Socket, SocketKey)> = sockets.drain(..).zip(keys.drain(..)).collect();
+    rows.sort_by(|(a, _), (b, _)| Socket::by_port(a, b));
+    for (row, key) in rows {
+        sockets.push(row);
+        keys.push(key);
     }
-    let held: BTreeSet<T::Key> = held.iter().map(Row::key).collect();
-    set.iter().filter(|row| !held.contains(&row.key())).count()
 }
 
 fn rows_to_write<T: Row>(stored: &[T], change: Option<&Change<T>>) -> (Vec<T>, Vec<T::Key>) {
