@@ -117,7 +117,7 @@ async fn converse(
     }
 }
 
-/// Only the number of a status decides. At the door for streams, `PermissionDenied` says one thing: revoked; `DataLoss`
+/// Only the numbers of a status decide. At the door for streams, `PermissionDenied` says one thing: revoked; `DataLoss`
 /// that our state is an old one, and `AlreadyExists` that another machine has our identity.
 fn refused(status: &Status, fault: &tls::Fault) -> (Ending, String) {
     if let Some(fault) = fault.get() {
@@ -125,6 +125,7 @@ fn refused(status: &Status, fault: &tls::Fault) -> (Ending, String) {
         return (ending, tls::explain(fault).unwrap_or_default());
     }
     let ending = match status.code() {
+        Code::Unavailable | Code::ResourceExhausted if let Some(within) = retry_within(status) => Ending::Later(within),
         Code::ResourceExhausted => Ending::Overloaded,
         Code::PermissionDenied => Ending::Revoked,
         Code::DataLoss => Ending::Restored,
@@ -132,6 +133,12 @@ fn refused(status: &Status, fault: &tls::Fault) -> (Ending, String) {
         _ => Ending::Lost,
     };
     (ending, format!("{:#}", describe(status)))
+}
+
+/// Within which time the server wants us back. A number, so that it may be acted on.
+fn retry_within(status: &Status) -> Option<Duration> {
+    let milliseconds = status.metadata().get("portreeve-retry-within-ms")?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_millis(milliseconds))
 }
 
 /// The stable code in the trailer, for people. `none`: the status comes from the network, not from our server.

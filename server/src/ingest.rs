@@ -1,10 +1,13 @@
 //! What agents send, taken in: the Fleet service. Read in this order: [`session`] is one stream until its end, [`talk`] what
-//! is said on it; [`opening`] answers the Hello; [`state`] applies a report to what is known of the host, [`memory`] holds what is remembered of it; [`commit`] writes it, with
+//! is said on it; [`admission`] who may come in,
+//! and [`allowance`] how much he may say; [`opening`] answers the Hello; [`state`] applies a report to what is known of the host, [`memory`] holds what is remembered of it; [`commit`] writes it, with
 //! findings and deliveries, in one transaction.
 //!
 //! Invariants: who speaks follows from the client certificate alone. An acknowledgement follows the commit. A report
 //! that cannot be applied never blocks the ones behind it, and what is stored stays.
 
+mod admission;
+mod allowance;
 mod claim;
 mod commit;
 mod departed;
@@ -36,23 +39,25 @@ use crate::clock;
 use crate::coded;
 use crate::db::identity::{CertifiedHost, host_of_certificate};
 use crate::db::stream;
-use crate::ingest::session::Session;
+use crate::ingest::admission::Admission;
+use crate::ingest::session::{Session, refused};
 use crate::ingest::streams::Streams;
 use crate::listeners::{AgentPeer, agents};
 
 /// Messages to an agent that wait for it to read; then its reports wait too.
-const OUTGOING: usize = 16;
+const OUTGOING: usize = 4;
 
 /// What every stream shares.
 #[derive(Clone, Debug)]
 pub struct Ingest {
     app: Arc<App>,
     streams: Streams,
+    admission: Admission,
 }
 
 impl Ingest {
     pub fn new(app: Arc<App>) -> Self {
-        Self { app, streams: Streams::default() }
+        Self { app, streams: Streams::default(), admission: Admission::new() }
     }
 
     /// Says of every host that no stream is open, because a killed server could not. To be done before the listener of
@@ -91,7 +96,14 @@ impl Fleet for Ingest {
     async fn stream(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<Self::StreamStream>, Status> {
         let unknown = || coded::status(Code::Unauthenticated, "certificate.unknown", "no client certificate was shown");
         let peer = request.extensions().get::<AgentPeer>().cloned().ok_or_else(unknown)?;
-        let host = self.certified(&peer).await?;
+        let host = {
+            let _place = self.admission.open().await?;
+            self.certified(&peer).await?
+        };
+        if !self.streams.may_open((host.client_id, host.host_id)) {
+            let text = "this agent opens streams faster than one in two seconds; come later";
+            return Err(refused(Code::ResourceExhausted, "stream.too-many", text));
+        }
         let (sender, receiver) = mpsc::channel(OUTGOING);
         let session = Session::new(self.clone(), host, peer, clock::now);
         tokio::spawn(session.run(request.into_inner(), sender));

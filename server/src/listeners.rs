@@ -20,6 +20,8 @@ pub mod agents;
 
 pub mod enroll;
 
+pub mod files;
+
 pub mod http;
 
 /// Who is at the other end of an agent's connection. Found in the extensions of every request of the Fleet service.

@@ -38,6 +38,8 @@ pub enum Ending {
     Lost,
     /// The server has too much to do.
     Overloaded,
+    /// The server named the time within which it wants us back.
+    Later(Duration),
     /// By the server's clock our certificate has ended: a new one is needed first.
     Expired,
     /// Our state is older than what we said before: another stream is to be begun.
@@ -63,6 +65,10 @@ impl Backoff {
         }
         if ending == Ending::Denied {
             return pacing.denied.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0);
+        }
+        if let Ending::Later(within) = ending {
+            // The server stops or is full, for all agents alike: it alone knows how many come back with us.
+            return within.min(pacing.cap).mul_f64(random.clamp(0.0, 1.0));
         }
         if lived.is_some_and(|lived| lived > pacing.settled) {
             self.failures = 0;
@@ -123,6 +129,14 @@ mod tests {
     fn one_that_is_denied_waits_for_a_person() {
         let wait = |random| Backoff::default().after(Ending::Denied, None, random, &Pacing::default());
         assert_eq!((wait(0.0), wait(1.0)), (1800 * SECOND, 3600 * SECOND));
+    }
+
+    #[test]
+    fn one_that_is_told_when_to_come_takes_any_part_of_that_time() {
+        let (mut backoff, pacing) = (Backoff { failures: 9 }, Pacing::default());
+        let mut wait = |within, random| backoff.after(Ending::Later(within), None, random, &pacing);
+        assert_eq!((wait(25 * SECOND, 0.2), wait(25 * SECOND, 1.0)), (5 * SECOND, 25 * SECOND));
+        assert_eq!(wait(Duration::MAX, 1.0), pacing.cap, "a server that is wrong loses nobody");
     }
 
     #[test]

@@ -15,12 +15,13 @@ use crate::{
     cli::open::Opened,
     clock,
     config::{Config, Place},
+    db::identity::enrolled_hosts,
     demo,
     identity::enrollment::Enrollment,
     ingest::{Ingest, Store},
     learned_ports, lease,
     lifecycle::Lifecycle,
-    listeners::{Bound, agents, enroll, http, tls},
+    listeners::{Bound, agents, enroll, files, http, tls},
     live::Bus,
     postgres::Cluster,
     questions::Questions,
@@ -113,6 +114,7 @@ async fn serve(
         Ok(())
     });
     let revocations = Arc::clone(&app.identity.revocations);
+    files::warn_when_too_low(files::raise_limit(), enrolled_hosts(&app.db).await?);
     let ingest = Ingest::new(Arc::clone(&app));
     ingest.forget_streams().await?;
     lifecycle.spawn("agents", agents::serve(bound.agents, agents_tls, ingest.routes(), revocations, stop()));

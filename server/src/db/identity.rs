@@ -26,6 +26,14 @@ pub async fn host_of_certificate(db: &Db, serial: &[u8]) -> sqlx::Result<Option<
     .await
 }
 
+/// Hosts with a certificate that is not revoked.
+pub async fn enrolled_hosts(db: &Db) -> sqlx::Result<u64> {
+    let query = sqlx::query_scalar!(
+        r#"select count(distinct host_id) as "hosts!" from agent_certificate where revoked_at is null"#
+    );
+    Ok(query.fetch_one(&db.pool).await?.try_into().unwrap_or_default())
+}
+
 /// A token to be: whoever presents the secret may enroll `uses` hosts at this site.
 #[derive(Debug)]
 pub struct NewEnrollToken<'a> {

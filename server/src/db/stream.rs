@@ -319,19 +319,38 @@ pub async fn quarantine(
     Ok(())
 }
 
-/// The stream has ended; one that took over stays connected. When the host was last heard of stays as it is: a stream
+/// A stream that has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    pub client_id: i32,
+    pub host_id: i64,
+    pub session_id: Uuid,
+}
+
+/// These streams have ended; one that took over stays connected. When a host was last heard of stays as it is: a stream
 /// may end long after that.
-pub async fn close(db: &Db, (client_id, host_id): (i32, i64), session_id: Uuid) -> sqlx::Result<()> {
-    let mut transaction = db.begin(&Scope::of(client_id)).await?;
+pub async fn close(db: &Db, ended: &[Ended]) -> sqlx::Result<()> {
+    let mut clients: Vec<i32> = ended.iter().map(|ended| ended.client_id).collect();
+    clients.sort_unstable();
+    clients.dedup();
+    // In the order of the key, so that two writers never wait for each other in a circle.
+    let mut ended = ended.to_vec();
+    ended.sort_unstable_by_key(|ended| (ended.client_id, ended.host_id));
+    let client_ids: Vec<i32> = ended.iter().map(|ended| ended.client_id).collect();
+    let host_ids: Vec<i64> = ended.iter().map(|ended| ended.host_id).collect();
+    let session_ids: Vec<Uuid> = ended.iter().map(|ended| ended.session_id).collect();
+    let mut transaction = db.begin(&Scope(clients)).await?;
     sqlx::query!(
         r#"
         update agent_stream
         set connected_at = null
-        where client_id = $1 and host_id = $2 and session_id = $3
+        from unnest($1::int[], $2::int8[], $3::uuid[]) as ended (client_id, host_id, session_id)
+        where agent_stream.client_id = ended.client_id and agent_stream.host_id = ended.host_id
+          and agent_stream.session_id = ended.session_id
         "#,
-        client_id,
-        host_id,
-        session_id,
+        &client_ids,
+        &host_ids,
+        &session_ids,
     )
     .execute(&mut *transaction)
     .await?;

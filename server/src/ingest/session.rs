@@ -8,7 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use proto::fleet::v1::agent_message::Kind as Said;
 use proto::fleet::v1::server_message::Kind as Answer;
-use proto::fleet::v1::{AgentMessage, Revoked, ServerMessage};
+use prost::Message as _;
+use proto::fleet::v1::{AgentMessage, Report, Revoked, ServerMessage};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -18,8 +19,8 @@ use uuid::Uuid;
 
 use crate::coded;
 use crate::db::identity::CertifiedHost;
-use crate::db::stream;
 use crate::ingest::Ingest;
+use crate::ingest::allowance::Allowance;
 use crate::ingest::talk::Talk;
 use crate::listeners::{AgentPeer, agents};
 
@@ -27,6 +28,18 @@ use crate::listeners::{AgentPeer, agents};
 pub(super) const HEARTBEAT: Duration = Duration::from_mins(1);
 /// An agent that is silent for this long is gone, whatever the network says.
 pub(super) const SILENCE: Duration = Duration::from_mins(3);
+/// How long an agent may take to say Hello.
+const HELLO: Duration = Duration::from_secs(20);
+/// A report of more bytes is a large one: only so many are taken in at once.
+const LARGE: usize = 16 * 1024;
+/// What a stream may say: so much at once, and then at a rate of 50 messages or 1 MiB a second. Who says more waits.
+const REPORTS_BURST: Duration = Duration::from_secs(10);
+const REPORT: Duration = Duration::from_millis(20);
+const KIBIBYTE: Duration = Duration::from_micros(977);
+/// What is no report comes once a minute, or when it is asked for. An agent that says it twice a second, after so many at
+/// once, is none of ours.
+const SIGNS_BURST: Duration = Duration::from_mins(1);
+const SIGN: Duration = Duration::from_millis(500);
 /// How long the reason of an end may wait for an agent that does not read.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -73,7 +86,8 @@ impl Session {
                 Err(agents::revoked())
             }
             () = self.ingest.app.stopping.cancelled() => {
-                Err(coded::status(Code::Unavailable, "server.stopping", "the server stops; come back soon"))
+                let stopping = coded::status(Code::Unavailable, "server.stopping", "the server stops; come back soon");
+                Err(coded::retry_within(stopping, self.ingest.streams.spread()))
             }
             () = newer.cancelled() => Err(fenced()),
             () = self.expired() => Err(refused(
@@ -84,9 +98,6 @@ impl Session {
             end = self.converse(session_id, &newer, incoming, &outgoing) => end,
         };
         self.ingest.streams.leave(key, session_id);
-        if let Err(error) = stream::close(&self.ingest.app.db, key, session_id).await {
-            warn!(%error, host.id = key.1, "Could not note that a stream has ended");
-        }
         if let Err(status) = end {
             let code = coded::code_of(&status).unwrap_or("none").to_owned();
             info!(host.id = key.1, peer = %self.peer.address, code, "Ended a stream: {}", status.message());
@@ -107,25 +118,29 @@ impl Session {
         mut incoming: Streaming<AgentMessage>,
         outgoing: &Outgoing,
     ) -> Result<(), Status> {
-        let first = match tokio::time::timeout(SILENCE, incoming.message()).await {
+        let first = match tokio::time::timeout(HELLO, incoming.message()).await {
             Ok(first) => first.map_err(|error| undecodable(&error).unwrap_or(error))?,
-            Err(_) => return Err(silent()),
+            Err(_) => None,
         };
         let Some(AgentMessage { kind: Some(Said::Hello(hello)) }) = first else {
             return Err(refused(Code::InvalidArgument, "stream.hello-missing", "a stream begins with a Hello"));
         };
-        let mut talk = Talk::open(self, hello, session_id, outgoing).await?;
+        let place = self.ingest.admission.open().await?;
+        // What is rare and large lies outside of what every idle stream holds.
+        let mut talk = Box::pin(Talk::open(self, hello, session_id, outgoing)).await?;
+        drop(place);
         // Only now: somebody who is denied disturbs nobody.
         self.ingest.streams.enter((self.host.client_id, self.host.host_id), session_id, newer.clone());
         let mut questions = self.ingest.app.questions.listen((self.host.client_id, self.host.host_id));
-        let mut silent_at = Instant::now() + SILENCE;
+        let mut said_at = Instant::now();
+        let (mut reports, mut signs) = (Allowance::new(said_at), Allowance::new(said_at));
         loop {
             let said = tokio::select! {
                 biased;
-                said = tokio::time::timeout_at(silent_at, incoming.message()) => match said {
+                said = tokio::time::timeout_at(said_at + SILENCE, incoming.message()) => match said {
                     Ok(Ok(Some(said))) => said.kind,
                     Ok(Ok(None)) => return Ok(()),
-                    Ok(Err(error)) => return talk.broken(error).await,
+                    Ok(Err(error)) => return Box::pin(talk.broken(error)).await,
                     Err(_) => return Err(silent()),
                 },
                 Some(question) = questions.recv() => {
@@ -133,10 +148,18 @@ impl Session {
                     continue;
                 }
             };
-            silent_at = Instant::now() + SILENCE;
+            said_at = Instant::now();
             match said {
-                Some(Said::Report(report)) => talk.report(report).await?,
-                Some(Said::Heartbeat(heartbeat)) => talk.heartbeat(heartbeat).await?,
+                Some(Said::Report(report)) => {
+                    Box::pin(self.report(&mut talk, &mut reports, report)).await?;
+                    // It may have waited for its turn.
+                    said_at = Instant::now();
+                }
+                _ if !signs.take(said_at, SIGN, SIGNS_BURST).is_zero() => {
+                    let text = "more heartbeats and other messages came than any agent sends";
+                    return Err(refused(Code::ResourceExhausted, "stream.too-many-messages", text));
+                }
+                Some(Said::Heartbeat(heartbeat)) => Box::pin(talk.heartbeat(heartbeat)).await?,
                 Some(Said::ConnectionList(list)) => talk.answered(list),
                 Some(Said::Hello(_)) => {
                     return Err(refused(Code::InvalidArgument, "stream.hello-repeated", "a stream has one Hello"));
@@ -145,6 +168,22 @@ impl Session {
                 None => metrics::counter!("portreeve_messages_unknown_total").increment(1),
             }
         }
+    }
+
+    /// Whoever says more than its allowance waits, and so does a large report (or the last part of one) until it is its
+    /// turn. Nothing is read of the stream meanwhile, so that the agent waits as well.
+    async fn report(&self, talk: &mut Talk<'_>, allowance: &mut Allowance, report: Report) -> Result<(), Status> {
+        let size = report.encoded_len();
+        let cost = REPORT + KIBIBYTE * u32::try_from(size / 1024).unwrap_or(u32::MAX);
+        let wait = allowance.take(Instant::now(), cost, REPORTS_BURST);
+        if !wait.is_zero() {
+            metrics::counter!("portreeve_reports_slowed_total").increment(1);
+            tokio::time::sleep(wait).await;
+        }
+        let is_complete = report.part.saturating_add(1) >= report.parts;
+        let is_large = is_complete && (report.parts > 1 || size > LARGE);
+        let _place = if is_large { self.ingest.admission.large().await } else { None };
+        talk.report(report).await
     }
 }
 

@@ -5,40 +5,81 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
 use crate::db::Db;
-use crate::db::stream::{self, Seen};
+use crate::db::stream::{self, Ended, Seen};
+use crate::ingest::admission;
+use crate::ingest::allowance::Allowance;
 
 /// How often signs of life are written.
 const FLUSH: Duration = Duration::from_secs(10);
+/// How long the end of a stream waits for the ends of others, to be written with them.
+const GATHER: Duration = Duration::from_millis(200);
+/// How long streams may take to end when the server stops.
+const FAREWELLS: Duration = Duration::from_secs(8);
+
+/// A host may open so many streams at once, and then one in `OPENING`.
+const OPENINGS: u32 = 30;
+const OPENING: Duration = Duration::from_secs(2);
 
 /// (client, host).
 type HostKey = (i32, i64);
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Streams(Arc<Mutex<Open>>);
+pub(super) struct Streams(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    open: Mutex<Open>,
+    /// A stream has ended.
+    ended: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Open {
     sessions: HashMap<HostKey, (Uuid, CancellationToken)>,
+    /// Most sessions that there were at once.
+    most: usize,
     seen: HashMap<HostKey, Seen>,
+    ended: Vec<Ended>,
+    /// What hosts took of their allowance of openings.
+    openings: HashMap<HostKey, Allowance>,
 }
 
 impl Streams {
+    /// Counts an opening. `false`: the host opens streams too fast.
+    pub(super) fn may_open(&self, host: HostKey) -> bool {
+        let now = Instant::now();
+        let mut open = self.lock();
+        let allowance = open.openings.entry(host).or_insert_with(|| Allowance::new(now));
+        allowance.take(now, OPENING, OPENING * OPENINGS).is_zero()
+    }
+
+    /// Within which time the agents of this server should come back to it.
+    pub(super) fn spread(&self) -> Duration {
+        admission::spread(self.lock().most)
+    }
+
     /// Enters a stream and ends an older one of the same host. `fenced` is cancelled when a newer one enters.
     pub(super) fn enter(&self, host: HostKey, session_id: Uuid, fenced: CancellationToken) {
         let mut open = self.lock();
         if let Some((_, older)) = open.sessions.insert(host, (session_id, fenced)) {
             older.cancel();
         }
+        open.most = open.most.max(open.sessions.len());
         metrics::gauge!("portreeve_streams").set(as_f64(open.sessions.len()));
     }
 
+    /// A stream has ended, which is written soon.
     pub(super) fn leave(&self, host: HostKey, session_id: Uuid) {
         let mut open = self.lock();
+        open.ended.push(Ended { client_id: host.0, host_id: host.1, session_id });
+        self.0.ended.notify_one();
         if open.sessions.get(&host).is_some_and(|(present, _)| *present == session_id) {
             open.sessions.remove(&host);
         }
@@ -57,30 +98,63 @@ impl Streams {
         self.lock().seen.insert((seen.client_id, seen.host_id), seen);
     }
 
-    /// Writes what was gathered, again and again, until `stop` and once after it.
+    /// Writes what was gathered, again and again, until `stop` and every stream has ended.
     pub(super) async fn flush(&self, db: &Db, stop: &CancellationToken) {
-        loop {
-            let stopped = stop.run_until_cancelled(tokio::time::sleep(FLUSH)).await.is_none();
-            self.flush_once(db).await;
-            if stopped {
-                return;
+        let mut seen_due = Instant::now() + FLUSH;
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep_until(seen_due) => {
+                    seen_due = Instant::now() + FLUSH;
+                    self.write_seen(db).await;
+                    self.write_ended(db).await;
+                }
+                () = self.0.ended.notified() => {
+                    tokio::time::sleep(GATHER).await;
+                    self.write_ended(db).await;
+                }
             }
         }
+        let deadline = Instant::now() + FAREWELLS;
+        while !self.lock().sessions.is_empty() && Instant::now() < deadline {
+            // Another one has ended, or nobody will.
+            drop(tokio::time::timeout(GATHER, self.0.ended.notified()).await);
+        }
+        self.write_seen(db).await;
+        self.write_ended(db).await;
     }
 
-    async fn flush_once(&self, db: &Db) {
-        let seen: Vec<Seen> = std::mem::take(&mut self.lock().seen).into_values().collect();
+    async fn write_seen(&self, db: &Db) {
+        let now = Instant::now();
+        let seen = {
+            let mut open = self.lock();
+            open.openings.retain(|_, allowance| !allowance.is_paid(now));
+            std::mem::take(&mut open.seen)
+        };
         if seen.is_empty() {
             return;
         }
+        let seen: Vec<Seen> = seen.into_values().collect();
         // What is lost here is said again by the next heartbeat.
         if let Err(error) = stream::write_seen(db, &seen).await {
             warn!(%error, hosts = seen.len(), "Could not write when hosts were last seen");
         }
     }
 
+    /// What could not be written waits for the next time.
+    async fn write_ended(&self, db: &Db) {
+        let ended = std::mem::take(&mut self.lock().ended);
+        if ended.is_empty() {
+            return;
+        }
+        if let Err(error) = stream::close(db, &ended).await {
+            warn!(%error, streams = ended.len(), "Could not note that streams have ended");
+            self.lock().ended.extend(ended);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Open> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -118,6 +118,8 @@ impl<'a> Talk<'a> {
             last_question: 0,
             renewal: RenewalWish::NotYet,
         };
+        let paced = if send_full.is_empty() { Duration::ZERO } else { session.ingest.admission.book_full() };
+        metrics::counter!("portreeve_full_sections_asked_total").increment(send_full.len() as u64);
         let welcome = Welcome {
             epoch: u64::try_from(stored.pending_epoch).unwrap_or_default(),
             committed_seq: talk.seq,
@@ -125,7 +127,7 @@ impl<'a> Talk<'a> {
             pace: Some(Pace {
                 heartbeat_interval_ms: milliseconds(HEARTBEAT),
                 collect_interval_ms: milliseconds(COLLECT),
-                send_after_ms: 0,
+                send_after_ms: milliseconds(paced),
             }),
         };
         talk.send(Answer::Welcome(welcome)).await?;
@@ -353,6 +355,7 @@ impl<'a> Talk<'a> {
             return Ok(state);
         }
         let (client_id, host_id) = (self.cursor.client_id, self.cursor.host_id);
+        let _place = self.session.ingest.admission.load().await;
         let load = async {
             let mut transaction = self.session.ingest.app.db.begin(&Scope::of(client_id)).await?;
             let state = facts::load(&mut transaction, client_id, host_id).await?;
@@ -393,6 +396,11 @@ impl<'a> Talk<'a> {
     }
 
     async fn ask_for(&self, sections: Vec<Section>) -> Result<(), Status> {
+        metrics::counter!("portreeve_full_sections_asked_total").increment(sections.len() as u64);
+        let paced = self.session.ingest.admission.book_full();
+        if !paced.is_zero() {
+            self.send(Answer::Pace(Pace { send_after_ms: milliseconds(paced), ..Pace::default() })).await?;
+        }
         self.send(Answer::SendFull(SendFull { sections: sections.into_iter().map(i32::from).collect() })).await
     }
 

@@ -8,7 +8,7 @@ use rustls::{
     RootCertStore, ServerConfig,
     crypto::{CryptoProvider, ring::default_provider},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::WebPkiClientVerifier,
+    server::{NoServerSessionStorage, WebPkiClientVerifier},
     version::{TLS12, TLS13},
 };
 
@@ -25,6 +25,7 @@ pub fn for_agents(authority: &Authority, now: DateTime<Utc>) -> anyhow::Result<A
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"h2".to_vec()];
+    remember_nobody(&mut config);
     Ok(Arc::new(config))
 }
 
@@ -36,7 +37,15 @@ pub fn for_enrollment(authority: &Authority, now: DateTime<Utc>) -> anyhow::Resu
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"h2".to_vec()];
+    remember_nobody(&mut config);
     Ok(Arc::new(config))
+}
+
+/// Agents hold their connections for days, and tickets are worth nothing after a restart, when all come back: they would
+/// cost memory and time for nothing.
+fn remember_nobody(config: &mut ServerConfig) {
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
 }
 
 /// For browsers: the certificate that the operator of this server provides.
