@@ -37,6 +37,8 @@ pub mod catalog;
 
 pub mod import;
 
+pub mod retention;
+
 pub mod doctor;
 
 #[derive(Debug, Parser)]
@@ -84,6 +86,9 @@ pub enum Command {
     Catalog(catalog::Action),
     /// Stores what a capture says of a server that cannot run the agent, and tells what was understood.
     Import(import::Arguments),
+    /// How long what is stored is kept, and how much room it may take.
+    #[command(subcommand)]
+    Retention(retention::Action),
     /// Prints the description of the API.
     Openapi,
     /// Examines this installation and says what is wrong with it.
@@ -156,6 +161,7 @@ async fn dispatch(place: Place, command: Command) -> anyhow::Result<ExitCode> {
         Command::Check(arguments) => check::run(&arguments),
         Command::Catalog(action) => catalog::run(place, action).await.map(success),
         Command::Import(arguments) => import::run(place, arguments).await.map(success),
+        Command::Retention(action) => retention::run(place, action).await.map(success),
         Command::Doctor(arguments) => doctor::run(place, arguments).await,
     }
 }

@@ -33,6 +33,8 @@ pub mod learned_ports;
 
 pub mod suspects;
 
+pub mod retention;
+
 pub mod alerts;
 
 pub mod rulebook;

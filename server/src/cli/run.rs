@@ -25,6 +25,7 @@ use crate::{
     live::Bus,
     postgres::Cluster,
     questions::Questions,
+    retention,
     rulebook::{self, Rulebook},
     suspects,
 };
@@ -150,6 +151,11 @@ async fn serve(
     let looker = Arc::clone(&app);
     lifecycle.spawn("suspects", async move {
         lease::hold(&looker, "suspects", || suspects::keep_looking(&looker)).await;
+        Ok(())
+    });
+    let keeper = Arc::clone(&app);
+    lifecycle.spawn("upkeep", async move {
+        retention::keep_tidy(keeper).await;
         Ok(())
     });
     let worker = Worker::new(app.db.clone(), app.bus.clone(), app.sealer.clone(), app.egress.clone());

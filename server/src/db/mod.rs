@@ -66,6 +66,8 @@ pub mod read_updates;
 
 pub mod rejudge;
 
+pub mod retention;
+
 pub mod stream;
 
 pub mod suspects;
