@@ -51,7 +51,7 @@ create table sweep (
   removed bigint not null default 0,
   fault text
 );
-comment on table sweep is 'The last run of each part of upkeep. Whoever moves begun_at on does the next one.';
+comment on table sweep is 'The last run of each part of upkeep.';
 comment on column sweep.ended_at is 'Null: it is under way, or its server died.';
 comment on column sweep.removed is 'Rows that it removed; of spans, the weeks that it dropped.';
 comment on column sweep.fault is 'Why it did not come to its end; null: it did.';

@@ -4,7 +4,6 @@
 //! Invariant: nothing is kept for less time than its setting says, but spans over a budget whose admin allowed it; and
 //! that is said in the log and on the page.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -23,7 +22,7 @@ pub mod forecast;
 
 pub mod kind;
 
-/// How often each server asks what is due.
+/// How often it is asked what is due.
 const ASK_EVERY: Duration = Duration::from_mins(5);
 const PREPARE_EVERY: TimeDelta = TimeDelta::days(1);
 const SAMPLE_EVERY: TimeDelta = TimeDelta::hours(1);
@@ -37,19 +36,13 @@ const LOOK_BACK: TimeDelta = TimeDelta::days(14);
 /// Between two batches: reports come first.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Keeps at it until the server stops.
-pub async fn keep_tidy(app: Arc<App>) {
+/// Does what is due, for as long as the caller lets it.
+pub async fn keep_tidy(app: &App) {
     let mut interval = tokio::time::interval(ASK_EVERY);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            () = app.stopping.cancelled() => return,
-            _ = interval.tick() => {}
-        }
-        tokio::select! {
-            () = app.stopping.cancelled() => return,
-            () = tidy(&app.db, clock::now()) => {}
-        }
+        interval.tick().await;
+        tidy(&app.db, clock::now()).await;
     }
 }
 
@@ -192,7 +185,8 @@ async fn standings_of(db: &Db, sizes: &[(Kind, i64)], now: DateTime<Utc>) -> sql
     let standing = |setting: Setting| {
         let kind = setting.kind;
         let bytes = sizes.iter().find(|(one, _)| *one == kind).map(|(_, bytes)| *bytes);
-        let of_kind = samples.iter().filter(|(one, at, _)| *one == kind && *at < now).map(|(_, at, bytes)| (*at, *bytes));
+        let of_kind =
+            samples.iter().filter(|(one, at, _)| *one == kind && *at < now).map(|(_, at, bytes)| (*at, *bytes));
         let series: Vec<_> = of_kind.chain(bytes.map(|bytes| (now, bytes))).collect();
         let forecast = forecast::forecast(&series, setting.budget_bytes);
         Standing { setting, bytes, forecast }
@@ -243,7 +237,7 @@ async fn shorten(db: &Db, standing: &Standing, now: DateTime<Utc>) -> anyhow::Re
     Ok(dropped)
 }
 
-/// Runs a part of upkeep where it is due and no other server does it.
+/// Runs a part of upkeep where it is due.
 async fn run(
     db: &Db,
     name: &str,

@@ -44,8 +44,7 @@ pub async fn run(place: Place, action: Action) -> anyhow::Result<()> {
     let done = match action {
         Action::Show { json } => show(&opened, json).await,
         Action::Set { kind, days, budget, shorten } => {
-            let change =
-                Change { keep_days: days, budget_bytes: budget.map(|budget| budget.0), may_shorten: shorten };
+            let change = Change { keep_days: days, budget_bytes: budget.map(|budget| budget.0), may_shorten: shorten };
             set(&opened, kind, change).await
         }
     };

@@ -155,7 +155,7 @@ async fn serve(
     });
     let keeper = Arc::clone(&app);
     lifecycle.spawn("upkeep", async move {
-        retention::keep_tidy(keeper).await;
+        lease::hold(&keeper, "upkeep", || retention::keep_tidy(&keeper)).await;
         Ok(())
     });
     let worker = Worker::new(app.db.clone(), app.bus.clone(), app.sealer.clone(), app.egress.clone());

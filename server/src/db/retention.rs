@@ -12,7 +12,7 @@ pub mod remove;
 /// Samples this old serve no forecast.
 const SAMPLES_KEPT: TimeDelta = TimeDelta::days(90);
 
-/// When a run that failed is tried again.
+/// When a run that did not come to its end is tried again.
 const AGAIN_AFTER: TimeDelta = TimeDelta::hours(1);
 
 /// How long a kind is kept, and how much room it has.
@@ -260,8 +260,8 @@ pub async fn runs(pool: &PgPool) -> sqlx::Result<Vec<Run>> {
         .await
 }
 
-/// Whether this run is the caller's: at most one process has it, and none sooner than `every` after another began, or an
-/// hour after one that failed.
+/// Whether a run is due, which then has begun: `every` after the last one began, or an hour after one that failed or was
+/// cut off.
 pub async fn begin_run(pool: &PgPool, name: &str, now: DateTime<Utc>, every: TimeDelta) -> sqlx::Result<bool> {
     let begun = sqlx::query!(
         "
@@ -270,7 +270,7 @@ pub async fn begin_run(pool: &PgPool, name: &str, now: DateTime<Utc>, every: Tim
         on conflict (name) do update
         set begun_at = excluded.begun_at, ended_at = null
         where sweep.begun_at <= $3
-          or (sweep.fault is not null and sweep.begun_at <= $4)
+          or ((sweep.fault is not null or sweep.ended_at is null) and sweep.begun_at <= $4)
         ",
         name,
         now,
@@ -282,12 +282,7 @@ pub async fn begin_run(pool: &PgPool, name: &str, now: DateTime<Utc>, every: Tim
     Ok(begun.rows_affected() > 0)
 }
 
-pub async fn end_run(
-    pool: &PgPool,
-    name: &str,
-    outcome: Result<u64, &str>,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+pub async fn end_run(pool: &PgPool, name: &str, outcome: Result<u64, &str>, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "update sweep set ended_at = $2, removed = $3, fault = $4 where name = $1",
         name,

@@ -111,7 +111,9 @@ impl Kind {
             Self::Findings => &["finding", "finding_event", "problem_member"],
             Self::Deliveries => &["delivery", "delivery_attempt"],
             Self::Quarantine => &["quarantine"],
-            Self::Facts => &["host_section", "socket_now", "service_now", "update_now", "host_connections", "agent_stream"],
+            Self::Facts => {
+                &["host_section", "socket_now", "service_now", "update_now", "host_connections", "agent_stream"]
+            }
             Self::Other | Self::Wal | Self::Total => &[],
         }
     }

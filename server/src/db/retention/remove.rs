@@ -34,9 +34,10 @@ pub async fn weeks(db: &Db, span_table: &str, before: DateTime<Utc>) -> sqlx::Re
 pub async fn strays(db: &Db, span_table: &str, before: DateTime<Utc>) -> sqlx::Result<u64> {
     let mut transaction = begin(db, &Scope::default()).await?;
     let batch = i32::try_from(BATCH).unwrap_or(i32::MAX);
-    let removed = sqlx::query_scalar!(r#"select trim_span_default($1, $2, $3) as "removed!""#, span_table, before, batch)
-        .fetch_one(&mut *transaction)
-        .await?;
+    let removed =
+        sqlx::query_scalar!(r#"select trim_span_default($1, $2, $3) as "removed!""#, span_table, before, batch)
+            .fetch_one(&mut *transaction)
+            .await?;
     transaction.commit().await?;
     Ok(u64::try_from(removed).unwrap_or_default())
 }
