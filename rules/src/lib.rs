@@ -15,6 +15,8 @@ pub mod events;
 
 pub mod delta;
 
+pub mod changes;
+
 pub mod forecast;
 
 pub mod finding;

@@ -14,6 +14,8 @@ pub mod access;
 
 pub mod model;
 
+pub mod past;
+
 pub mod sign_in;
 
 pub mod sessions;
@@ -44,11 +46,21 @@ pub mod holders;
 
 pub mod host_ports;
 
+pub mod host_port_history;
+
+pub mod host_changes;
+
+pub mod host_lives;
+
+pub mod ports;
+
 pub mod host_updates;
 
 pub mod host_plan;
 
 pub mod updates;
+
+pub mod update_history;
 
 pub mod suspects;
 
@@ -158,8 +170,14 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(departures::retire))
         .routes(routes!(departures::bring_back))
         .routes(routes!(departures::move_to))
+        .routes(routes!(host_facts::one))
         .routes(routes!(host_services::list))
         .routes(routes!(host_ports::list))
+        .routes(routes!(host_port_history::list))
+        .routes(routes!(host_changes::list))
+        .routes(routes!(host_lives::service))
+        .routes(routes!(host_lives::steps))
+        .routes(routes!(ports::one))
         .routes(routes!(host_updates::list))
         .routes(routes!(host_plan::one))
         .routes(routes!(host_plan::powershell))
@@ -172,6 +190,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(host_connections::ask))
         .routes(routes!(updates::list))
         .routes(routes!(updates::one))
+        .routes(routes!(update_history::list))
         .routes(routes!(suspects::list))
         .routes(routes!(clients::list))
         .routes(routes!(deliveries::list))

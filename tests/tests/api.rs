@@ -50,6 +50,7 @@ fn readable_paths(host: &str, finding: &str, kb: &str) -> Vec<String> {
         };
         let port = if path.ends_with("/holders") { "?port=udp/1812" } else { "" };
         let path = path.replace("{id}", id).replace("{kb}", kb).replace("{boot}", "1");
+        let path = path.replace("{protocol}", "udp").replace("{port}", "1812").replace("{name}", "IAS");
         path.replace("{key}", "taker/dns-socket-pool") + port
     };
     paths.iter().filter(|(_, item)| item.get("get").is_some()).map(|(path, _)| fill(path)).collect()
@@ -295,6 +296,29 @@ async fn bad_input_is_refused_and_never_a_failure() -> Result<()> {
         ("GET", "/api/v1/hosts/0/ports", "resource.not-found"),
         ("GET", "/api/v1/hosts/0/updates", "resource.not-found"),
         ("GET", "/api/v1/hosts/0/boots", "resource.not-found"),
+        ("GET", "/api/v1/hosts/0/facts", "resource.not-found"),
+        ("GET", "/api/v1/hosts/0/services?at=2026-01-01T00:00:00Z", "resource.not-found"),
+        ("GET", "/api/v1/hosts/11/services?at=yesterday", "request.bad-query"),
+        ("GET", "/api/v1/hosts/11/ports?at=9999-01-01T00:00:00Z", "request.bad-query"),
+        ("GET", "/api/v1/hosts/11/steps?at=9999-01-01T00:00:00Z", "request.bad-query"),
+        ("GET", "/api/v1/hosts/0/steps", "resource.not-found"),
+        ("GET", "/api/v1/hosts/0/changes", "resource.not-found"),
+        ("GET", "/api/v1/hosts/11/changes?from_boot=9", "resource.not-found"),
+        ("GET", "/api/v1/hosts/11/changes?around=9", "request.bad-query"),
+        ("GET", "/api/v1/hosts/11/changes?around=KB5030216", "resource.not-found"),
+        ("GET", "/api/v1/hosts/11/changes?around=KB948601", "past.not-kept"),
+        ("GET", "/api/v1/hosts/11/changes?around=KB948601&from_boot=1", "request.bad-query"),
+        ("GET", "/api/v1/hosts/11/changes?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "request.bad-query"),
+        ("GET", "/api/v1/hosts/0/ports/udp/1812/history", "resource.not-found"),
+        ("GET", "/api/v1/hosts/11/ports/sctp/1812/history", "request.bad-path"),
+        ("GET", "/api/v1/hosts/11/ports/udp/65536/history", "request.bad-path"),
+        ("GET", "/api/v1/hosts/11/ports/udp/1812/history?cursor=x", "request.bad-cursor"),
+        ("GET", "/api/v1/hosts/11/services/nope/history", "resource.not-found"),
+        ("GET", "/api/v1/hosts/11/services/%00/history", "request.bad-text"),
+        ("GET", "/api/v1/ports/icmp/1", "request.bad-path"),
+        ("GET", "/api/v1/ports/udp/1812?at=9999-01-01T00:00:00Z", "request.bad-query"),
+        ("GET", "/api/v1/ports/udp/1812?cursor=x", "request.bad-cursor"),
+        ("GET", "/api/v1/updates/x/history", "resource.not-found"),
         ("GET", "/api/v1/hosts/11/boots/9", "resource.not-found"),
         ("GET", "/api/v1/hosts/11/boots/99999999999", "request.bad-path"),
         ("GET", "/api/v1/hosts/11/boots/holders", "request.bad-query"),

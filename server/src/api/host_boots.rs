@@ -17,6 +17,7 @@ use crate::api::hosts::document;
 use crate::api::model::SectionName;
 use crate::api::problem::{Code, Problem};
 use crate::app::App;
+use crate::db::Scope;
 use crate::db::read_boots::{self, BootRow, HolderRow};
 use crate::ingest::ledger;
 
@@ -251,9 +252,19 @@ pub async fn holders(
 ) -> Result<Json<PortHolders>, Problem> {
     let port: Port =
         query.port.parse().map_err(|_| Problem::field(Code::BadQuery, "port", "is not a port such as `udp/1812`"))?;
-    let Some(found) = read_boots::holders(&caller.scope, &app.db, id, port).await? else {
+    let Some(boots) = boot_holders(&caller.scope, &app, (id, port)).await? else {
         return Err(Problem::not_found("host"));
     };
+    Ok(Json(PortHolders { port: port.to_string(), boots }))
+}
+
+/// Who had a port first in each boot. `None`: no such host in `scope`.
+pub async fn boot_holders(
+    scope: &Scope,
+    app: &App,
+    (host_id, port): (i64, Port),
+) -> anyhow::Result<Option<Vec<BootHolder>>> {
+    let Some(found) = read_boots::holders(scope, &app.db, host_id, port).await? else { return Ok(None) };
     let facts = Facts {
         host: document::<facts::Host>(&found.sections, SectionName::Host)?
             .map_or_else(Section::default, Section::Known),
@@ -262,8 +273,7 @@ pub async fn holders(
         ..Facts::default()
     };
     let is_kept = ledger::keeps(port, &facts, &app.catalog());
-    let boots = found.boots.into_iter().map(|row| boot_holder(row, port, is_kept)).collect();
-    Ok(Json(PortHolders { port: port.to_string(), boots }))
+    Ok(Some(found.boots.into_iter().map(|row| boot_holder(row, port, is_kept)).collect()))
 }
 
 fn boot_holder(row: HolderRow, port: Port, is_kept: ledger::Kept) -> BootHolder {

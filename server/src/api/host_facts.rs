@@ -1,11 +1,34 @@
 //! The facts of a host that are one document: the host itself and its port policy.
 
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
 use chrono::{DateTime, Utc};
 use rules::facts;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::model::Known;
+use crate::api::access::Caller;
+use crate::api::extract::{Path, Query};
+use crate::api::hosts::{document, section_status};
+use crate::api::model::{Known, SectionName, SectionStatus};
+use crate::api::past::{AsOf, AtQuery};
+use crate::api::problem::Problem;
+use crate::app::App;
+use crate::clock;
+use crate::db::read_past::HostAt;
+
+/// What was known of a host at a moment, beside the sections that are lists.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HostFactsAt {
+    pub as_of: AsOf,
+    /// All seven, always. Events are told by their own time and connections only as they are: both are unknown here.
+    pub sections: Vec<SectionStatus>,
+    /// `null`: not known then, like the next.
+    pub host: Option<HostFacts>,
+    pub port_policy: Option<PortPolicy>,
+}
 
 /// What the host says of itself.
 #[derive(Debug, Serialize, ToSchema)]
@@ -156,6 +179,36 @@ pub enum Protocol {
 pub enum Family {
     Ipv4,
     Ipv6,
+}
+
+/// Facts of a host at a moment
+///
+/// Without `at`: now.
+#[utoipa::path(
+    get,
+    path = "/hosts/{id}/facts",
+    tag = "hosts",
+    params(("id" = i64, Path, description = "Id of the host"), AtQuery),
+    responses((status = 200, description = "Its facts", body = HostFactsAt), (status = "default", response = Problem))
+)]
+pub async fn one(
+    caller: Caller,
+    State(app): State<Arc<App>>,
+    Path(id): Path<i64>,
+    Query(query): Query<AtQuery>,
+) -> Result<Json<HostFactsAt>, Problem> {
+    let now = clock::now();
+    let at = query.moment(now)?.unwrap_or(now);
+    let Some(mut host) = HostAt::of(&caller.scope, &app.db, id, at).await? else {
+        return Err(Problem::not_found("host"));
+    };
+    let rows = host.sections().await?;
+    Ok(Json(HostFactsAt {
+        as_of: AsOf::of(&mut host, at).await?,
+        host: document::<facts::Host>(&rows, SectionName::Host)?.map(HostFacts::from),
+        port_policy: document::<facts::PortPolicy>(&rows, SectionName::PortPolicy)?.map(PortPolicy::from),
+        sections: SectionName::ALL.into_iter().map(|name| section_status(&rows, name)).collect(),
+    }))
 }
 
 impl From<rules::ports::Protocol> for Protocol {

@@ -14,17 +14,22 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::access::Caller;
-use crate::api::extract::Path;
+use crate::api::extract::{Path, Query};
 use crate::api::host_facts::Protocol;
 use crate::api::hosts::section_status;
 use crate::api::model::{SectionName, SectionStatus};
+use crate::api::past::{AsOf, AtQuery};
 use crate::api::problem::Problem;
 use crate::app::App;
-use crate::db::read_host_rows;
+use crate::clock;
+use crate::db::read_host_rows::{self, Rows};
+use crate::db::read_past::HostAt;
 
 /// The sockets of a host, grouped.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct HostPorts {
+    /// `null`: the answer is about now.
+    pub as_of: Option<AsOf>,
     /// While it is unknown, `items` are what was known last.
     pub sockets: SectionStatus,
     /// By protocol and first port.
@@ -82,19 +87,32 @@ impl From<facts::SocketState> for SocketState {
     get,
     path = "/hosts/{id}/ports",
     tag = "hosts",
-    params(("id" = i64, Path, description = "Id of the host")),
+    params(("id" = i64, Path, description = "Id of the host"), AtQuery),
     responses((status = 200, description = "Its sockets", body = HostPorts), (status = "default", response = Problem))
 )]
 pub async fn list(
     caller: Caller,
     State(app): State<Arc<App>>,
     Path(id): Path<i64>,
+    Query(query): Query<AtQuery>,
 ) -> Result<Json<HostPorts>, Problem> {
-    let Some(rows) = read_host_rows::sockets(&caller.scope, &app.db, id).await? else {
-        return Err(Problem::not_found("host"));
+    let (as_of, rows) = match query.moment(clock::now())? {
+        Some(at) => {
+            let Some(mut host) = HostAt::of(&caller.scope, &app.db, id, at).await? else {
+                return Err(Problem::not_found("host"));
+            };
+            let rows = Rows { sections: host.sections().await?, items: host.sockets().await? };
+            (Some(AsOf::of(&mut host, at).await?), rows)
+        }
+        None => {
+            let Some(rows) = read_host_rows::sockets(&caller.scope, &app.db, id).await? else {
+                return Err(Problem::not_found("host"));
+            };
+            (None, rows)
+        }
     };
     let sockets = section_status(&rows.sections, SectionName::Sockets);
-    Ok(Json(HostPorts { sockets, items: groups(&rows.items) }))
+    Ok(Json(HostPorts { as_of, sockets, items: groups(&rows.items) }))
 }
 
 /// Most runs of ports that a row spells out.

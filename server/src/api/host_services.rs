@@ -10,20 +10,24 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::access::Caller;
-use crate::api::extract::Path;
+use crate::api::extract::{Path, Query};
 use crate::api::holders;
 use crate::api::host_ports::PortGroup;
 use crate::api::hosts::section_status;
 use crate::api::model::{SectionName, SectionStatus};
+use crate::api::past::{AsOf, AtQuery};
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::clock;
 use crate::db::read_findings::{self, FindingFilter};
-use crate::db::read_host_rows;
+use crate::db::read_host_rows::{self, ServiceRows};
+use crate::db::read_past::HostAt;
 
 /// The services of a host.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct HostServices {
+    /// `null`: the answer is about now.
+    pub as_of: Option<AsOf>,
     /// While it is unknown, `items` are what was known last.
     pub services: SectionStatus,
     /// While it is unknown, so is the holder of every port.
@@ -60,7 +64,7 @@ pub struct HostService {
     pub needs: Vec<Need>,
     /// Ports that it holds.
     pub holds: Vec<PortGroup>,
-    /// The worst open finding about it.
+    /// The worst open finding about it. `null` also for a past moment.
     pub finding_id: Option<Uuid>,
 }
 
@@ -169,28 +173,47 @@ pub enum StartMode {
 }
 
 /// Services of a host, joined with its ports
+///
+/// At a past moment, what services need is what is known of that today.
 #[utoipa::path(
     get,
     path = "/hosts/{id}/services",
     tag = "hosts",
-    params(("id" = i64, Path, description = "Id of the host")),
+    params(("id" = i64, Path, description = "Id of the host"), AtQuery),
     responses((status = 200, description = "Its services", body = HostServices), (status = "default", response = Problem))
 )]
 pub async fn list(
     caller: Caller,
     State(app): State<Arc<App>>,
     Path(id): Path<i64>,
+    Query(query): Query<AtQuery>,
 ) -> Result<Json<HostServices>, Problem> {
-    let Some(rows) = read_host_rows::services(&caller.scope, &app.db, id).await? else {
-        return Err(Problem::not_found("host"));
+    let (as_of, rows, findings) = match query.moment(clock::now())? {
+        Some(at) => {
+            let Some(mut host) = HostAt::of(&caller.scope, &app.db, id, at).await? else {
+                return Err(Problem::not_found("host"));
+            };
+            let rows = ServiceRows {
+                sections: host.sections().await?,
+                services: host.services().await?,
+                sockets: host.sockets().await?,
+                past: host.earlier_boots().await?,
+            };
+            (Some(AsOf::of(&mut host, at).await?), rows, Vec::new())
+        }
+        None => {
+            let Some(rows) = read_host_rows::services(&caller.scope, &app.db, id).await? else {
+                return Err(Problem::not_found("host"));
+            };
+            let filter = FindingFilter { state: Some("open"), host_id: Some(id), ..FindingFilter::default() };
+            (None, rows, read_findings::list(&caller.scope, &app.db, &filter, None, 500, clock::now()).await?)
+        }
     };
-    let filter = FindingFilter { state: Some("open"), host_id: Some(id), ..FindingFilter::default() };
-    let findings = read_findings::list(&caller.scope, &app.db, &filter, None, 500, clock::now()).await?;
-    let catalog = app.catalog();
     Ok(Json(HostServices {
+        as_of,
         services: section_status(&rows.sections, SectionName::Services),
         sockets: section_status(&rows.sections, SectionName::Sockets),
-        items: holders::join(rows, &findings, &catalog)?,
+        items: holders::join(rows, &findings, &app.catalog())?,
     }))
 }
 

@@ -12,18 +12,23 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::access::Caller;
-use crate::api::extract::Path;
+use crate::api::extract::{Path, Query};
 use crate::api::hosts::section_status;
 use crate::api::model::{SectionName, SectionStatus};
+use crate::api::past::{AsOf, AtQuery};
 use crate::api::problem::Problem;
 use crate::api::updates::{Verdict, finding_about};
 use crate::app::App;
-use crate::db::read_host_rows;
+use crate::clock;
+use crate::db::read_host_rows::{self, Rows};
+use crate::db::read_past::HostAt;
 use crate::db::read_updates;
 
 /// The updates of a host.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct HostUpdates {
+    /// `null`: the answer is about now.
+    pub as_of: Option<AsOf>,
     /// While it is unknown, `items` are what was known last.
     pub updates: SectionStatus,
     /// The newest first.
@@ -50,7 +55,7 @@ pub struct HostUpdate {
     pub aliases: Vec<String>,
     /// Account or program, as the list names it. `null`: not said.
     pub installed_by: Option<String>,
-    /// `null`: nothing is known against it on this host.
+    /// As it is known today. `null`: nothing is known against it on this host.
     pub verdict: Option<Verdict>,
     /// The open finding that says so.
     pub finding_id: Option<Uuid>,
@@ -121,16 +126,29 @@ impl From<facts::UpdateState> for UpdateState {
     get,
     path = "/hosts/{id}/updates",
     tag = "hosts",
-    params(("id" = i64, Path, description = "Id of the host")),
+    params(("id" = i64, Path, description = "Id of the host"), AtQuery),
     responses((status = 200, description = "Its updates", body = HostUpdates), (status = "default", response = Problem))
 )]
 pub async fn list(
     caller: Caller,
     State(app): State<Arc<App>>,
     Path(id): Path<i64>,
+    Query(query): Query<AtQuery>,
 ) -> Result<Json<HostUpdates>, Problem> {
-    let Some(mut rows) = read_host_rows::updates(&caller.scope, &app.db, id).await? else {
-        return Err(Problem::not_found("host"));
+    let (as_of, mut rows) = match query.moment(clock::now())? {
+        Some(at) => {
+            let Some(mut host) = HostAt::of(&caller.scope, &app.db, id, at).await? else {
+                return Err(Problem::not_found("host"));
+            };
+            let rows = Rows { sections: host.sections().await?, items: host.updates().await? };
+            (Some(AsOf::of(&mut host, at).await?), rows)
+        }
+        None => {
+            let Some(rows) = read_host_rows::updates(&caller.scope, &app.db, id).await? else {
+                return Err(Problem::not_found("host"));
+            };
+            (None, rows)
+        }
     };
     let findings = read_updates::findings(&caller.scope, &app.db, Some(id)).await?;
     let catalog = app.catalog();
@@ -157,5 +175,5 @@ pub async fn list(
             }
         })
         .collect();
-    Ok(Json(HostUpdates { updates, items }))
+    Ok(Json(HostUpdates { as_of, updates, items }))
 }

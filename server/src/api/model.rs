@@ -172,7 +172,7 @@ pub struct SectionStatus {
     pub reason: Option<String>,
     /// When it was read, by the host's clock corrected by its skew. `null`: never, or not said.
     pub collected_at: Option<DateTime<Utc>>,
-    /// When the server learned it. `null`: it never has.
+    /// When the server learned it; of a past moment, since when it was so. `null`: it never has.
     pub learned_at: Option<DateTime<Utc>>,
 }
 

@@ -77,6 +77,7 @@ codes! {
     HostNotRetired "host.not-retired" CONFLICT "The host is not retired"
     HostHasMoved "host.has-moved" CONFLICT "The agent of the host speaks for another record"
     HostNoIdentity "host.no-identity" CONFLICT "The host has no identity that could be moved"
+    NotKept "past.not-kept" CONFLICT "It lies before what is kept of the host"
     CatalogBadEntry "catalog.bad-entry" UNPROCESSABLE_ENTITY "The entry is faulty"
     CatalogBadOverride "catalog.bad-override" UNPROCESSABLE_ENTITY "An override names an entry, a reason and an end"
     CatalogBadSignature "catalog.bad-signature" UNPROCESSABLE_ENTITY "No trusted key has signed this"

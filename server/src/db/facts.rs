@@ -42,7 +42,7 @@ fn word<T: serde::Serialize>(value: T) -> String {
 }
 
 /// The other way. `None`: a word that this version does not know.
-fn of_word<T: serde::de::DeserializeOwned>(word: &str) -> Option<T> {
+pub(super) fn of_word<T: serde::de::DeserializeOwned>(word: &str) -> Option<T> {
     use serde::de::value::{Error, StrDeserializer};
     T::deserialize(StrDeserializer::<Error>::new(word)).ok()
 }

@@ -62,6 +62,8 @@ pub mod read_hosts;
 
 pub mod read_overview;
 
+pub mod read_past;
+
 pub mod read_updates;
 
 pub mod rejudge;

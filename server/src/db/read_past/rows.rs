@@ -1,0 +1,128 @@
+//! Rows of the past as facts.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use rules::facts::{Service, Socket, SocketState, Update};
+use rules::ports::Protocol;
+use rules::text::Text;
+use serde_json::Value;
+
+use crate::db::facts::of_word;
+
+#[derive(Debug)]
+pub(super) struct SocketRow {
+    pub(super) bound_at: Option<DateTime<Utc>>,
+    pub(super) process_started_at: Option<DateTime<Utc>>,
+    pub(super) pid: Option<i64>,
+    pub(super) path: Option<String>,
+    pub(super) port: i32,
+    pub(super) scope: i64,
+    pub(super) protocol: i16,
+    pub(super) state: i16,
+    pub(super) specific_port: Option<bool>,
+    pub(super) address: IpAddr,
+    pub(super) services: Vec<String>,
+}
+
+impl From<SocketRow> for Socket {
+    fn from(row: SocketRow) -> Self {
+        Self {
+            protocol: if row.protocol == 6 { Protocol::Tcp } else { Protocol::Udp },
+            address: row.address,
+            scope: u32::try_from(row.scope).unwrap_or_default(),
+            port: u16::try_from(row.port).unwrap_or_default(),
+            state: match row.state {
+                1 => SocketState::Listen,
+                3 => SocketState::Connected,
+                _ => SocketState::Bound,
+            },
+            pid: number(row.pid),
+            image: row.path.map(Text::from),
+            process_started_at: row.process_started_at,
+            services: texts(row.services),
+            specific_port: row.specific_port,
+            bound_at: row.bound_at,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct ServiceRow {
+    pub(super) name: String,
+    pub(super) display_name: String,
+    pub(super) state: String,
+    pub(super) start: Option<String>,
+    pub(super) delayed: Option<bool>,
+    pub(super) trigger_start: Option<bool>,
+    pub(super) pid: Option<i64>,
+    pub(super) exit_code: Option<i64>,
+    pub(super) service_exit_code: Option<i64>,
+    pub(super) image_path: Option<String>,
+    pub(super) account: Option<String>,
+    pub(super) depends_on: Vec<String>,
+    pub(super) state_since: Option<DateTime<Utc>>,
+    pub(super) recovery: Option<Value>,
+}
+
+impl ServiceRow {
+    /// `None`: a state that this version does not know.
+    pub(super) fn service(self) -> Option<Service> {
+        Some(Service {
+            name: self.name.into(),
+            display_name: self.display_name.into(),
+            state: of_word(&self.state)?,
+            start: self.start.and_then(|start| of_word(&start)),
+            delayed: self.delayed,
+            trigger_start: self.trigger_start,
+            pid: number(self.pid),
+            exit_code: number(self.exit_code),
+            service_exit_code: number(self.service_exit_code),
+            image_path: self.image_path.map(Text::from),
+            account: self.account.map(Text::from),
+            depends_on: texts(self.depends_on),
+            state_since: self.state_since,
+            recovery: self.recovery.and_then(|recovery| serde_json::from_value(recovery).ok()),
+        })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct UpdateRow {
+    pub(super) source: String,
+    pub(super) id: String,
+    pub(super) kb: Option<String>,
+    pub(super) title: String,
+    pub(super) state: String,
+    pub(super) installed_at: Option<DateTime<Utc>>,
+    pub(super) removable: Option<bool>,
+    pub(super) version: Option<String>,
+    pub(super) aliases: Vec<String>,
+    pub(super) installed_by: Option<String>,
+}
+
+impl UpdateRow {
+    /// `None`: a source or state that this version does not know.
+    pub(super) fn update(self) -> Option<Update> {
+        Some(Update {
+            source: of_word(&self.source)?,
+            id: self.id.into(),
+            kb: self.kb.map(Text::from),
+            title: self.title.into(),
+            state: of_word(&self.state)?,
+            installed_at: self.installed_at,
+            removable: self.removable,
+            version: self.version.map(Text::from),
+            aliases: texts(self.aliases),
+            installed_by: self.installed_by.map(Text::from),
+        })
+    }
+}
+
+fn number(number: Option<i64>) -> Option<u32> {
+    number.and_then(|number| u32::try_from(number).ok())
+}
+
+fn texts(texts: Vec<String>) -> Vec<Text> {
+    texts.into_iter().map(Text::from).collect()
+}
