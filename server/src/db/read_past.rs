@@ -87,20 +87,20 @@ impl HostAt {
             r#"
             select bound_at, process_started_at, pid, image.path as "path?", port as "port!", scope as "scope!",
               protocol as "protocol!", state as "state!", specific_port, address as "address!: IpAddr",
-              services as "services!"
+              service_list.names as "services!"
             from (
               select bound_at, process_started_at, pid, image_id, port, scope, protocol, state, specific_port, address,
-                services
+                service_list_id
               from socket_now
               where client_id = $1 and host_id = $2 and valid_from <= $3
               union all
               select bound_at, process_started_at, pid, image_id, port, scope, protocol, state, specific_port, address,
-                service_list.names
+                service_list_id
               from socket_span
-              left join service_list using (service_list_id)
               where client_id = $1 and host_id = $2 and valid_to > $3 and valid_from <= $3
             ) as open
             left join image using (image_id)
+        join service_list using (service_list_id)
             "#,
             self.client_id,
             self.host_id,

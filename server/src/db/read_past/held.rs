@@ -60,20 +60,20 @@ pub async fn holders(
         r#"
         select held.key as "key!", bound_at, process_started_at, pid, image.path as "path?", port as "port!",
           scope as "scope!", protocol as "protocol!", state as "state!", specific_port, address as "address!: IpAddr",
-          services as "services!", valid_from as "valid_from!", valid_to
+          service_list.names as "services!", valid_from as "valid_from!", valid_to
         from (
           select key, bound_at, process_started_at, pid, image_id, port, scope, protocol, state, specific_port, address,
-            services, valid_from, null::timestamptz as valid_to
+            service_list_id, valid_from, null::timestamptz as valid_to
           from socket_now
           where client_id = $1 and host_id = $2 and port = $3 and protocol = $4 and valid_from <= $6
           union all
           select key, bound_at, process_started_at, pid, image_id, port, scope, protocol, state, specific_port, address,
-            service_list.names, valid_from, valid_to
+            service_list_id, valid_from, valid_to
           from socket_span
-          left join service_list using (service_list_id)
           where client_id = $1 and host_id = $2 and port = $3 and protocol = $4 and valid_to > $5 and valid_from <= $6
         ) as held
         left join image using (image_id)
+        join service_list using (service_list_id)
         where $7::timestamptz is null or (valid_from, held.key) < ($7, $8)
         order by valid_from desc, held.key desc
         limit $9
@@ -197,23 +197,23 @@ pub async fn hosts_with(
         r#"
         select wanted.number as "number!", bound_at, process_started_at, pid, image.path as "path?", port as "port!",
           scope as "scope!", protocol as "protocol!", state as "state!", specific_port, address as "address!: IpAddr",
-          services as "services!"
+          service_list.names as "services!"
         from unnest($1::int[], $2::int8[]) with ordinality as wanted (client_id, host_id, number)
         cross join lateral (
           select bound_at, process_started_at, pid, image_id, port, scope, protocol, state, specific_port, address,
-            services
+            service_list_id
           from socket_now
           where client_id = wanted.client_id and host_id = wanted.host_id and port = $3 and protocol = $4
             and valid_from <= $5
           union all
           select bound_at, process_started_at, pid, image_id, port, scope, protocol, state, specific_port, address,
-            service_list.names
+            service_list_id
           from socket_span
-          left join service_list using (service_list_id)
           where client_id = wanted.client_id and host_id = wanted.host_id and port = $3 and protocol = $4
             and valid_to > $5 and valid_from <= $5
         ) as held
         left join image using (image_id)
+        join service_list using (service_list_id)
         "#,
         &client_ids,
         &host_ids,
