@@ -41,6 +41,8 @@ pub mod retention;
 
 pub mod doctor;
 
+pub mod simulate;
+
 #[derive(Debug, Parser)]
 #[command(name = "portreeve-server", version, about = "Who took the port, and which update did this")]
 pub struct Cli {
@@ -91,6 +93,8 @@ pub enum Command {
     Retention(retention::Action),
     /// Prints the description of the API.
     Openapi,
+    /// Plays a fleet of invented hosts against a server that runs, each through an agent of its own.
+    Simulate(simulate::Arguments),
     /// Examines this installation and says what is wrong with it.
     Doctor(doctor::Arguments),
 }
@@ -162,6 +166,7 @@ async fn dispatch(place: Place, command: Command) -> anyhow::Result<ExitCode> {
         Command::Catalog(action) => catalog::run(place, action).await.map(success),
         Command::Import(arguments) => import::run(place, arguments).await.map(success),
         Command::Retention(action) => retention::run(place, action).await.map(success),
+        Command::Simulate(arguments) => simulate::run(place, arguments).await.map(success),
         Command::Doctor(arguments) => doctor::run(place, arguments).await,
     }
 }

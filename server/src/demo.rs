@@ -27,7 +27,7 @@ pub mod player;
 
 pub mod stage;
 
-mod told;
+pub(crate) mod told;
 
 const SERVICES: &str = include_str!("demo/systems/services.toml");
 const SYSTEMS: &str = include_str!("demo/systems/systems.toml");
@@ -84,16 +84,35 @@ pub struct Actor {
     services: Arc<BTreeMap<String, ServiceEntry>>,
 }
 
+/// Generations of Windows and their services, as every host of the demonstration and of the simulated fleet has them.
+pub(crate) struct Windows {
+    pub(crate) systems: BTreeMap<String, System>,
+    /// What every host of a system shows, by the name that the system gives.
+    pub(crate) scenes: BTreeMap<String, Scene>,
+    pub(crate) services: BTreeMap<String, ServiceEntry>,
+}
+
+impl Windows {
+    pub(crate) fn read() -> anyhow::Result<Self> {
+        let scene = |(name, text): &(&str, &str)| anyhow::Ok(((*name).to_owned(), read(name, text)?));
+        Ok(Self {
+            systems: read("systems.toml", SYSTEMS)?,
+            scenes: SCENES.iter().map(scene).collect::<Result<_, _>>()?,
+            services: read("services.toml", SERVICES)?,
+        })
+    }
+}
+
 /// Reads the files that are built into the program.
 fn actors() -> anyhow::Result<Vec<Actor>> {
-    let systems: BTreeMap<String, System> = read("systems.toml", SYSTEMS)?;
-    let services = Arc::new(read("services.toml", SERVICES)?);
+    let Windows { systems, scenes, services } = Windows::read()?;
+    let services = Arc::new(services);
     let actor = |(name, text): &(&str, &str)| -> anyhow::Result<Actor> {
         let host: Host = read(name, text)?;
         let system = systems.get(&host.system).with_context(|| format!("{name}: no system {}", host.system))?;
-        let scene = SCENES.iter().find(|(scene, _)| *scene == system.scene);
-        let (scene, text) = scene.with_context(|| format!("{}: no scene {}", host.system, system.scene))?;
-        Ok(Actor { system_scene: read(scene, text)?, system: system.clone(), services: Arc::clone(&services), host })
+        let scene = scenes.get(&system.scene);
+        let system_scene = scene.with_context(|| format!("{}: no scene {}", host.system, system.scene))?.clone();
+        Ok(Actor { system_scene, system: system.clone(), services: Arc::clone(&services), host })
     };
     HOSTS.iter().map(actor).collect()
 }

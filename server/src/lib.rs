@@ -55,4 +55,6 @@ pub mod api;
 
 pub mod demo;
 
+pub mod simulate;
+
 pub mod cli;

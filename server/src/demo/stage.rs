@@ -17,7 +17,7 @@ use super::player::{Credential, Player};
 use crate::app::App;
 use crate::db::identity::{NewEnrollToken, insert_enroll_token};
 use crate::db::operator::{NewOperator, create_operator, credentials};
-use crate::db::{Scope, installation};
+use crate::db::{Db, Scope, installation};
 use crate::identity::token::{FreshToken, random_hex, secret_hash};
 use crate::people::{Role, hash_password};
 
@@ -49,7 +49,8 @@ pub async fn players(
         } else if let Some(token) = tokens.get(&place) {
             Credential::Token(token.clone())
         } else {
-            let token: Token = enroll_token(app, &place.0, &place.1, now).await?.parse()?;
+            let (pin, limits) = (app.identity.authority.pin(), (TOKEN_USES, TOKEN_LIFETIME));
+            let token: Token = enroll_token(&app.db, pin, (&place.0, &place.1), limits, now).await?.parse()?;
             tokens.insert(place, token.clone());
             Credential::Token(token)
         };
@@ -58,8 +59,14 @@ pub async fn players(
     Ok(players)
 }
 
-async fn enroll_token(app: &App, client: &str, site: &str, now: DateTime<Utc>) -> anyhow::Result<String> {
-    let db = &app.db;
+/// A token of a site, which is made with its client where they are missing.
+pub(crate) async fn enroll_token(
+    db: &Db,
+    pin: &str,
+    (client, site): (&str, &str),
+    (uses, lifetime): (i32, TimeDelta),
+    now: DateTime<Utc>,
+) -> anyhow::Result<String> {
     let everything = db.everything().await?;
     let client_id = match installation::find_client(db, &everything, client).await? {
         Some(client_id) => client_id,
@@ -74,11 +81,11 @@ async fn enroll_token(app: &App, client: &str, site: &str, now: DateTime<Utc>) -
         secret_hash: &secret_hash(&token.secret),
         client_id,
         site_id,
-        uses: TOKEN_USES,
-        expires_at: now + TOKEN_LIFETIME,
+        uses,
+        expires_at: now + lifetime,
     };
     insert_enroll_token(db, &row, now).await?;
-    Ok(token.text(app.identity.authority.pin()))
+    Ok(token.text(pin))
 }
 
 /// Makes the operator unless there is one, and gives the lines that tell how to sign in.

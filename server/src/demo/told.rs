@@ -13,7 +13,7 @@ use super::description::{Host, Stopped};
 use super::expand::Stage;
 
 /// Restarted twice, a minute after each failure; after the third nothing is done.
-pub(super) fn recovery(start: StartMode) -> Recovery {
+pub(crate) fn recovery(start: StartMode) -> Recovery {
     let action = |kind| RecoveryAction { kind, delay_ms: if kind == RecoveryKind::None { 0 } else { 60_000 } };
     let kinds = [RecoveryKind::Restart, RecoveryKind::Restart, RecoveryKind::None];
     Recovery {
