@@ -12,11 +12,15 @@ pub mod raw_agent;
 
 pub mod receiver;
 
+pub mod recorder;
+
 pub mod reporting_host;
 
 pub mod http_door;
 
 pub mod server;
+
+pub mod simulation;
 
 pub mod agent;
 

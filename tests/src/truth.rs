@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use sqlx::Row as _;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+use sqlx::{AssertSqlSafe, Row as _};
 
 use crate::server::Server;
 
@@ -144,11 +144,17 @@ pub async fn database(server: &Server) -> Result<PgPool> {
     Ok(PgPoolOptions::new().max_connections(2).connect_with(options).await?)
 }
 
-/// What the tables hold of the one host that this server knows.
+async fn rows(pool: &PgPool, columns: &str, table: &str) -> sqlx::Result<Vec<PgRow>> {
+    let host = "select client_id, host_id from host where name = 'TRUTH1'";
+    let sql = format!("select {columns} from {table} where (client_id, host_id) = ({host})");
+    sqlx::query(AssertSqlSafe(sql)).fetch_all(pool).await
+}
+
+/// What the tables hold of the host that lives this life.
 pub async fn stored(pool: &PgPool) -> Result<Truth> {
-    let sockets = sqlx::query("select protocol, port, pid from socket_now").fetch_all(pool).await?;
-    let services = sqlx::query("select key, state, exit_code from service_now").fetch_all(pool).await?;
-    let updates = sqlx::query("select id, state from update_now").fetch_all(pool).await?;
+    let sockets = rows(pool, "protocol, port, pid", "socket_now").await?;
+    let services = rows(pool, "key, state, exit_code", "service_now").await?;
+    let updates = rows(pool, "id, state", "update_now").await?;
     let truth = Truth {
         sockets: sockets
             .iter()

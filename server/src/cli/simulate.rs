@@ -91,12 +91,13 @@ pub async fn run(place: Place, arguments: Arguments) -> anyhow::Result<()> {
     let origin = clock::now() + TimeDelta::seconds(arguments.begin_in.into());
     let lasts =
         arguments.days.map(|days| TimeDelta::days(days.into()) / i32::try_from(arguments.speed).unwrap_or(i32::MAX));
+    let over = CancellationToken::new();
     let shared = Play {
         server,
         warp: Warp { origin, speed: arguments.speed },
         read_every: (Duration::from_secs(arguments.read_every.into()) / arguments.speed).max(SHORTEST_READ),
         pacing: Pacing::default(),
-        ends_at: lasts.map(|lasts| origin + lasts),
+        over: over.clone(),
         recorder: None,
     };
     let hosts = fleet.into_hosts().into_iter().map(|host| {
@@ -106,9 +107,17 @@ pub async fn run(place: Place, arguments: Arguments) -> anyhow::Result<()> {
     });
     let hosts = hosts.collect();
     info!("Playing {} hosts of seed {} at {} times real time", arguments.hosts, arguments.seed, arguments.speed);
-    let stop = CancellationToken::new();
+    let ending = async {
+        match lasts {
+            Some(lasts) => tokio::time::sleep((origin + lasts - clock::now()).to_std().unwrap_or_default()).await,
+            None => std::future::pending().await,
+        }
+        over.cancel();
+        std::future::pending().await
+    };
     tokio::select! {
-        () = play(hosts, shared, stop) => Ok(()),
+        () = play(hosts, shared, CancellationToken::new()) => Ok(()),
+        () = ending => Ok(()),
         interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
     }
 }

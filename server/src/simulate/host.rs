@@ -52,7 +52,7 @@ const COUNTED_EVERY: i64 = 600;
 
 impl Host {
     pub(super) fn new(number: u32, place: usize, chance: Chance, knowledge: Arc<Knowledge>) -> Self {
-        let role = match chance.of("role").below(10) {
+        let role = match number % 10 {
             0..=6 => Role::Small,
             7 | 8 => Role::Application,
             _ => Role::Dns,

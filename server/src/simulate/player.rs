@@ -57,8 +57,8 @@ pub struct Play {
     /// Between two reads of a host, by the real clock.
     pub read_every: Duration,
     pub pacing: Pacing,
-    /// When the play is over, by the real clock. `None`: when it is stopped.
-    pub ends_at: Option<DateTime<Utc>>,
+    /// When it is cancelled the play is over: each host is read once more and ends when all is acknowledged.
+    pub over: CancellationToken,
     /// Hears what every host is about to tell.
     pub recorder: Option<mpsc::UnboundedSender<Told>>,
 }
@@ -69,6 +69,8 @@ pub struct Told {
     /// Index of the host among those that play.
     pub host: usize,
     pub facts: Facts,
+    /// How far the host's clock is ahead.
+    pub skew: TimeDelta,
     /// It is the first since its agent began.
     pub is_first: bool,
 }
@@ -164,7 +166,10 @@ async fn play_host(number: usize, host: &Host, seat: Seat, play: &Play, gate: &S
             silence = tell(number, host, play, sender) => silence,
         };
         match silence {
-            Silence::Off(until) => tokio::time::sleep((until - clock::now()).to_std().unwrap_or_default()).await,
+            Silence::Off(until) => tokio::select! {
+                () = play.over.cancelled() => {}
+                () = tokio::time::sleep((until - clock::now()).to_std().unwrap_or_default()) => {}
+            },
             Silence::Over => return tokio::time::timeout(SETTLES_WITHIN, reporting).await?,
         }
     }
@@ -174,12 +179,11 @@ async fn tell(number: usize, host: &Host, play: &Play, sender: mpsc::Sender<Fact
     let mut is_first = true;
     loop {
         let now = clock::now();
-        if play.ends_at.is_some_and(|ends_at| now >= ends_at) {
-            return Silence::Over;
-        }
+        let is_over = play.over.is_cancelled();
         let simulated = play.warp.simulated(now);
         if let Some(back_at) = host.off_until(simulated).map(|back_at| play.warp.real(back_at))
             && back_at - now > SHORTEST_SILENCE
+            && !is_over
         {
             return Silence::Off(back_at);
         }
@@ -187,12 +191,15 @@ async fn tell(number: usize, host: &Host, play: &Play, sender: mpsc::Sender<Fact
         let facts = Facts { collected_at: Some(now + host.skew()), ..facts };
         if let Some(recorder) = &play.recorder {
             // A recorder that is gone wants to hear no more.
-            drop(recorder.send(Told { host: number, facts: facts.clone(), is_first }));
+            drop(recorder.send(Told { host: number, facts: facts.clone(), skew: host.skew(), is_first }));
         }
         is_first = false;
-        if sender.send(facts).await.is_err() {
+        if sender.send(facts).await.is_err() || is_over {
             return Silence::Over;
         }
-        tokio::time::sleep(play.read_every).await;
+        tokio::select! {
+            () = play.over.cancelled() => {}
+            () = tokio::time::sleep(play.read_every) => {}
+        }
     }
 }
