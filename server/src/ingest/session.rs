@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use prost::Message as _;
 use proto::fleet::v1::agent_message::Kind as Said;
 use proto::fleet::v1::server_message::Kind as Answer;
-use prost::Message as _;
 use proto::fleet::v1::{AgentMessage, Report, Revoked, ServerMessage};
 use tokio::sync::mpsc;
 use tokio::time::Instant;

@@ -25,7 +25,9 @@ pub fn warn_when_too_low(limit: Option<u64>, hosts: u64) {
     if limit < needed {
         warn!(
             limit,
-            needed, hosts, "The limit of open files is below what the enrolled hosts need: raise LimitNOFILE of the service"
+            needed,
+            hosts,
+            "The limit of open files is below what the enrolled hosts need: raise LimitNOFILE of the service"
         );
     }
 }
