@@ -1,5 +1,5 @@
 //! What the benches share: [`table`] holds figures against their limits, [`cost`] reads what processes and Postgres spent,
-//! [`service_fleet`] is a fleet of services that report through the real door.
+//! [`service_fleet`] is a fleet of services that report through the real door, [`light_fleet`] one of ten thousand connections.
 
 pub mod cost;
 
@@ -10,3 +10,7 @@ pub mod service_fleet;
 pub mod table;
 
 pub mod zabbix_trapper;
+
+pub mod light_fleet;
+
+pub mod mean_host;

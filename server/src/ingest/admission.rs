@@ -21,6 +21,8 @@ const OPENINGS: usize = 8;
 const WAITING: usize = 4_000;
 /// How long one waits for a place before it is told to come later.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Room for parts of reports that are not complete, of all streams together: four of the longest.
+const PARTS_KIBIBYTES: usize = 64 * 1024;
 /// Agents that come back in a second when the server says so. Each costs a handshake and an opening, about 1.5 ms.
 const RETURNS_PER_SECOND: u32 = 400;
 /// Whoever is sent away comes back within a time between these.
@@ -43,6 +45,7 @@ struct Places {
     waiting: Semaphore,
     loads: Semaphore,
     large: Semaphore,
+    parts: Semaphore,
     workers: u32,
     full: Mutex<FullReports>,
 }
@@ -64,6 +67,7 @@ impl Admission {
             waiting: Semaphore::new(WAITING),
             loads: Semaphore::new(workers),
             large: Semaphore::new(workers),
+            parts: Semaphore::new(PARTS_KIBIBYTES),
             workers: u32::try_from(workers).unwrap_or(u32::MAX),
             full: Mutex::new(FullReports { booked: Allowance::new(Instant::now()), cost: FULL_REPORT }),
         }))
@@ -87,6 +91,14 @@ impl Admission {
     pub(super) async fn large(&self) -> Option<Large<'_>> {
         let place = self.0.large.acquire().await.ok()?;
         Some(Large { admission: self, since: Instant::now(), _place: place })
+    }
+
+    /// Room for a part of a report that is not complete.
+    pub(super) async fn part(&self, kibibytes: u32) -> Result<SemaphorePermit<'_>, Status> {
+        match tokio::time::timeout(PATIENCE, self.0.parts.acquire_many(kibibytes.saturating_add(1))).await {
+            Ok(Ok(room)) => Ok(room),
+            _ => Err(busy()),
+        }
     }
 
     /// How long an agent should wait with the full report that it is asked for: the ones before it are booked.
@@ -128,7 +140,7 @@ pub(super) fn spread(streams: usize) -> Duration {
 }
 
 fn busy() -> Status {
-    let text = "more agents come at once than the server lets in; come later";
+    let text = "more agents come, or send large reports, at once than the server takes in; come later";
     coded::retry_within(refused(Code::Unavailable, "server.busy", text), spread(2 * WAITING))
 }
 

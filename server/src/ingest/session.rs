@@ -10,7 +10,7 @@ use prost::Message as _;
 use proto::fleet::v1::agent_message::Kind as Said;
 use proto::fleet::v1::server_message::Kind as Answer;
 use proto::fleet::v1::{AgentMessage, Report, Revoked, ServerMessage};
-use tokio::sync::mpsc;
+use tokio::sync::{SemaphorePermit, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
@@ -36,6 +36,8 @@ const LARGE: usize = 16 * 1024;
 const REPORTS_BURST: Duration = Duration::from_secs(10);
 const REPORT: Duration = Duration::from_millis(20);
 const KIBIBYTE: Duration = Duration::from_micros(977);
+/// What a report is answered with at most: an acknowledgement, a pace and a wish.
+const ANSWERS: usize = 3;
 /// What is no report comes once a minute, or when it is asked for. An agent that says it twice a second, after so many at
 /// once, is none of ours.
 const SIGNS_BURST: Duration = Duration::from_mins(1);
@@ -133,7 +135,8 @@ impl Session {
         self.ingest.streams.enter((self.host.client_id, self.host.host_id), session_id, newer.clone());
         let mut questions = self.ingest.app.questions.listen((self.host.client_id, self.host.host_id));
         let mut said_at = Instant::now();
-        let (mut reports, mut signs) = (Allowance::new(said_at), Allowance::new(said_at));
+        let mut reports = Reports { allowance: Allowance::new(said_at), parts: None };
+        let mut signs = Allowance::new(said_at);
         loop {
             let said = tokio::select! {
                 biased;
@@ -151,7 +154,7 @@ impl Session {
             said_at = Instant::now();
             match said {
                 Some(Said::Report(report)) => {
-                    Box::pin(self.report(&mut talk, &mut reports, report)).await?;
+                    Box::pin(self.report(&mut talk, &mut reports, report, outgoing)).await?;
                     // It may have waited for its turn.
                     said_at = Instant::now();
                 }
@@ -172,18 +175,50 @@ impl Session {
 
     /// Whoever says more than its allowance waits, and so does a large report (or the last part of one) until it is its
     /// turn. Nothing is read of the stream meanwhile, so that the agent waits as well.
-    async fn report(&self, talk: &mut Talk<'_>, allowance: &mut Allowance, report: Report) -> Result<(), Status> {
+    async fn report<'a>(
+        &'a self,
+        talk: &mut Talk<'_>,
+        reports: &mut Reports<'a>,
+        report: Report,
+        outgoing: &Outgoing,
+    ) -> Result<(), Status> {
         let size = report.encoded_len();
-        let cost = REPORT + KIBIBYTE * u32::try_from(size / 1024).unwrap_or(u32::MAX);
-        let wait = allowance.take(Instant::now(), cost, REPORTS_BURST);
+        let kibibytes = u32::try_from(size / 1024).unwrap_or(u32::MAX);
+        let wait = reports.allowance.take(Instant::now(), REPORT + KIBIBYTE * kibibytes, REPORTS_BURST);
         if !wait.is_zero() {
             metrics::counter!("portreeve_reports_slowed_total").increment(1);
             tokio::time::sleep(wait).await;
         }
-        let is_complete = report.part.saturating_add(1) >= report.parts;
-        let is_large = is_complete && (report.parts > 1 || size > LARGE);
+        // One that does not read its answers is waited for here, where it keeps no place from others.
+        match tokio::time::timeout(SILENCE, outgoing.reserve_many(ANSWERS)).await {
+            Ok(room) => drop(room.map_err(|_| Status::cancelled("the agent is gone"))?),
+            Err(_) => return Err(silent()),
+        }
+        if report.part.saturating_add(1) < report.parts {
+            reports.hold(self.ingest.admission.part(kibibytes).await?);
+            return talk.report(report).await;
+        }
+        let is_large = report.parts > 1 || size > LARGE;
         let _place = if is_large { self.ingest.admission.large().await } else { None };
-        talk.report(report).await
+        let taken = talk.report(report).await;
+        reports.parts = None;
+        taken
+    }
+}
+
+/// What a stream may say, and the room that parts of an unfinished report take.
+#[derive(Debug)]
+struct Reports<'a> {
+    allowance: Allowance,
+    parts: Option<SemaphorePermit<'a>>,
+}
+
+impl<'a> Reports<'a> {
+    fn hold(&mut self, part: SemaphorePermit<'a>) {
+        match &mut self.parts {
+            Some(parts) => parts.merge(part),
+            parts => *parts = Some(part),
+        }
     }
 }
 
