@@ -205,10 +205,7 @@ impl Story {
         let digests = |facts: &Facts| digests_to_wire(&proto::digests(&proto::wire::canonical(facts)));
         Ok(Self {
             full: [to_report_parts(&full(1, before))?, to_report_parts(&full(1, after))?],
-            change_to: [
-                to_report_parts(&changes(1, after, before))?,
-                to_report_parts(&changes(1, before, after))?,
-            ],
+            change_to: [to_report_parts(&changes(1, after, before))?, to_report_parts(&changes(1, before, after))?],
             digests: [digests(before), digests(after)],
         })
     }
@@ -242,7 +239,8 @@ impl LightHost {
             let status = error.downcast_ref::<Status>();
             let code = status.and_then(coded::code_of).unwrap_or("lost").to_owned();
             *self.counts.ends.lock().unwrap_or_else(PoisonError::into_inner).entry(code).or_default() += 1;
-            let named = status.and_then(|status| status.metadata().get(coded::RETRY_TRAILER)?.to_str().ok()?.parse().ok());
+            let named =
+                status.and_then(|status| status.metadata().get(coded::RETRY_TRAILER)?.to_str().ok()?.parse().ok());
             let window = match named {
                 Some(milliseconds) => Duration::from_millis(milliseconds),
                 None => Duration::from_secs(1) * 2_u32.saturating_pow(failures.min(16)),
