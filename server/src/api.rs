@@ -82,6 +82,10 @@ pub mod live;
 
 pub mod health;
 
+pub mod installation_health;
+
+pub mod retention;
+
 pub mod metrics;
 
 pub mod openapi;
@@ -207,6 +211,9 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(catalog::releases::discard))
         .routes(routes!(catalog::releases::shadow))
         .routes(routes!(catalog::releases::approve))
+        .routes(routes!(installation_health::get))
+        .routes(routes!(retention::list))
+        .routes(routes!(retention::set))
         .routes(routes!(live::stream))
         .routes(routes!(openapi::get));
     OpenApiRouter::with_openapi(openapi::Description::openapi()).nest(PREFIX, v1)

@@ -143,6 +143,12 @@ const catalog = createRoute({
   component: lazyRouteComponent(() => import("./pages/Catalog"), "Catalog"),
 });
 
+const health = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/health",
+  component: lazyRouteComponent(() => import("./pages/Health"), "Health"),
+});
+
 const updates = createRoute({
   getParentRoute: () => signedIn,
   path: "/updates",
@@ -173,6 +179,7 @@ export function createAppRouter(queries: QueryClient) {
         updates,
         update,
         catalog,
+        health,
       ]),
     ]),
     context: { queries },

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use chrono::TimeDelta;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -17,7 +18,8 @@ use crate::api::problem::{Code, Problem};
 use crate::api::sign_in::PeerIp;
 use crate::app::App;
 use crate::clock;
-use crate::db::read_overview;
+use crate::db::{Scope, read_health, read_overview, retention as rows};
+use crate::retention::{self, forecast::Forecast};
 
 /// From a page that is in memory to a query at its time limit.
 const BUCKETS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -75,19 +77,23 @@ fn is_local(peer: IpAddr, app: &App) -> bool {
 
 /// Gauges of the database. Without one they keep their last value, and `portreeve_database_up` says so.
 async fn fleet(app: &App) {
-    let counts = async {
+    let read = async {
         let everything = app.db.everything().await?;
-        read_overview::counts(&everything, &app.db, clock::now()).await
+        hosts(&everything, app).await?;
+        outbox(&everything, app).await?;
+        storage(app).await
     };
-    let counts = match counts.await {
-        Ok(counts) => counts,
+    match read.await {
+        Ok(()) => metrics::gauge!("portreeve_database_up").set(1),
         Err(error) => {
             tracing::warn!(error = %error, "The figures of the fleet cannot be read");
             metrics::gauge!("portreeve_database_up").set(0);
-            return;
         }
-    };
-    metrics::gauge!("portreeve_database_up").set(1);
+    }
+}
+
+async fn hosts(everything: &Scope, app: &App) -> sqlx::Result<()> {
+    let counts = read_overview::counts(everything, &app.db, clock::now()).await?;
     let freshness = [
         ("reporting", counts.reporting),
         ("stale", counts.stale),
@@ -101,9 +107,64 @@ async fn fleet(app: &App) {
         metrics::gauge!("portreeve_findings_open", "severity" => label).set(whole(findings));
     }
     metrics::gauge!("portreeve_hosts_cannot_tell").set(whole(counts.cannot_tell_hosts));
+    let streams = read_health::streams(everything, &app.db, clock::now()).await?;
+    metrics::gauge!("portreeve_agent_gaps").set(whole(streams.gaps));
+    metrics::gauge!("portreeve_agent_rows_dropped").set(whole(streams.dropped_rows));
+    for (quantile, lag) in [("0.5", streams.lag_median), ("0.99", streams.lag_p99)] {
+        metrics::gauge!("portreeve_lag_seconds", "quantile" => quantile).set(lag.unwrap_or_default());
+    }
+    Ok(())
 }
 
-/// Counts of rows are far below 2^32.
+async fn outbox(everything: &Scope, app: &App) -> sqlx::Result<()> {
+    let outbox = read_health::outbox(everything, &app.db).await?;
+    let waited = outbox.oldest_pending_at.map_or(0.0, |at| seconds(clock::now() - at));
+    metrics::gauge!("portreeve_deliveries_pending").set(whole(outbox.pending));
+    metrics::gauge!("portreeve_deliveries_dead").set(whole(outbox.dead));
+    metrics::gauge!("portreeve_delivery_oldest_pending_seconds").set(waited);
+    Ok(())
+}
+
+/// Sizes, budgets and upkeep.
+async fn storage(app: &App) -> sqlx::Result<()> {
+    let now = clock::now();
+    for standing in retention::standings(&app.db, now).await? {
+        let kind = standing.setting.kind.as_str();
+        if let Some(bytes) = standing.bytes {
+            metrics::gauge!("portreeve_stored_bytes", "kind" => kind).set(whole(bytes));
+        }
+        if let Some(budget) = standing.setting.budget_bytes {
+            metrics::gauge!("portreeve_stored_budget_bytes", "kind" => kind).set(whole(budget));
+        }
+        // Infinite: not in sight. Not a number: cannot tell yet.
+        let days = match standing.forecast {
+            Forecast::CannotTell => f64::NAN,
+            Forecast::NotFull { .. } => f64::INFINITY,
+            Forecast::FullIn { days, .. } => days,
+        };
+        metrics::gauge!("portreeve_stored_full_in_days", "kind" => kind).set(days);
+    }
+    let ahead = rows::prepared_until(&app.db.pool).await?.map_or(0.0, |until| seconds(until - now));
+    metrics::gauge!("portreeve_span_weeks_ahead_seconds").set(ahead);
+    for run in rows::runs(&app.db.pool).await? {
+        metrics::gauge!("portreeve_sweep_age_seconds", "sweep" => run.name).set(seconds(now - run.begun_at));
+    }
+    for table in read_health::hot_tables(&app.db.pool).await? {
+        metrics::gauge!("portreeve_table_rows_dead", "table" => table.name.clone()).set(whole(table.dead_rows));
+        metrics::gauge!("portreeve_table_bytes", "table" => table.name).set(whole(table.bytes));
+    }
+    let postgres = read_health::postgres(&app.db.pool).await?;
+    metrics::gauge!("portreeve_database_connections").set(whole(postgres.connections));
+    metrics::gauge!("portreeve_database_transaction_age").set(whole(postgres.transaction_age));
+    Ok(())
+}
+
+fn seconds(span: TimeDelta) -> f64 {
+    whole(span.num_milliseconds()) / 1000.0
+}
+
+/// Exact up to 2^53.
+#[expect(clippy::cast_precision_loss, reason = "no count or size comes near 2^53")]
 fn whole(count: i64) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+    count as f64
 }

@@ -56,7 +56,7 @@ impl Modify for Security {
 }
 
 /// Schemas of bodies that callers send, and the one answer with a member that may be absent.
-const WITH_OPTIONAL_MEMBERS: &[&str] = &["SignInBody", "NewEndpointBody", "CaptureBody", "Problem"];
+const WITH_OPTIONAL_MEMBERS: &[&str] = &["SignInBody", "NewEndpointBody", "CaptureBody", "RetentionBody", "Problem"];
 
 /// Answers always hold all of their members, `null` where there is nothing to say; derived schemas leave those that
 /// can be `null` out of `required`.
@@ -79,7 +79,9 @@ pub(super) fn name_operations(document: &mut utoipa::openapi::OpenApi) {
             .filter(|word| !word.is_empty())
             .collect();
         let name = words.join("_");
-        for (method, operation) in [("get", &mut item.get), ("post", &mut item.post), ("delete", &mut item.delete)] {
+        let operations =
+            [("get", &mut item.get), ("post", &mut item.post), ("put", &mut item.put), ("delete", &mut item.delete)];
+        for (method, operation) in operations {
             if let Some(operation) = operation {
                 operation.operation_id = Some(format!("{method}_{name}"));
             }

@@ -85,6 +85,7 @@ codes! {
     CatalogOlder "catalog.older" CONFLICT "A release as new or newer is in force"
     CatalogOneWaits "catalog.one-waits" CONFLICT "Another release waits for its trial or for an admin"
     CatalogNotHeld "catalog.not-held" CONFLICT "The release does not wait for a decision"
+    RetentionBadSetting "retention.bad-setting" UNPROCESSABLE_ENTITY "The kind cannot be kept so"
     StoreUnavailable "store.unavailable" SERVICE_UNAVAILABLE "The database cannot be reached"
     StoreSlow "store.slow" SERVICE_UNAVAILABLE "The database took too long"
     Overloaded "server.overloaded" SERVICE_UNAVAILABLE "The server took too long"

@@ -29,6 +29,14 @@ const CREATE_ROLES: &str = "
     do $$ begin create role portreeve_owner login; exception when duplicate_object then null; end $$;
     do $$ begin create role portreeve_app login; exception when duplicate_object then null; end $$;";
 
+/// For the size of the write-ahead log. Not granted again: two at once would be in each other's way.
+const SHOW_LOG_SIZE: &str = "
+    do $$ begin
+      if not has_function_privilege('portreeve_app', 'pg_ls_waldir()', 'execute') then
+        grant execute on function pg_ls_waldir() to portreeve_app;
+      end if;
+    end $$;";
+
 /// How to connect to a database that has our roles.
 #[derive(Debug, Clone)]
 pub struct Access {
@@ -52,6 +60,9 @@ impl Access {
         }
         connection.close().await?;
         let options = superuser.clone().database(database);
+        let mut inside = PgConnection::connect_with(&options).await?;
+        sqlx::raw_sql(SHOW_LOG_SIZE).execute(&mut inside).await?;
+        inside.close().await?;
         Ok(Self { owner: options.clone().username(OWNER), app: options.username(APP) })
     }
 

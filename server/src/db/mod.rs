@@ -56,6 +56,8 @@ pub mod read_problems;
 
 pub mod read_forecasts;
 
+pub mod read_health;
+
 pub mod read_host_rows;
 
 pub mod read_hosts;

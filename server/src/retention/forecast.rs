@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 const LEAST_SAMPLES: usize = 12;
 const LEAST_TIME: TimeDelta = TimeDelta::hours(24);
 /// So many samples are compared pair by pair; of more, evenly many.
-const MOST_SAMPLES: usize = 200;
+const MOST_SAMPLES: usize = 96;
 const DAY_SECONDS: f64 = 86_400.0;
 
 /// What is to be expected of a kind.

@@ -144,7 +144,8 @@ impl ServiceFleet {
     }
 }
 
-async fn connect(server: &Server, token: &str, number: usize) -> Result<mpsc::Sender<Facts>> {
+/// An agent of this process, enrolled as host `number`; what is sent is what it observes.
+pub async fn connect(server: &Server, token: &str, number: usize) -> Result<mpsc::Sender<Facts>> {
     let at = identity::Server {
         host: server.enroll().ip().to_string(),
         enroll_port: server.enroll().port(),

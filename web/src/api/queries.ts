@@ -42,6 +42,12 @@ export const overviewQuery = queryOptions({
   queryFn: ({ signal }) => take(api.GET("/api/v1/overview", { signal })),
 });
 
+export const healthQuery = queryOptions({
+  queryKey: ["health"],
+  queryFn: ({ signal }) => take(api.GET("/api/v1/health", { signal })),
+  refetchInterval: 15_000,
+});
+
 export const clientsQuery = queryOptions({
   queryKey: ["clients"],
   queryFn: ({ signal }) => take(api.GET("/api/v1/clients", { signal })),

@@ -344,6 +344,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How the installation is
+         * @description For operators and admins. Hosts, streams and deliveries are those of the clients that you may see.
+         */
+        get: operations["get_health"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/hosts": {
         parameters: {
             query?: never;
@@ -716,6 +736,46 @@ export interface paths {
         /** One problem with its members, where they are and what mends them */
         get: operations["get_problems_key"];
         put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retention by kind
+         * @description For operators and admins.
+         */
+        get: operations["get_retention"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/retention/{kind}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set how long a kind is kept, and its budget
+         * @description For admins who may see every client. Upkeep goes by it within minutes: what is older than `keep_days` is removed for ever.
+         */
+        put: operations["put_retention_kind"];
         post?: never;
         delete?: never;
         options?: never;
@@ -1222,6 +1282,29 @@ export interface components {
             /** Format: uuid */
             id: string;
         };
+        /** @description Postgres. */
+        DatabaseHealth: {
+            /**
+             * Format: int64
+             * @description To this database.
+             */
+            connections: number;
+            /** Format: date-time */
+            started_at: string;
+            /** @description Tables that reports write, those with the most dead rows first. */
+            tables: components["schemas"]["TableHealth"][];
+            /**
+             * Format: int64
+             * @description Transactions since the oldest row that was not frozen; Postgres stops at two thousand million.
+             */
+            transaction_age: number;
+            version: string;
+            /**
+             * Format: date-time
+             * @description Until when weeks of spans are made. `null`: some are missing.
+             */
+            weeks_until: string | null;
+        };
         /** @description One webhook about one transition of a finding. */
         Delivery: {
             /**
@@ -1261,8 +1344,28 @@ export interface components {
             state: components["schemas"]["DeliveryState"];
             transition: components["schemas"]["Transition"];
         };
+        /** @description The outbox. */
+        DeliveryHealth: {
+            /**
+             * Format: int64
+             * @description Given up, and not yet removed.
+             */
+            dead: number;
+            /**
+             * Format: date-time
+             * @description `null`: nothing is pending.
+             */
+            oldest_pending_at: string | null;
+            /** Format: int64 */
+            pending: number;
+        };
         /** @enum {string} */
         DeliveryState: "pending" | "delivered" | "dead";
+        /**
+         * @description What is to be expected of a kind.
+         * @enum {string}
+         */
+        DiskOutlook: "cannot-tell" | "not-in-sight" | "will-be-full" | "full";
         /** @description Distinct local ports in use within a dynamic range. */
         DynamicPortUse: {
             family: components["schemas"]["Family"];
@@ -1466,6 +1569,13 @@ export interface components {
          * @enum {string}
          */
         Freshness: "reporting" | "stale" | "silent" | "capture";
+        /** @description What somebody should look at. */
+        HealthWarning: {
+            kind: components["schemas"]["HealthWarningKind"];
+            text: string;
+        };
+        /** @enum {string} */
+        HealthWarningKind: "budget" | "upkeep" | "deliveries" | "database";
         /** @enum {string} */
         Held: "held" | "nobody" | "unknown";
         /** @description Who has a port. */
@@ -1733,6 +1843,26 @@ export interface components {
             is_new: boolean;
             name: string;
         };
+        /** @description How the installation is. */
+        InstallationHealth: {
+            /** Format: date-time */
+            at: string;
+            database: components["schemas"]["DatabaseHealth"];
+            deliveries: components["schemas"]["DeliveryHealth"];
+            hosts: components["schemas"]["Fleet"];
+            /** @description What is stored, by kind. */
+            kinds: components["schemas"]["Retention"][];
+            leases: components["schemas"]["Lease"][];
+            streams: components["schemas"]["StreamHealth"];
+            upkeep: components["schemas"]["UpkeepRun"][];
+            /** @description What somebody should look at; empty: nothing. */
+            warnings: components["schemas"]["HealthWarning"][];
+        };
+        /**
+         * @description A part of what is stored that has a size, and most of the time an age at which it is removed.
+         * @enum {string}
+         */
+        Kind: "socket-spans" | "service-spans" | "update-spans" | "section-spans" | "silences" | "events" | "boots" | "findings" | "deliveries" | "quarantine" | "facts" | "other" | "wal" | "total";
         /**
          * @description A value that was read, or why it was not. Exactly one of the two is not null, except that a value which is known
          *     to be unset has neither.
@@ -1870,6 +2000,16 @@ export interface components {
         };
         /** @enum {string} */
         LearnedFrom: "boots" | "hosts";
+        /** @description What one server at a time does. */
+        Lease: {
+            /** @description Whether it has not ended. */
+            is_held: boolean;
+            name: string;
+            /** Format: uuid */
+            server: string;
+            /** Format: date-time */
+            until: string;
+        };
         /** @description Data of a `hint` event: something of this client changed. */
         LiveHint: {
             /**
@@ -2614,7 +2754,7 @@ export interface components {
          * @description Why the request failed. Stable: switch on this, never on text.
          * @enum {string}
          */
-        ProblemCode: "request.bad-json" | "request.bad-query" | "request.bad-path" | "request.bad-text" | "request.bad-cursor" | "request.not-json" | "request.too-large" | "request.no-route" | "request.wrong-method" | "request.cross-site" | "resource.not-found" | "session.required" | "session.wrong-credentials" | "session.too-many-attempts" | "access.role-too-low" | "endpoint.bad-name" | "egress.bad-url" | "egress.refused" | "endpoint.name-taken" | "request.not-form" | "request.bad-form" | "capture.too-large" | "capture.bad-facts" | "capture.nothing-understood" | "capture.no-name" | "capture.in-future" | "capture.unstorable" | "capture.host-has-agent" | "capture.older" | "host.not-connected" | "host.no-answer" | "catalog.bad-entry" | "catalog.bad-override" | "catalog.bad-signature" | "catalog.bad-release" | "catalog.older" | "catalog.one-waits" | "catalog.not-held" | "store.unavailable" | "store.slow" | "server.overloaded" | "server.internal";
+        ProblemCode: "request.bad-json" | "request.bad-query" | "request.bad-path" | "request.bad-text" | "request.bad-cursor" | "request.not-json" | "request.too-large" | "request.no-route" | "request.wrong-method" | "request.cross-site" | "resource.not-found" | "session.required" | "session.wrong-credentials" | "session.too-many-attempts" | "access.role-too-low" | "endpoint.bad-name" | "egress.bad-url" | "egress.refused" | "endpoint.name-taken" | "request.not-form" | "request.bad-form" | "capture.too-large" | "capture.bad-facts" | "capture.nothing-understood" | "capture.no-name" | "capture.in-future" | "capture.unstorable" | "capture.host-has-agent" | "capture.older" | "host.not-connected" | "host.no-answer" | "catalog.bad-entry" | "catalog.bad-override" | "catalog.bad-signature" | "catalog.bad-release" | "catalog.older" | "catalog.one-waits" | "catalog.not-held" | "retention.bad-setting" | "store.unavailable" | "store.slow" | "server.overloaded" | "server.internal";
         /** @description A problem with its members. */
         ProblemDetail: components["schemas"]["ProblemSummary"] & {
             /** @description Where it is open, by name. */
@@ -2796,6 +2936,72 @@ export interface components {
          * @enum {string}
          */
         Restart: "none" | "service" | "server";
+        /** @description A kind of what is stored: how long it is kept, how large it is, how it grows. */
+        Retention: {
+            /**
+             * Format: int64
+             * @description The room that an admin gave it. `null`: none was said.
+             */
+            budget_bytes: number | null;
+            /**
+             * Format: int64
+             * @description `null`: Postgres does not tell it to the server.
+             */
+            bytes: number | null;
+            /** Format: date-time */
+            changed_at: string | null;
+            changed_by: string | null;
+            /**
+             * Format: double
+             * @description Days until the budget is used up; 0: it is. `null`: not in sight, or cannot tell.
+             */
+            full_in_days: number | null;
+            /**
+             * Format: double
+             * @description Bytes a day, by the samples of two weeks. `null`: cannot tell yet.
+             */
+            growth_per_day: number | null;
+            /** @description Whether it can be shortened. */
+            is_spans: boolean;
+            /**
+             * Format: int32
+             * @description What ended, or was learned, longer ago is removed. `null`: the kind has no end.
+             */
+            keep_days: number | null;
+            kind: components["schemas"]["Kind"];
+            /**
+             * Format: int32
+             * @description The bounds of `keep_days`; `null` with it.
+             */
+            least_days: number | null;
+            /** @description Whether its oldest weeks go when it is over its budget. Of spans only. */
+            may_shorten: boolean;
+            /** Format: int32 */
+            most_days: number | null;
+            outlook: components["schemas"]["DiskOutlook"];
+            /** Format: date-time */
+            shortened_at: string | null;
+            /**
+             * Format: int32
+             * @description For how many days it was kept when upkeep last shortened it for its budget. `null`: it did not.
+             */
+            shortened_to_days: number | null;
+        };
+        /** @description What a kind is to be. */
+        RetentionBody: {
+            /**
+             * Format: int64
+             * @description Left out: no budget.
+             */
+            budget_bytes?: number | null;
+            /**
+             * Format: int32
+             * @description Within the bounds of the kind. Left out: as it is.
+             */
+            keep_days?: number | null;
+            /** @description Whether its oldest weeks go when it is over its budget. Left out: they stay. */
+            may_shorten?: boolean;
+        };
         /**
          * @description What an operator may do. Each role may do what those before it may.
          * @enum {string}
@@ -2991,6 +3197,40 @@ export interface components {
              */
             seq: number;
         };
+        /** @description Streams of agents, and what came over them. */
+        StreamHealth: {
+            /**
+             * Format: int64
+             * @description Rows of reports that were left out, ever.
+             */
+            dropped_rows: number;
+            /**
+             * Format: int64
+             * @description Reports that agents lost, ever.
+             */
+            gaps: number;
+            /**
+             * Format: double
+             * @description Seconds from the host's look to the server's knowledge, of what came in the last 15 minutes; half were faster.
+             *     `null`: nothing came.
+             */
+            lag_median_seconds: number | null;
+            /**
+             * Format: double
+             * @description 99 of 100 were faster.
+             */
+            lag_p99_seconds: number | null;
+            /**
+             * Format: int64
+             * @description Open at present.
+             */
+            open: number;
+            /**
+             * Format: int64
+             * @description Reports that could not be applied, ever.
+             */
+            quarantined: number;
+        };
         SuspectHost: {
             client: components["schemas"]["ClientRef"];
             /** @description Whether the service failed there within 72 hours of the first boot with the update. */
@@ -3059,6 +3299,20 @@ export interface components {
              * @description When a look found it first.
              */
             since: string;
+        };
+        TableHealth: {
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int64 */
+            dead_rows: number;
+            /** Format: int64 */
+            live_rows: number;
+            name: string;
+            /**
+             * Format: date-time
+             * @description `null`: not since the statistics of Postgres began.
+             */
+            vacuumed_at: string | null;
         };
         /** @description What one taker may do to one service. */
         TakerForecast: {
@@ -3150,6 +3404,24 @@ export interface components {
             /** @description As most hosts list it, at its longest. Hostile text: show it as text. */
             title: string;
             verdict: components["schemas"]["Verdict"] | null;
+        };
+        /** @description The last run of a part of upkeep. */
+        UpkeepRun: {
+            /** Format: date-time */
+            begun_at: string;
+            /**
+             * Format: date-time
+             * @description `null`: it is under way, or was cut off.
+             */
+            ended_at: string | null;
+            /** @description `null`: it came to its end. */
+            fault: string | null;
+            name: string;
+            /**
+             * Format: int64
+             * @description Rows that it removed; of spans, weeks.
+             */
+            removed: number;
         };
         /**
          * @description What is known against an update on a host, or on the worst of several.
@@ -3722,6 +3994,27 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_health: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How it is */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InstallationHealth"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_hosts: {
         parameters: {
             query?: {
@@ -4245,6 +4538,55 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ProblemDetail"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_retention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Every kind */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retention"][];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_retention_kind: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The kind */
+                kind: components["schemas"]["Kind"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetentionBody"];
+            };
+        };
+        responses: {
+            /** @description The kind as it is then */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retention"];
                 };
             };
             default: components["responses"]["Problem"];

@@ -9,6 +9,7 @@ import {
   BookOpen,
   ClipboardList,
   Gauge,
+  HeartPulse,
   Layers,
   PackageCheck,
   RotateCcw,
@@ -18,7 +19,7 @@ import {
 } from "lucide-react";
 import { useEffect } from "react";
 import { startLive } from "../api/live";
-import { overviewQuery } from "../api/queries";
+import { overviewQuery, sessionQuery } from "../api/queries";
 import { ConnectionBadge } from "./ConnectionBadge";
 import { Logo } from "./Logo";
 import { OperatorMenu } from "./OperatorMenu";
@@ -35,6 +36,7 @@ const PAGES = [
   { to: "/updates", label: "Updates", icon: PackageCheck, keys: "g u" },
   { to: "/captures", label: "Captures", icon: ClipboardList, keys: "g c" },
   { to: "/catalog", label: "Catalog", icon: BookOpen, keys: "g k" },
+  { to: "/health", label: "Health", icon: HeartPulse, keys: "g i" },
 ] as const;
 
 export function Shell() {
@@ -42,6 +44,9 @@ export function Shell() {
   const [opened, menu] = useDisclosure(false);
   const path = useRouterState({ select: (state) => state.location.pathname });
   const overview = useQuery(overviewQuery);
+  const session = useQuery(sessionQuery);
+  // What it shows is the installation's, which viewers do not look after.
+  const pages = PAGES.filter(({ to }) => to !== "/health" || session.data?.role !== "viewer");
   const critical = overview.data?.clients.reduce((sum, each) => sum + each.critical, 0) ?? 0;
 
   useEffect(() => startLive(queries), [queries]);
@@ -77,7 +82,7 @@ export function Shell() {
           </UnstyledButton>
         </AppShell.Section>
         <AppShell.Section grow component={ScrollArea} px="xs">
-          {PAGES.map(({ to, label, icon: Icon }) => {
+          {pages.map(({ to, label, icon: Icon }) => {
             const active = to === "/" ? path === "/" : path.startsWith(to);
             return (
               <NavLink

@@ -11,6 +11,7 @@ const PAGES = {
   u: "/updates",
   c: "/captures",
   k: "/catalog",
+  i: "/health",
 } as const;
 
 /** `g` then a letter goes to a page; `/` focuses the search of this one. Silent while something is being typed. */
