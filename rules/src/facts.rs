@@ -8,6 +8,7 @@ mod connections;
 mod event;
 mod policy;
 mod service;
+mod texts;
 mod update;
 
 use std::cmp::Ordering;
@@ -27,6 +28,7 @@ pub use crate::facts::connections::{ConnectionOwner, Connections, DynamicPortUse
 pub use crate::facts::event::{Event, EventDatum};
 pub use crate::facts::policy::{DnsSocketPool, DynamicRange, Exclusion, PortPolicy, RpcPorts, SqlPort, UrlReservation};
 pub use crate::facts::service::{Recovery, RecoveryAction, RecoveryKind, Service, ServiceState, StartMode};
+pub use crate::facts::texts::Texts;
 pub use crate::facts::update::{Update, UpdateSource, UpdateState};
 
 /// The value of `schema` in a facts file. The schema only grows; unknown members are ignored.

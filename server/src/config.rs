@@ -65,11 +65,33 @@ pub struct Config {
     /// Private networks to which webhooks may be sent.
     #[arg(long, env = "PORTREEVE_EGRESS_ALLOW", value_delimiter = ',')]
     pub egress_allow: Vec<IpNet>,
+    /// MiB for what is known of connected hosts; past it, that of the hosts that reported longest ago is dropped until their
+    /// next report. Default: a quarter of the machine's memory.
+    #[arg(long, env = "PORTREEVE_HOST_MEMORY_MIB")]
+    pub host_memory_mib: Option<usize>,
 }
 
 impl Config {
+    /// The budget of [`crate::ingest::held`], in bytes.
+    pub fn held_bytes(&self) -> usize {
+        self.host_memory_mib.map_or_else(|| memory_of_machine() / 4, |mib| mib.saturating_mul(MIB))
+    }
+
     /// Whether browsers reach us over HTTPS, by our own certificate or through a proxy.
     pub fn is_https(&self) -> bool {
         self.tls_cert.is_some() || !self.behind_proxy.is_empty()
     }
+}
+
+const MIB: usize = 1 << 20;
+
+/// What the kernel has, or less where a container has less. Where neither says, a small machine.
+fn memory_of_machine() -> usize {
+    let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        Some(line.trim().trim_end_matches(" kB").parse::<usize>().ok()? * 1024)
+    });
+    let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let limit = limit.and_then(|text| text.trim().parse::<usize>().ok());
+    machine.into_iter().chain(limit).min().unwrap_or(4096 * MIB)
 }

@@ -1,6 +1,7 @@
 //! What agents send, taken in: the Fleet service. Read in this order: [`session`] is one stream until its end, [`talk`] what
 //! is said on it; [`admission`] who may come in,
-//! and [`allowance`] how much he may say; [`opening`] answers the Hello; [`state`] applies a report to what is known of the host, [`memory`] holds what is remembered of it; [`commit`] writes it, with
+//! and [`allowance`] how much he may say; [`opening`] answers the Hello; [`state`] applies a report to what is known of the
+//! host, [`memory`] holds what is remembered of it, [`held`] keeps both between reports; [`commit`] writes it, with
 //! findings and deliveries, in one transaction.
 //!
 //! Invariants: who speaks follows from the client certificate alone. An acknowledgement follows the commit. A report
@@ -11,6 +12,7 @@ mod allowance;
 mod claim;
 mod commit;
 mod departed;
+pub mod held;
 pub mod ledger;
 pub mod memory;
 mod opening;
@@ -40,6 +42,7 @@ use crate::coded;
 use crate::db::identity::{CertifiedHost, host_of_certificate};
 use crate::db::stream;
 use crate::ingest::admission::Admission;
+use crate::ingest::held::Held;
 use crate::ingest::session::{Session, refused};
 use crate::ingest::streams::Streams;
 use crate::listeners::{AgentPeer, agents};
@@ -53,11 +56,13 @@ pub struct Ingest {
     app: Arc<App>,
     streams: Streams,
     admission: Admission,
+    held: Held,
 }
 
 impl Ingest {
     pub fn new(app: Arc<App>) -> Self {
-        Self { app, streams: Streams::default(), admission: Admission::new() }
+        let held = Held::new(app.config.held_bytes());
+        Self { app, streams: Streams::default(), admission: Admission::new(), held }
     }
 
     /// Says of every host that no stream is open, because a killed server could not. To be done before the listener of

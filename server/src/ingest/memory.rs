@@ -23,6 +23,10 @@ use crate::ingest::ledger;
 const NOTE_AFTER: TimeDelta = TimeDelta::minutes(10);
 /// Services that are remembered of a host; a host may name as many as it likes.
 const MAX_SERVICES: usize = 1_000;
+/// What hangs on a service that is remembered, about: its name, its lists.
+const SETUP: usize = 256;
+/// What a setting takes, about: the titles of all updates.
+const SETTING: usize = 24 * 1024;
 /// Holding a port once may be chance.
 const LEARNED_FROM: usize = 2;
 /// Other hosts that must show the same.
@@ -101,6 +105,13 @@ impl Memory {
         let services: Vec<Running> = running(facts).into_iter().filter(is_news).take(MAX_SERVICES).collect();
         let setting = Arc::new(setting);
         (!services.is_empty()).then_some(Noted { boot_id, at, setting_id, setting, services })
+    }
+
+    /// What it takes of memory, about: services share the settings that they ran under.
+    pub fn bytes(&self) -> usize {
+        let learned = (self.history.claims.len() + self.history.holds.len()) * size_of::<Hold>();
+        let settings: BTreeSet<i64> = self.services.values().map(|remembered| remembered.setting_id).collect();
+        learned + self.services.len() * (size_of::<Remembered>() + SETUP) + settings.len() * SETTING
     }
 
     /// It is written.

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use proto::wire::{MAX_EVENTS, MAX_SERVICES, MAX_SOCKETS, MAX_UPDATES};
 use rules::delta::{self, Change, Delta, Misfit, Row, changed_rows};
-use rules::facts::{Event, Facts, Host, Section, Service, Socket, Update, UpdateSource};
+use rules::facts::{Event, Facts, Host, Section, Service, Socket, Texts, Update, UpdateSource};
 use rules::socket_key::SocketKey;
 use rules::text::Text;
 
@@ -56,6 +56,10 @@ pub struct HostState {
     stale: Stale,
     /// Key of each stored socket, in the order of the sockets, which is that of [`Socket::by_port`].
     socket_keys: Vec<SocketKey>,
+    /// Bytes of all rows and of the texts that no other host says, when they were counted last. 0: never.
+    bytes: usize,
+    /// Rows that changed since.
+    uncounted: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -74,7 +78,7 @@ impl HostState {
             Section::Unknown(_) => &mut stale.sockets,
         };
         in_order(sockets, &mut socket_keys);
-        Self { facts, stale, socket_keys }
+        Self { facts, stale, socket_keys, bytes: 0, uncounted: 0 }
     }
 
     pub fn facts(&self) -> &Facts {
@@ -141,6 +145,7 @@ impl HostState {
                 (new, gone)
             }
         };
+        self.count(sockets_new.len() + services_set.len() + updates_set.len() + events_set.len());
         Ok(RowChanges {
             sockets_gone,
             sockets_new,
@@ -180,6 +185,32 @@ impl HostState {
                 }
             }
         }
+    }
+
+    /// What it takes of memory, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes.max(self.bytes_of_rows())
+    }
+
+    /// Counts again when an eighth of the rows changed, so that a report costs what it changes.
+    fn count(&mut self, changed: usize) {
+        self.uncounted += changed;
+        let rows = self.socket_keys.len() + self.services().len() + self.updates().len() + self.events().len();
+        if self.bytes != 0 && self.uncounted * 8 < rows {
+            return;
+        }
+        let mut texts = 0;
+        self.each_text(&mut |text| texts += text.len() / text.holders());
+        self.bytes = self.bytes_of_rows() + texts;
+        self.uncounted = 0;
+    }
+
+    /// With the lists and values that hang on a row.
+    fn bytes_of_rows(&self) -> usize {
+        self.socket_keys.len() * (size_of::<Socket>() + size_of::<SocketKey>() + 32)
+            + self.services().len() * (size_of::<Service>() + 64)
+            + self.updates().len() * (size_of::<Update>() + 16)
+            + self.events().len() * (size_of::<Event>() + 512)
     }
 
     fn services(&self) -> &[Service] {
@@ -251,6 +282,16 @@ impl HostState {
         if let Section::Known(rows) = std::mem::replace(&mut self.facts.sockets, Section::Unknown(reason)) {
             self.stale.sockets = rows;
         }
+    }
+}
+
+impl Texts for HostState {
+    fn each_text(&mut self, with: &mut impl FnMut(&mut Text)) {
+        self.facts.each_text(with);
+        self.stale.sockets.each_text(with);
+        self.stale.services.each_text(with);
+        self.stale.updates.each_text(with);
+        self.stale.events.each_text(with);
     }
 }
 

@@ -28,6 +28,7 @@ use crate::db::stream::{self, Rejected, Seen, Step};
 use crate::identity::authority::AGENT_LIFETIME;
 use crate::ingest::claim::Denial;
 use crate::ingest::commit::{Applied, CommitFault, Events, Judged, Refused};
+use crate::ingest::held::{Known, Place};
 use crate::ingest::ledger::{self, Extent};
 use crate::ingest::memory::Memory;
 use crate::ingest::opening::{self, Greeting, Opened};
@@ -57,7 +58,9 @@ pub(super) struct Talk<'a> {
     clock: HostClock,
     /// Digests as stored.
     held: Digests,
-    /// `None`: not loaded, or in doubt after a failed commit.
+    /// Where what is known of the host lies between reports.
+    place: Place,
+    /// During a report. `None`: not loaded, or in doubt after a failed commit.
     state: Option<HostState>,
     /// `None`: not loaded, or in doubt likewise.
     memory: Option<Memory>,
@@ -106,6 +109,7 @@ impl<'a> Talk<'a> {
             seq: u64::try_from(stored.seq).unwrap_or_default(),
             clock,
             held,
+            place: session.ingest.held.place(),
             state: None,
             memory: None,
             judgement: None,
@@ -136,6 +140,15 @@ impl<'a> Talk<'a> {
     }
 
     pub(super) async fn report(&mut self, part: Report) -> Result<(), Status> {
+        let Known { state, memory, judgement } = self.place.take();
+        (self.state, self.memory, self.judgement) = (state, memory, judgement);
+        let done = self.hear(part).await;
+        let (state, memory, judgement) = (self.state.take(), self.memory.take(), self.judgement.take());
+        self.place.put(Known { state, memory, judgement });
+        done
+    }
+
+    async fn hear(&mut self, part: Report) -> Result<(), Status> {
         let seq = part.seq;
         if seq == 0 || i64::try_from(seq).is_err() {
             return Err(refused(Code::InvalidArgument, "report.malformed", "reports are numbered from 1 to 2^63 - 1"));
@@ -171,7 +184,8 @@ impl<'a> Talk<'a> {
     async fn apply(&mut self, received: Received) -> Result<(), Status> {
         let started = Instant::now();
         let now = (self.session.clock)();
-        let Received { report, dropped_rows } = received;
+        let Received { mut report, dropped_rows } = received;
+        self.place.share(&mut report.delta);
         let seq = report.seq;
         let mut state = self.take_state().await?;
         self.clock.hear_report(report.wall_clock, report.uptime_ms, now);
@@ -362,7 +376,9 @@ impl<'a> Talk<'a> {
             transaction.commit().await?;
             Ok(state)
         };
-        load.await.map_err(|error| store_unavailable(&error))
+        let mut state = load.await.map_err(|error| store_unavailable(&error))?;
+        self.place.share_state(&mut state);
+        Ok(state)
     }
 
     /// Read anew when a boot begins: then the one before is the past.
