@@ -33,7 +33,7 @@ pub struct Setting {
     /// By name; `None`: not set.
     pub policy: BTreeMap<String, Option<String>>,
     /// Titles of installed updates by KB, or by id where there is none. `None`: not known.
-    pub updates: Option<BTreeMap<String, String>>,
+    pub updates: Option<BTreeMap<Text, Text>>,
 }
 
 /// How one service is set up.
@@ -80,13 +80,13 @@ impl Setting {
             !matches!(update.source, UpdateSource::UpdateHistory | UpdateSource::Offer | UpdateSource::FrameworkVersion)
                 && matches!(update.state, UpdateState::Installed | UpdateState::UninstallPending)
         };
-        let mut titles: BTreeMap<String, String> = BTreeMap::new();
+        let mut titles: BTreeMap<Text, Text> = BTreeMap::new();
         for update in updates.into_iter().flatten().filter(is_kept) {
             let title = if update.title.is_empty() { &update.id } else { &update.title };
             // Several lists name the same update: any order of them must choose the same title.
-            let kept = titles.entry(name_of(update).to_owned()).or_insert_with(|| title.to_string());
-            if **title < **kept {
-                *kept = title.to_string();
+            let kept = titles.entry(name_of(update).clone()).or_insert_with(|| title.clone());
+            if *title < *kept {
+                *kept = title.clone();
             }
         }
         Self {
@@ -148,8 +148,8 @@ fn setup(service: &Service) -> Setup {
     }
 }
 
-fn name_of(update: &Update) -> &str {
-    update.kb.as_deref().unwrap_or(&update.id)
+fn name_of(update: &Update) -> &Text {
+    update.kb.as_ref().unwrap_or(&update.id)
 }
 
 fn versions(facts: &Facts) -> BTreeMap<String, String> {
