@@ -19,7 +19,7 @@ use crate::db::deliveries::{self, NewDelivery, Route};
 use crate::findings::plan::NAMESPACE;
 use crate::findings::{FindingChange, Transition};
 
-pub use endpoint::{EndpointFault, NewEndpoint};
+pub use endpoint::{EndpointFault, NewEndpoint, Silence};
 
 /// Writes a delivery for each change and each endpoint that it concerns; returns the ids of those that are new.
 /// `public_url` is where operators reach the dashboard, without a slash at its end.

@@ -198,6 +198,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(suspects::list))
         .routes(routes!(clients::list))
         .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::release))
         .routes(routes!(endpoints::list, endpoints::create))
         .routes(routes!(captures::create).layer(DefaultBodyLimit::max(capture_form::MAX_BODY)))
         .routes(routes!(captures::script))

@@ -39,6 +39,12 @@ pub mod import;
 
 pub mod retention;
 
+pub mod backup;
+
+pub mod restore;
+
+pub mod deliveries;
+
 pub mod doctor;
 
 pub mod simulate;
@@ -95,6 +101,13 @@ pub enum Command {
     Openapi,
     /// Plays a fleet of invented hosts against a server that runs, each through an agent of its own.
     Simulate(simulate::Arguments),
+    /// Writes one consistent moment of the database into a folder.
+    Backup(backup::Arguments),
+    /// Puts a backup in the place of a server that is stopped.
+    Restore(restore::Arguments),
+    /// Webhooks on their way.
+    #[command(subcommand)]
+    Deliveries(deliveries::Action),
     /// Examines this installation and says what is wrong with it.
     Doctor(doctor::Arguments),
 }
@@ -167,6 +180,9 @@ async fn dispatch(place: Place, command: Command) -> anyhow::Result<ExitCode> {
         Command::Import(arguments) => import::run(place, arguments).await.map(success),
         Command::Retention(action) => retention::run(place, action).await.map(success),
         Command::Simulate(arguments) => simulate::run(place, arguments).await.map(success),
+        Command::Backup(arguments) => backup::run(place, arguments).await.map(success),
+        Command::Restore(arguments) => restore::run(place, arguments).await.map(success),
+        Command::Deliveries(action) => deliveries::run(place, action).await.map(success),
         Command::Doctor(arguments) => doctor::run(place, arguments).await,
     }
 }

@@ -29,6 +29,10 @@ pub mod findings;
 
 pub mod departures;
 
+pub mod silence;
+
+pub mod backup;
+
 pub mod learned_ports;
 
 pub mod suspects;

@@ -29,7 +29,11 @@ use crate::postgres::{account::Account, binaries::Binaries, postmaster::Postmast
 
 pub mod account;
 
+pub mod archive;
+
 pub mod binaries;
+
+mod memory;
 
 pub mod postmaster;
 
@@ -238,7 +242,7 @@ impl Cluster {
         setting("unix_socket_directories", &self.socket_folder.to_string_lossy());
         setting("unix_socket_permissions", "0700");
         setting("max_connections", "100");
-        setting("shared_buffers", "256MB");
+        setting("shared_buffers", &format!("{}MB", memory::shared_buffers_mib()));
         // Full-page images are most of what is written: fewer checkpoints, and compressed.
         setting("checkpoint_timeout", "15min");
         setting("max_wal_size", "4GB");

@@ -30,6 +30,7 @@ async fn a_retired_host_is_gone_from_everywhere_but_its_history() -> Result<()> 
         url: "http://127.0.0.1:1/".to_owned(),
         client_id: None,
         min_severity: Severity::Info,
+        silence: portreeve_server::alerts::Silence::Kept,
     };
     endpoint::create(&app.db, &app.sealer, &Egress::new(&["127.0.0.0/8".parse()?])?, &new, clock::now()).await?;
     let mut agent = host.connect(&hello(1)).await?;

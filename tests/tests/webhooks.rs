@@ -40,7 +40,13 @@ fn worker(host: &Host, egress: Egress) -> Worker {
 }
 
 async fn add_endpoint(host: &Host, name: &str, url: String) -> Result<CreatedEndpoint> {
-    let new = NewEndpoint { name: name.to_owned(), url, client_id: None, min_severity: Severity::Info };
+    let new = NewEndpoint {
+        name: name.to_owned(),
+        url,
+        client_id: None,
+        min_severity: Severity::Info,
+        silence: portreeve_server::alerts::Silence::Kept,
+    };
     let app = &host.doors.app;
     Ok(endpoint::create(&app.db, &app.sealer, &loopback()?, &new, clock::now()).await?)
 }
@@ -193,6 +199,7 @@ async fn a_private_address_is_refused_when_it_is_added_and_when_it_is_sent_to() 
         url: fixture.receiver.url(),
         client_id: None,
         min_severity: Severity::Info,
+        silence: portreeve_server::alerts::Silence::Kept,
     };
     let strict = Egress::new(&[])?;
     let fault = endpoint::create(&app.db, &app.sealer, &strict, &new, clock::now()).await.unwrap_err();

@@ -62,6 +62,7 @@ const findings = createRoute({
     client: number(search.client),
     host: number(search.host),
     rule: word(search.rule),
+    stale: search.stale === true ? true : undefined,
     q: word(search.q),
   }),
   component: lazyRouteComponent(() => import("./pages/Findings"), "Findings"),
@@ -103,7 +104,7 @@ const hosts = createRoute({
   validateSearch: (search): HostFilter => ({
     client: number(search.client),
     q: word(search.q),
-    state: one(["reporting", "stale", "silent", "capture"] as const, search.state),
+    state: one(["reporting", "stale", "silent", "capture", "retired"] as const, search.state),
   }),
   component: lazyRouteComponent(() => import("./pages/Hosts"), "Hosts"),
 });

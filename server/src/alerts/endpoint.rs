@@ -25,6 +25,15 @@ pub struct NewEndpoint {
     /// Only findings of this client; `None`: of all.
     pub client_id: Option<i32>,
     pub min_severity: Severity,
+    pub silence: Silence,
+}
+
+/// Whether an endpoint is told of hosts that fall silent and are heard of again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Silence {
+    #[default]
+    Kept,
+    Told,
 }
 
 /// What the operator gets, once.
@@ -82,6 +91,7 @@ pub async fn create(
         secret_sealed: &sealer.seal(Purpose::EndpointSecret, secret.as_bytes()),
         client_id: new.client_id,
         min_severity: new.min_severity,
+        silence: new.silence,
     };
     deliveries::insert_endpoint(db, &row, now).await.map_err(|error| fault_of(error, new))?;
     Ok(CreatedEndpoint { endpoint_id, secret })

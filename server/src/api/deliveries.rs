@@ -4,19 +4,23 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::api::access::Caller;
-use crate::api::extract::Query;
+use crate::api::extract::{Body, Query};
 use crate::api::findings::Transition;
 use crate::api::model::HostRef;
 use crate::api::page::{self, Limit, Page};
-use crate::api::problem::Problem;
+use crate::api::problem::{Code, Problem};
 use crate::app::App;
+use crate::clock;
 use crate::db::read_deliveries::{self, DeliveryFilter, DeliveryRow};
+use crate::db::restore::{self, Owed};
+use crate::people::Role;
 
 /// One webhook about one transition of a finding.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -113,6 +117,41 @@ pub struct DeliveriesQuery {
     #[serde(default)]
     #[param(value_type = Option<u16>, minimum = 1, maximum = 500, default = 100)]
     limit: Limit,
+}
+
+/// What becomes of deliveries that a backup said were owed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseBody {
+    /// Gives up those from before the restore, instead of sending them.
+    give_up: bool,
+}
+
+/// Send deliveries again after a restore
+///
+/// For admins who may see every client. Receivers may see some twice, under the same `webhook-id`.
+#[utoipa::path(
+    post,
+    path = "/deliveries/release",
+    tag = "deliveries",
+    request_body = ReleaseBody,
+    responses((status = 204, description = "Deliveries are sent"), (status = "default", response = Problem))
+)]
+pub async fn release(
+    caller: Caller,
+    State(app): State<Arc<App>>,
+    Body(body): Body<ReleaseBody>,
+) -> Result<StatusCode, Problem> {
+    caller.require(Role::Admin)?;
+    if caller.client_ids.is_some() {
+        return Err(Problem::new(Code::RoleTooLow, "This takes an admin who may see every client."));
+    }
+    let owed = if body.give_up { Owed::GiveUp } else { Owed::Send };
+    if restore::release(&app.db, owed, clock::now()).await?.is_none() {
+        return Err(Problem::not_found("held delivery"));
+    }
+    tracing::info!(operator.id = %caller.operator_id, "Released the deliveries that were held after a restore");
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Deliveries, the newest first

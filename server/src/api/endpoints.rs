@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::alerts::egress::EgressFault;
-use crate::alerts::{EndpointFault, NewEndpoint, endpoint};
+use crate::alerts::{EndpointFault, NewEndpoint, Silence, endpoint};
 use crate::api::access::Caller;
 use crate::api::extract::{Body, Query};
 use crate::api::model::{ClientRef, Severity};
@@ -32,6 +32,8 @@ pub struct Endpoint {
     pub client: Option<ClientRef>,
     /// Findings below it are not sent.
     pub min_severity: Severity,
+    /// Whether it is told of hosts that fall silent and are heard of again.
+    pub tells_silence: bool,
     pub created_at: DateTime<Utc>,
     /// Since when nothing is sent. `null`: it is in use.
     pub disabled_at: Option<DateTime<Utc>>,
@@ -52,6 +54,8 @@ pub struct NewEndpointBody {
     client: Option<i32>,
     /// Findings below it are not sent. Left out: all are.
     min_severity: Option<Severity>,
+    /// Whether it is told of hosts that fall silent and are heard of again. Left out: it is not.
+    tells_silence: Option<bool>,
 }
 
 /// A new endpoint and, this once, its secret.
@@ -136,6 +140,7 @@ pub async fn create(
         url: body.url,
         client_id: body.client,
         min_severity: body.min_severity.unwrap_or(Severity::Info).into(),
+        silence: if body.tells_silence == Some(true) { Silence::Told } else { Silence::Kept },
     };
     let created = endpoint::create(&app.db, &app.sealer, &app.egress, &new, clock::now()).await?;
     tracing::info!(operator.id = %caller.operator_id, endpoint.id = %created.endpoint_id, "Added an endpoint");
@@ -150,6 +155,7 @@ impl From<EndpointListRow> for Endpoint {
             url: row.url,
             client: row.client_id.zip(row.client_name).map(|(id, name)| ClientRef { id, name }),
             min_severity: Severity::from_row(row.min_severity),
+            tells_silence: row.tells_silence,
             created_at: row.created_at,
             disabled_at: row.disabled_at,
             disabled_reason: row.disabled_reason,

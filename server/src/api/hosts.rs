@@ -115,6 +115,11 @@ pub struct Stream {
     pub restored_at: Option<DateTime<Utc>>,
     /// The machine that last came with this identity and was refused. `null`: none, or settled.
     pub clone: Option<CloneSeen>,
+    /// The server was restored from a backup of this time: what the agent told between then and `backup_heard_at` is not
+    /// known here. `null`: it was not.
+    pub backup_at: Option<DateTime<Utc>>,
+    /// When the agent was heard of first after the restore. `null`: not yet, or nothing was restored.
+    pub backup_heard_at: Option<DateTime<Utc>>,
 }
 
 /// Another machine with the identity of a host.
@@ -229,6 +234,8 @@ pub async fn one(
             dropped_rows: stream.dropped_rows,
             fork_seen_at: stream.fork_seen_at,
             restored_at: stream.restored_at,
+            backup_at: stream.backup_at,
+            backup_heard_at: stream.backup_heard_at,
             clone: stream.clone_seen_at.map(|seen_at| CloneSeen {
                 seen_at,
                 address: stream.clone_address.map(|address| address.addr().to_string()),

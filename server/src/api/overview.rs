@@ -19,7 +19,7 @@ use crate::api::updates::{self, Verdict};
 use crate::app::App;
 use crate::clock;
 use crate::db::read_findings::{self, FindingFilter};
-use crate::db::{read_clients, read_forecasts, read_overview, read_updates};
+use crate::db::{read_clients, read_forecasts, read_overview, read_updates, restore};
 
 /// The fleet in one document.
 #[derive(Debug, Serialize, ToSchema)]
@@ -32,6 +32,8 @@ pub struct Overview {
     pub possible_updates: UpdateCount,
     /// Open findings of hosts that were not heard of for a while. The figures above leave them out: nobody knows.
     pub stale_findings: FindingCount,
+    /// Webhooks are not sent since the server was restored from a backup, until somebody releases them. `null`: they are.
+    pub deliveries_held: Option<DeliveriesHeld>,
     /// Hosts of which something cannot be told.
     pub cannot_tell_hosts: i64,
     /// What fails if every host reboots as it is now.
@@ -45,6 +47,14 @@ pub struct Overview {
     pub recent_updates: Vec<RecentUpdate>,
     /// What happened to findings, the newest first, at most 20.
     pub recent: Vec<RecentEvent>,
+}
+
+/// An outbox that waits for `portreeve-server deliveries release`.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct DeliveriesHeld {
+    pub restored_at: DateTime<Utc>,
+    /// Of when the backup is.
+    pub backup_at: DateTime<Utc>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
@@ -145,6 +155,9 @@ pub async fn get(caller: Caller, State(app): State<Arc<App>>) -> Result<Json<Ove
         harmful_updates: UpdateCount { entries: counts.harmful, hosts: counts.harmful_hosts },
         possible_updates: UpdateCount { entries: counts.possible, hosts: counts.possible_hosts },
         stale_findings: FindingCount { findings: counts.stale_findings, hosts: counts.stale_hosts },
+        deliveries_held: restore::held(&app.db)
+            .await?
+            .map(|held| DeliveriesHeld { restored_at: held.restored_at, backup_at: held.backup_at }),
         cannot_tell_hosts: counts.cannot_tell_hosts,
         next_reboot: outlook.iter().map(Outlook::from).fold(Outlook::default(), Outlook::plus),
         fleet: Fleet {

@@ -1,117 +1,103 @@
-//! `doctor`: examines the installation in the order in which `run` needs it, and says in sentences what is wrong.
+//! `doctor`: examines an installation in the order in which `run` needs it, and says line by line what is so and what to
+//! do about it.
+//!
+//! Invariant: it changes nothing. It applies no migration and makes no role, key or folder; a private Postgres that does
+//! not run is started for the examination alone.
 
-use std::{net::SocketAddr, os::unix::fs::PermissionsExt, path::Path, process::ExitCode};
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use clap::Args;
+use serde::Serialize;
 
-use crate::{
-    cli::open::Opened,
-    clock,
-    config::{Config, Place},
-    postgres::{account::Account, binaries::Binaries, postmaster::Postmaster},
-};
+use crate::config::{Config, Place};
+use crate::postgres::postmaster::Postmaster;
+
+mod inside;
+mod machine;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
     config: Config,
+    /// Print one JSON object for each line.
+    #[arg(long)]
+    json: bool,
 }
 
-/// Collects and prints verdicts as they are reached.
-#[derive(Debug, Default)]
-struct Examination {
-    faults: usize,
+/// How something stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Fine,
+    /// It works, and somebody should look at it.
+    Look,
+    /// It does not work, or will not for long.
+    Bad,
 }
 
-impl Examination {
-    fn note(&mut self, verdict: Result<String, String>) {
-        match verdict {
-            Ok(text) => println!("ok      {text}"),
-            Err(text) => {
-                self.faults += 1;
-                println!("FAULT   {text}");
-            }
-        }
-    }
+/// One line.
+#[derive(Clone, Debug, Serialize)]
+struct Verdict {
+    /// The same for ever: programs go by it.
+    what: &'static str,
+    state: State,
+    text: String,
+    /// What to do. `None`: nothing.
+    action: Option<String>,
+}
+
+fn fine(what: &'static str, text: impl Into<String>) -> Verdict {
+    Verdict { what, state: State::Fine, text: text.into(), action: None }
+}
+
+fn look(what: &'static str, text: impl Into<String>, action: impl Into<String>) -> Verdict {
+    Verdict { what, state: State::Look, text: text.into(), action: Some(action.into()) }
+}
+
+fn bad(what: &'static str, text: impl Into<String>, action: impl Into<String>) -> Verdict {
+    Verdict { what, state: State::Bad, text: text.into(), action: Some(action.into()) }
 }
 
 pub async fn run(place: Place, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let mut examination = Examination::default();
     let data = place.data_dir.canonicalize().unwrap_or_else(|_| place.data_dir.clone());
     let is_running = Postmaster::running(&data.join("postgres")).is_some();
-    if place.database_url.is_none() {
-        examination.note(match Binaries::find(&data.join("postgres")).await {
-            Ok(found) => Ok(format!("Postgres {} is installed.", found.major)),
-            Err(error) => Err(format!("{error:#}.")),
-        });
+    let mut verdicts = Vec::new();
+    verdicts.extend(machine::postgres_programs(&place, &data).await);
+    verdicts.push(machine::folder(&data));
+    verdicts.push(machine::master_key(&data));
+    verdicts.extend(machine::disk(&data));
+    verdicts.extend(machine::open_files());
+    verdicts.extend(inside::examine(&place, &data).await);
+    if !is_running && place.database_url.is_none() {
+        verdicts.extend(addresses(&arguments.config).map(machine::address));
     }
-    examination.note(folder(&data));
-    examination.note(master_key(&data));
-    if data.exists() || place.database_url.is_some() {
-        database(&place, &mut examination).await;
-    }
-    if !is_running {
-        for (flag, address) in ports(&arguments.config) {
-            examination.note(match std::net::TcpListener::bind(address) {
-                Ok(_) => Ok(format!("{address} (--{flag}) is free.")),
-                Err(error) => Err(format!("Cannot listen on {address} (--{flag}): {error}.")),
-            });
+    print(&verdicts, arguments.json)?;
+    let is_bad = verdicts.iter().any(|verdict| verdict.state == State::Bad);
+    Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn addresses(config: &Config) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+    [("http", config.http), ("agents", config.agents), ("enroll", config.enroll)].into_iter()
+}
+
+fn print(verdicts: &[Verdict], as_json: bool) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for verdict in verdicts {
+        if as_json {
+            writeln!(out, "{}", serde_json::to_string(verdict)?)?;
+            continue;
+        }
+        let state = match verdict.state {
+            State::Fine => "fine",
+            State::Look => "look",
+            State::Bad => "BAD ",
+        };
+        writeln!(out, "{state}  {}", verdict.text)?;
+        if let Some(action) = &verdict.action {
+            writeln!(out, "      → {action}")?;
         }
     }
-    Ok(if examination.faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn ports(config: &Config) -> [(&'static str, SocketAddr); 3] {
-    [("http", config.http), ("agents", config.agents), ("enroll", config.enroll)]
-}
-
-fn folder(data: &Path) -> Result<String, String> {
-    if !data.exists() {
-        return Ok(format!("The data folder {} does not exist yet; `run` makes it.", data.display()));
-    }
-    let account = Account::for_postgres().map_err(|error| format!("{error:#}."))?;
-    for parent in data.ancestors() {
-        let metadata =
-            std::fs::metadata(parent).map_err(|error| format!("Cannot read {}: {error}.", parent.display()))?;
-        if let Some(account) = &account
-            && !account.may_enter(&metadata)
-        {
-            return Err(format!(
-                "Account {}, as which Postgres runs, may not enter {}.",
-                account.name,
-                parent.display()
-            ));
-        }
-    }
-    let mode = std::fs::metadata(data).map_err(|error| error.to_string())?.permissions().mode();
-    if mode & 0o022 != 0 {
-        return Err(format!("Others may write in {} (mode {:o}).", data.display(), mode & 0o777));
-    }
-    Ok(format!("The data folder {} can be used.", data.display()))
-}
-
-fn master_key(data: &Path) -> Result<String, String> {
-    let path = data.join("master.key");
-    let Ok(metadata) = std::fs::metadata(&path) else {
-        return Ok("There is no master.key yet; the first start makes it.".to_owned());
-    };
-    if metadata.permissions().mode() & 0o077 != 0 {
-        return Err(format!("{} can be read by others; set its mode to 0600.", path.display()));
-    }
-    Ok("master.key is readable by its owner only. Keep a copy: without it this database is mute.".to_owned())
-}
-
-async fn database(place: &Place, examination: &mut Examination) {
-    let opened = match Opened::open(place).await {
-        Ok(opened) => opened,
-        Err(error) => return examination.note(Err(format!("The database cannot be opened: {error:#}."))),
-    };
-    examination.note(Ok("The database answers, its roles are right, and every migration is applied.".to_owned()));
-    examination.note(match opened.identity(clock::now()).await {
-        Ok(identity) => Ok(format!("The certificate authority opens (pin {}).", identity.authority.pin())),
-        Err(error) => Err(format!("The certificate authority does not open: {error:#}.")),
-    });
-    if let Err(error) = opened.close().await {
-        examination.note(Err(format!("Postgres does not stop: {error:#}.")));
-    }
+    Ok(())
 }

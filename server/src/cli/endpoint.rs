@@ -6,7 +6,7 @@ use rules::finding::Severity;
 
 use crate::{
     alerts::{
-        EndpointFault, NewEndpoint,
+        EndpointFault, NewEndpoint, Silence,
         egress::{Egress, EgressFault},
         endpoint,
     },
@@ -34,6 +34,9 @@ pub enum Action {
         /// Findings below it are not sent.
         #[arg(long, default_value = "info")]
         min_severity: MinSeverity,
+        /// Tells it also of hosts that were not heard of for 15 minutes, and of those that are heard of again.
+        #[arg(long)]
+        tells_silence: bool,
         /// As `run` has it: private networks to which webhooks may be sent.
         #[arg(long, env = "PORTREEVE_EGRESS_ALLOW", value_delimiter = ',')]
         egress_allow: Vec<IpNet>,
@@ -60,9 +63,10 @@ impl From<MinSeverity> for Severity {
 }
 
 pub async fn run(place: Place, action: Action) -> anyhow::Result<()> {
-    let Action::Create { name, url, client, min_severity, egress_allow, format } = action;
+    let Action::Create { name, url, client, min_severity, tells_silence, egress_allow, format } = action;
+    let silence = if tells_silence { Silence::Told } else { Silence::Kept };
     let egress = Egress::new(&egress_allow)?;
-    let new = NewEndpoint { name, url, client_id: client, min_severity: min_severity.into() };
+    let new = NewEndpoint { name, url, client_id: client, min_severity: min_severity.into(), silence };
     let opened = Opened::open(&place).await?;
     let created = match opened.sealer() {
         Ok(sealer) => endpoint::create(&opened.db, &sealer, &egress, &new, clock::now()).await.map_err(refusal),

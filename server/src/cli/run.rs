@@ -27,7 +27,7 @@ use crate::{
     questions::Questions,
     retention,
     rulebook::{self, Rulebook},
-    suspects,
+    silence, suspects,
 };
 
 #[derive(Debug, Args)]
@@ -156,6 +156,11 @@ async fn serve(
     let keeper = Arc::clone(&app);
     lifecycle.spawn("upkeep", async move {
         lease::hold(&keeper, "upkeep", || retention::keep_tidy(&keeper)).await;
+        Ok(())
+    });
+    let teller = Arc::clone(&app);
+    lifecycle.spawn("silence", async move {
+        lease::hold(&teller, "silence", || silence::keep_telling(&teller)).await;
         Ok(())
     });
     let worker = Worker::new(app.db.clone(), app.bus.clone(), app.sealer.clone(), app.egress.clone());

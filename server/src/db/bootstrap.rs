@@ -77,6 +77,12 @@ impl Access {
         Ok(Self { owner: options.clone().options([("role", OWNER)]), app: options.options([("role", APP)]) })
     }
 
+    /// As an account that may speak as both roles, which are there. Nothing is made or changed.
+    pub fn acting(account: &PgConnectOptions, database: &str) -> Self {
+        let options = account.clone().database(database);
+        Self { owner: options.clone().options([("role", OWNER)]), app: options.options([("role", APP)]) }
+    }
+
     /// Applies what is missing; how many migrations that were.
     pub async fn migrate(&self) -> anyhow::Result<usize> {
         let mut connection = PgConnection::connect_with(&self.owner).await?;

@@ -8,6 +8,7 @@ use rules::finding::Severity;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::alerts::Silence;
 use crate::db::findings::{severity_number, severity_of};
 use crate::db::{Db, Scope};
 use crate::findings::FindingChange;
@@ -358,13 +359,15 @@ pub struct EndpointRow<'a> {
     pub secret_sealed: &'a [u8],
     pub client_id: Option<i32>,
     pub min_severity: Severity,
+    pub silence: Silence,
 }
 
 pub async fn insert_endpoint(db: &Db, endpoint: &EndpointRow<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
-        insert into endpoint (endpoint_id, name, url, secret_sealed, client_id, min_severity, created_at)
-        values ($1, $2, $3, $4, $5, $6, $7)
+        insert into endpoint (endpoint_id, name, url, secret_sealed, client_id, min_severity, created_at,
+          tells_silence)
+        values ($1, $2, $3, $4, $5, $6, $7, $8)
         "#,
         endpoint.endpoint_id,
         endpoint.name,
@@ -373,6 +376,7 @@ pub async fn insert_endpoint(db: &Db, endpoint: &EndpointRow<'_>, now: DateTime<
         endpoint.client_id,
         severity_number(endpoint.min_severity),
         now,
+        endpoint.silence == Silence::Told,
     )
     .execute(&db.pool)
     .await?;

@@ -16,6 +16,8 @@ pub mod deliveries;
 
 pub mod departures;
 
+pub mod examine;
+
 pub mod facts;
 
 pub mod findings;
@@ -71,6 +73,10 @@ pub mod read_updates;
 pub mod rejudge;
 
 pub mod retention;
+
+pub mod restore;
+
+pub mod silence;
 
 pub mod stream;
 

@@ -14,6 +14,7 @@ pub struct EndpointListRow {
     pub client_id: Option<i32>,
     pub client_name: Option<String>,
     pub min_severity: i16,
+    pub tells_silence: bool,
     pub created_at: DateTime<Utc>,
     pub disabled_at: Option<DateTime<Utc>>,
     pub disabled_reason: Option<String>,
@@ -32,6 +33,7 @@ pub async fn list(scope: &Scope, db: &Db, after: Option<String>, limit: i64) -> 
           endpoint.client_id,
           client.name as "client_name?",
           endpoint.min_severity,
+          endpoint.tells_silence,
           endpoint.created_at,
           endpoint.disabled_at,
           endpoint.disabled_reason

@@ -183,6 +183,8 @@ pub struct StreamRow {
     pub clone_seen_at: Option<DateTime<Utc>>,
     pub clone_fingerprint: Option<Vec<u8>>,
     pub clone_address: Option<IpNet>,
+    pub backup_at: Option<DateTime<Utc>>,
+    pub backup_heard_at: Option<DateTime<Utc>>,
 }
 
 /// `None`: no such host in `scope`.
@@ -209,7 +211,7 @@ pub async fn one(scope: &Scope, db: &Db, host_id: i64, now: DateTime<Utc>) -> sq
         StreamRow,
         "
         select connected_at, seq, clock_skew_ms, quarantined, gaps, dropped_rows, fork_seen_at, restored_at,
-          clone_seen_at, clone_fingerprint, clone_address
+          clone_seen_at, clone_fingerprint, clone_address, backup_at, backup_heard_at
         from agent_stream
         where client_id = $1
           and host_id = $2

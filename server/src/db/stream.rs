@@ -27,6 +27,8 @@ pub struct Machine {
     pub fingerprint: Option<Vec<u8>>,
     /// When it last came with an older state.
     pub restored_at: Option<DateTime<Utc>>,
+    /// The row comes from a backup, and nothing was heard of the agent since it was restored.
+    pub is_from_backup: bool,
 }
 
 /// Locks the cursor until the end of the transaction. `None`: the host's first stream.
@@ -37,7 +39,8 @@ pub async fn lock_cursor(
 ) -> sqlx::Result<Option<(Cursor, Machine)>> {
     let row = sqlx::query!(
         r#"
-        select stream_id, seq, epoch, pending_epoch, clock_skew_ms, fingerprint, restored_at
+        select stream_id, seq, epoch, pending_epoch, clock_skew_ms, fingerprint, restored_at,
+          backup_at is not null and backup_heard_at is null as "is_from_backup!"
         from agent_stream
         where client_id = $1 and host_id = $2
         for update
@@ -55,7 +58,10 @@ pub async fn lock_cursor(
             pending_epoch: row.pending_epoch,
             clock_skew_ms: row.clock_skew_ms,
         };
-        (cursor, Machine { fingerprint: row.fingerprint, restored_at: row.restored_at })
+        (
+            cursor,
+            Machine { fingerprint: row.fingerprint, restored_at: row.restored_at, is_from_backup: row.is_from_backup },
+        )
     }))
 }
 
@@ -84,6 +90,9 @@ pub async fn open(connection: &mut PgConnection, opening: &Opening<'_>, now: Dat
           pending_epoch = excluded.pending_epoch, session_id = excluded.session_id,
           connected_at = excluded.connected_at, last_seen_at = excluded.last_seen_at,
           clock_skew_ms = excluded.clock_skew_ms,
+          backup_heard_at = case
+            when agent_stream.backup_at is not null then coalesce(agent_stream.backup_heard_at, excluded.connected_at)
+          end,
           fingerprint = coalesce(excluded.fingerprint, agent_stream.fingerprint)
         "#,
         opening.client_id,

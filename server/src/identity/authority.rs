@@ -117,6 +117,10 @@ impl Authority {
         &self.certificate
     }
 
+    pub fn expires_at(&self) -> DateTime<Utc> {
+        self.expires_at
+    }
+
     /// SHA-256 of our SubjectPublicKeyInfo, hexadecimal: the last part of every enrollment token.
     pub fn pin(&self) -> &str {
         &self.pin

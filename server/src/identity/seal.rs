@@ -83,7 +83,8 @@ impl Sealer {
         self.0.decrypt(&XNonce::from(*nonce), payload).map_err(|_| NotOurs)
     }
 
-    fn load(path: &Path) -> anyhow::Result<Self> {
+    /// Reads a master key that is there.
+    pub fn load(path: &Path) -> anyhow::Result<Self> {
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let Ok(key) = <[u8; 32]>::try_from(bytes.as_slice()) else {
             bail!("{} should hold 32 bytes, and holds {}", path.display(), bytes.len());

@@ -51,7 +51,8 @@ pub(super) fn judge(stored: Option<(&Cursor, &Machine)>, greeting: &Greeting, no
         let pending_epoch = cursor.pending_epoch.saturating_add(1);
         return Claim::Granted(Cursor { epoch: greeting.epoch, pending_epoch, ..cursor.clone() });
     }
-    let took_turns = machine.restored_at.is_some_and(|restored_at| now - restored_at < TURNS);
+    let took_turns =
+        !machine.is_from_backup && machine.restored_at.is_some_and(|restored_at| now - restored_at < TURNS);
     Claim::Denied(if took_turns { Denial::Forked } else { Denial::Restored })
 }
 
@@ -93,7 +94,11 @@ mod tests {
     }
 
     fn machine(restored_before: Option<TimeDelta>) -> Machine {
-        Machine { fingerprint: Some(vec![1; 32]), restored_at: restored_before.map(|before| now() - before) }
+        Machine {
+            fingerprint: Some(vec![1; 32]),
+            restored_at: restored_before.map(|before| now() - before),
+            is_from_backup: false,
+        }
     }
 
     fn now() -> DateTime<Utc> {
@@ -140,5 +145,12 @@ mod tests {
         };
         assert_eq!(again(23), Claim::Denied(Denial::Forked));
         assert_eq!(again(25), Claim::Denied(Denial::Restored));
+    }
+
+    #[test]
+    fn after_a_restore_of_the_database_nobody_is_blamed() {
+        let machine = Machine { is_from_backup: true, ..machine(Some(TimeDelta::hours(1))) };
+        let claim = judge(Some((&cursor(), &machine)), &greeting(1, 9, &[1; 32]), now());
+        assert_eq!(claim, Claim::Denied(Denial::Restored));
     }
 }

@@ -242,6 +242,11 @@ impl Store {
         Ok(Outcome { changes, deliveries })
     }
 
+    /// Where operators reach the dashboard, without a slash at its end.
+    pub fn public_url(&self) -> &str {
+        &self.public_url
+    }
+
     pub fn publish(&self, hint: Hint) {
         self.bus.publish(hint);
     }

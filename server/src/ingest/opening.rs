@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::db::boots;
 use crate::db::departures;
 use crate::db::facts;
+use crate::db::silence;
 use crate::db::stream::{self, Cursor, Opening};
 use crate::db::{Db, Scope};
 use crate::ingest::claim::{self, Claim, Denial};
@@ -86,11 +87,14 @@ pub(super) async fn open(
     }
     let mut clock = HostClock::stored(stored.as_ref().map_or(0, |(cursor, _)| cursor.clock_skew_ms));
     clock.hear_now(greeting.wall_clock_ms, greeting.uptime_ms, now);
+    let is_from_backup = stored.as_ref().is_some_and(|(_, machine)| machine.is_from_backup);
     let mut cursor = match claim::judge(stored.as_ref().map(|(cursor, machine)| (cursor, machine)), greeting, now) {
         Claim::Granted(cursor) => cursor,
         Claim::Denied(denial) => {
             let host = (client_id, host_id);
             match denial {
+                // Not the agent's state is old: ours is.
+                Denial::Restored if is_from_backup => {}
                 Denial::Restored => stream::note_restored(&mut transaction, host, now).await?,
                 Denial::Forked => stream::note_forked(&mut transaction, host, now).await?,
                 Denial::Departed => {}
@@ -112,6 +116,7 @@ pub(super) async fn open(
         agent_version: greeting.agent_version.as_deref(),
         fingerprint: &greeting.fingerprint,
     };
+    silence::note_end(&mut transaction, (client_id, host_id), now).await?;
     boots::note_last_seen(&mut transaction, client_id, host_id).await?;
     stream::open(&mut transaction, &opening, now).await?;
     let held = facts::digests(&mut transaction, client_id, host_id).await?;

@@ -10,13 +10,15 @@ export type FindingFilter = {
   client?: number;
   host?: number;
   rule?: string;
+  /** Only those of hosts that were not heard of for a while. */
+  stale?: true;
   q?: string;
 };
 
 export type HostFilter = {
   client?: number;
   q?: string;
-  state?: "reporting" | "stale" | "silent" | "capture";
+  state?: "reporting" | "stale" | "silent" | "capture" | "retired";
 };
 
 export type ProblemFilter = { state?: "open" | "resolved" | "all"; client?: number };

@@ -38,6 +38,12 @@ export function FindingRows({ label, findings, place }: Props) {
               )}
               <span className="mono">{finding.rule}</span>
               {finding.episode > 1 ? <span>episode {finding.episode}</span> : null}
+              {finding.not_heard_since ? (
+                <Chip tone="unknown" title="Nobody knows whether it is still so">
+                  not heard of since <When at={finding.not_heard_since} />
+                </Chip>
+              ) : null}
+              {finding.resolved_because ? <span>{finding.resolved_because}</span> : null}
               {finding.cannot_tell ? (
                 <Chip tone="unknown" title={finding.cannot_tell}>
                   cannot tell at present

@@ -8,6 +8,8 @@ const quiet: Overview = {
   possible_updates: { entries: 0, hosts: 0 },
   cannot_tell_hosts: 0,
   next_reboot: { expected: 0, services: 0, without_number: 0, hosts: 0, cannot_tell: 0 },
+  stale_findings: { findings: 0, hosts: 0 },
+  deliveries_held: null,
   fleet: { reporting: 12, stale: 0, silent: 0, capture: 0, total: 12 },
   clients: [],
   worst: [],

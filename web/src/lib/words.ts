@@ -20,8 +20,8 @@ export type ClauseTone = "broken" | "possible" | "unknown" | "fine";
 
 /** The state of the fleet as clauses of one sentence, the worst first. Never empty for a fleet with hosts. */
 export function overviewClauses(overview: Overview): Clause[] {
-  const { services_down, harmful_updates, possible_updates, next_reboot, cannot_tell_hosts, fleet } =
-    overview;
+  const { services_down, harmful_updates, possible_updates, next_reboot } = overview;
+  const { stale_findings, cannot_tell_hosts, fleet } = overview;
   const clauses: Clause[] = [];
   if (services_down.findings > 0) {
     const { findings, hosts } = services_down;
@@ -69,6 +69,15 @@ export function overviewClauses(overview: Overview): Clause[] {
     clauses.push({
       text: `something cannot be told on ${count(cannot_tell_hosts, "host")}`,
       to: "/hosts",
+      tone: "unknown",
+    });
+  }
+  if (stale_findings.findings > 0) {
+    const { findings, hosts } = stale_findings;
+    clauses.push({
+      text: `${count(findings, "finding is", "findings are")} stale on ${count(hosts, "host")} not heard of`,
+      to: "/findings",
+      search: { stale: true },
       tone: "unknown",
     });
   }

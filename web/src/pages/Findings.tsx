@@ -60,6 +60,11 @@ export function Findings() {
         <ClientFilter value={filter.client} onChoose={(client) => change({ client })} />
         <Narrowed label="Rule" value={filter.rule} onClear={() => change({ rule: undefined })} />
         <Narrowed
+          label="Not heard of"
+          value={filter.stale ? "stale" : undefined}
+          onClear={() => change({ stale: undefined })}
+        />
+        <Narrowed
           label="Confidence"
           value={filter.confidence}
           onClear={() => change({ confidence: undefined })}

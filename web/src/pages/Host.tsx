@@ -11,6 +11,7 @@ import { Chip } from "../components/Severity";
 import { HostMoment, When } from "../components/When";
 import classes from "./Host.module.css";
 import { CannotTell } from "./host/CannotTell";
+import { Departure, RetireButton } from "./host/Departure";
 import { HostBoots } from "./host/HostBoots";
 import { HostEvents } from "./host/HostEvents";
 import { HostFacts } from "./host/HostFacts";
@@ -58,6 +59,7 @@ export function HostPage() {
         </>
       }
       below={host ? <Standing host={host} /> : null}
+      actions={host ? <RetireButton host={host} /> : null}
     >
       <Content query={query}>{(data) => <Body host={data} />}</Content>
     </Page>
@@ -116,6 +118,7 @@ function Body({ host }: { host: HostDetail }) {
   const offset = host.facts.host?.utc_offset_minutes;
   return (
     <>
+      <Departure host={host} />
       <CannotTell items={host.cannot_tell} />
       <Tabs
         value={tab}

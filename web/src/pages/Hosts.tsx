@@ -23,6 +23,7 @@ const STATES = [
   { value: "stale", label: "Stale" },
   { value: "silent", label: "Silent" },
   { value: "capture", label: "Capture" },
+  { value: "retired", label: "Retired" },
 ] as const;
 
 const COLUMNS: Column<HostSummary>[] = [

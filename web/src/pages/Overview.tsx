@@ -1,3 +1,4 @@
+import { Alert } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { Fragment } from "react";
@@ -53,6 +54,7 @@ function Body({ overview }: { overview: OverviewData }) {
   return (
     <div className={classes.columns}>
       <div>
+        <Held held={overview.deliveries_held} />
         <Section title="Worst findings" aside={<Link to="/findings">All open findings</Link>}>
           {overview.worst.length > 0 ? (
             <FindingRows label="Worst findings" findings={overview.worst} />
@@ -69,6 +71,18 @@ function Body({ overview }: { overview: OverviewData }) {
         <Timeline recent={overview.recent} />
       </div>
     </div>
+  );
+}
+
+/** Until somebody releases them after a restore, no webhook goes out: nobody should have to find that out. */
+function Held({ held }: { held: OverviewData["deliveries_held"] }) {
+  if (!held) return null;
+  return (
+    <Alert color="yellow" variant="light" mb="sm" role="status" title="Webhooks are held">
+      This server was restored <When at={held.restored_at} /> from a backup of <When at={held.backup_at} />.
+      No webhook is sent until an administrator runs{" "}
+      <span className="mono">portreeve-server deliveries release</span>.
+    </Alert>
   );
 }
 
