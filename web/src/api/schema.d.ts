@@ -269,6 +269,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/deliveries/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send deliveries again after a restore
+         * @description For admins who may see every client. Receivers may see some twice, under the same `webhook-id`.
+         */
+        post: operations["post_deliveries_release"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/endpoints": {
         parameters: {
             query?: never;
@@ -470,6 +490,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/hosts/{id}/bring-back": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Bring a retired host back
+         * @description For operators. The host is in lists again, as one that is silent: its agent must be enrolled anew, as another host.
+         */
+        post: operations["post_hosts_id_bring_back"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/hosts/{id}/connections": {
         parameters: {
             query?: never;
@@ -518,6 +558,28 @@ export interface paths {
         get: operations["get_hosts_id_forecast"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hosts/{id}/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Move a host
+         * @description For admins. To a site of its own client, where it stays the same host; or to one of another client, where it becomes
+         *     a new host that its agent speaks for within seconds, without hands on it. The old record is retired and keeps its
+         *     history.
+         */
+        post: operations["post_hosts_id_move"];
         delete?: never;
         options?: never;
         head?: never;
@@ -613,6 +675,27 @@ export interface paths {
         get: operations["get_hosts_id_ports"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hosts/{id}/retire": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retire a host
+         * @description For operators. Its identity is revoked, its findings end with the reason `host retired`, and no list or count has it
+         *     any more. Its history stays.
+         */
+        post: operations["post_hosts_id_retire"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1305,6 +1388,16 @@ export interface components {
              */
             weeks_until: string | null;
         };
+        /** @description An outbox that waits for `portreeve-server deliveries release`. */
+        DeliveriesHeld: {
+            /**
+             * Format: date-time
+             * @description Of when the backup is.
+             */
+            backup_at: string;
+            /** Format: date-time */
+            restored_at: string;
+        };
         /** @description One webhook about one transition of a finding. */
         Delivery: {
             /**
@@ -1317,13 +1410,17 @@ export interface components {
             endpoint: components["schemas"]["EndpointRef"];
             /** Format: int32 */
             episode: number;
-            /** Format: uuid */
-            finding_id: string;
+            /**
+             * Format: uuid
+             * @description `null`: it is about a host.
+             */
+            finding_id: string | null;
             /**
              * Format: date-time
              * @description When it was delivered or given up. `null`: it is pending.
              */
             finished_at: string | null;
+            host: components["schemas"]["HostRef"] | null;
             /**
              * Format: uuid
              * @description The `webhook-id` that the receiver sees, the same in every attempt.
@@ -1394,6 +1491,8 @@ export interface components {
             /** @description Findings below it are not sent. */
             min_severity: components["schemas"]["Severity"];
             name: string;
+            /** @description Whether it is told of hosts that fall silent and are heard of again. */
+            tells_silence: boolean;
             url: string;
         };
         /** @description Where webhooks go. */
@@ -1509,6 +1608,12 @@ export interface components {
             id: string;
             /**
              * Format: date-time
+             * @description It is open and stale: nothing was heard of its host since then, so that nobody knows whether it is still so.
+             *     `null`: it is current or resolved, or its host is known by captures.
+             */
+            not_heard_since: string | null;
+            /**
+             * Format: date-time
              * @description When this episode opened.
              */
             opened_at: string;
@@ -1519,6 +1624,8 @@ export interface components {
              * @description When the last episode ended. `null`: it is open.
              */
             resolved_at: string | null;
+            /** @description Why it ended where no report did it, such as `host retired`. `null`: a report showed that it is over, or it is open. */
+            resolved_because: string | null;
             /** @description `port-conflict/blocked`, `bad-update/<entry>` … */
             rule: string;
             severity: components["schemas"]["Severity"];
@@ -1568,7 +1675,7 @@ export interface components {
          * @description Whether we would know if something changed on the host.
          * @enum {string}
          */
-        Freshness: "reporting" | "stale" | "silent" | "capture";
+        Freshness: "reporting" | "stale" | "silent" | "capture" | "retired";
         /** @description What somebody should look at. */
         HealthWarning: {
             kind: components["schemas"]["HealthWarningKind"];
@@ -1611,6 +1718,13 @@ export interface components {
             facts: components["schemas"]["Facts"];
             /** @description Open findings, the worst first, at most 500. */
             findings: components["schemas"]["FindingSummary"][];
+            moved_from: components["schemas"]["OtherRecord"] | null;
+            moved_to: components["schemas"]["OtherRecord"] | null;
+            /**
+             * Format: date-time
+             * @description Since when it is watched no longer. `null`: it is.
+             */
+            retired_at: string | null;
             /** @description All seven, always. */
             sections: components["schemas"]["SectionStatus"][];
             stream: components["schemas"]["Stream"] | null;
@@ -2036,6 +2150,21 @@ export interface components {
         };
         /** @enum {string} */
         MembershipChange: "joined" | "left";
+        /** @description Where a host belongs. */
+        MoveBody: {
+            /**
+             * Format: int64
+             * @description Id of a site, of the host's own client or of another one.
+             */
+            site: number;
+        };
+        /** @description The record that the host's agent speaks for from now on. */
+        MovedHost: {
+            /** Format: int32 */
+            client_id: number;
+            /** Format: int64 */
+            host_id: number;
+        };
         /** @description A port that a service needs. */
         Need: {
             holder: components["schemas"]["Holder"];
@@ -2055,6 +2184,8 @@ export interface components {
             min_severity?: components["schemas"]["Severity"] | null;
             /** @description 1 to 200 characters, unique. */
             name: string;
+            /** @description Whether it is told of hosts that fall silent and are heard of again. Left out: it is not. */
+            tells_silence?: boolean | null;
             /** @description `https://…` or `http://…`. Private addresses are refused unless the server was told to allow them. */
             url: string;
         };
@@ -2108,6 +2239,13 @@ export interface components {
             /** Format: uuid */
             id: string;
             name: string;
+        };
+        /** @description The same machine as another host. */
+        OtherRecord: {
+            /** Format: int32 */
+            client_id: number;
+            /** Format: int64 */
+            host_id: number;
         };
         Outcome: {
             /** Format: int32 */
@@ -2174,6 +2312,7 @@ export interface components {
             cannot_tell_hosts: number;
             /** @description The worst first, at most 500. */
             clients: components["schemas"]["ClientHealth"][];
+            deliveries_held: components["schemas"]["DeliveriesHeld"] | null;
             fleet: components["schemas"]["Fleet"];
             /** @description Known-bad updates that do harm. */
             harmful_updates: components["schemas"]["UpdateCount"];
@@ -2187,6 +2326,8 @@ export interface components {
             recent_updates: components["schemas"]["RecentUpdate"][];
             /** @description Services that do not run because of a port. */
             services_down: components["schemas"]["FindingCount"];
+            /** @description Open findings of hosts that were not heard of for a while. The figures above leave them out: nobody knows. */
+            stale_findings: components["schemas"]["FindingCount"];
             /** @description Open findings, the worst first, at most 10. */
             worst: components["schemas"]["FindingSummary"][];
         };
@@ -2248,13 +2389,17 @@ export interface components {
                 endpoint: components["schemas"]["EndpointRef"];
                 /** Format: int32 */
                 episode: number;
-                /** Format: uuid */
-                finding_id: string;
+                /**
+                 * Format: uuid
+                 * @description `null`: it is about a host.
+                 */
+                finding_id: string | null;
                 /**
                  * Format: date-time
                  * @description When it was delivered or given up. `null`: it is pending.
                  */
                 finished_at: string | null;
+                host: components["schemas"]["HostRef"] | null;
                 /**
                  * Format: uuid
                  * @description The `webhook-id` that the receiver sees, the same in every attempt.
@@ -2295,6 +2440,8 @@ export interface components {
                 /** @description Findings below it are not sent. */
                 min_severity: components["schemas"]["Severity"];
                 name: string;
+                /** @description Whether it is told of hosts that fall silent and are heard of again. */
+                tells_silence: boolean;
                 url: string;
             }[];
             /** @description Pass as `cursor` for the next page. `null`: this is the last one. */
@@ -2319,6 +2466,12 @@ export interface components {
                 id: string;
                 /**
                  * Format: date-time
+                 * @description It is open and stale: nothing was heard of its host since then, so that nobody knows whether it is still so.
+                 *     `null`: it is current or resolved, or its host is known by captures.
+                 */
+                not_heard_since: string | null;
+                /**
+                 * Format: date-time
                  * @description When this episode opened.
                  */
                 opened_at: string;
@@ -2329,6 +2482,8 @@ export interface components {
                  * @description When the last episode ended. `null`: it is open.
                  */
                 resolved_at: string | null;
+                /** @description Why it ended where no report did it, such as `host retired`. `null`: a report showed that it is over, or it is open. */
+                resolved_because: string | null;
                 /** @description `port-conflict/blocked`, `bad-update/<entry>` … */
                 rule: string;
                 severity: components["schemas"]["Severity"];
@@ -2754,7 +2909,7 @@ export interface components {
          * @description Why the request failed. Stable: switch on this, never on text.
          * @enum {string}
          */
-        ProblemCode: "request.bad-json" | "request.bad-query" | "request.bad-path" | "request.bad-text" | "request.bad-cursor" | "request.not-json" | "request.too-large" | "request.no-route" | "request.wrong-method" | "request.cross-site" | "resource.not-found" | "session.required" | "session.wrong-credentials" | "session.too-many-attempts" | "access.role-too-low" | "endpoint.bad-name" | "egress.bad-url" | "egress.refused" | "endpoint.name-taken" | "request.not-form" | "request.bad-form" | "capture.too-large" | "capture.bad-facts" | "capture.nothing-understood" | "capture.no-name" | "capture.in-future" | "capture.unstorable" | "capture.host-has-agent" | "capture.older" | "host.not-connected" | "host.no-answer" | "catalog.bad-entry" | "catalog.bad-override" | "catalog.bad-signature" | "catalog.bad-release" | "catalog.older" | "catalog.one-waits" | "catalog.not-held" | "retention.bad-setting" | "store.unavailable" | "store.slow" | "server.overloaded" | "server.internal";
+        ProblemCode: "request.bad-json" | "request.bad-query" | "request.bad-path" | "request.bad-text" | "request.bad-cursor" | "request.not-json" | "request.too-large" | "request.no-route" | "request.wrong-method" | "request.cross-site" | "resource.not-found" | "session.required" | "session.wrong-credentials" | "session.too-many-attempts" | "access.role-too-low" | "endpoint.bad-name" | "egress.bad-url" | "egress.refused" | "endpoint.name-taken" | "request.not-form" | "request.bad-form" | "capture.too-large" | "capture.bad-facts" | "capture.nothing-understood" | "capture.no-name" | "capture.in-future" | "capture.unstorable" | "capture.host-has-agent" | "capture.older" | "host.not-connected" | "host.no-answer" | "catalog.bad-entry" | "catalog.bad-override" | "catalog.bad-signature" | "catalog.bad-release" | "catalog.older" | "catalog.one-waits" | "catalog.not-held" | "retention.bad-setting" | "store.unavailable" | "store.slow" | "server.overloaded" | "server.internal" | "host.retired" | "host.not-retired" | "host.has-moved" | "host.no-identity";
         /** @description A problem with its members. */
         ProblemDetail: components["schemas"]["ProblemSummary"] & {
             /** @description Where it is open, by name. */
@@ -2912,6 +3067,11 @@ export interface components {
             title: string;
             /** Format: int64 */
             version: number;
+        };
+        /** @description What becomes of deliveries that a backup said were owed. */
+        ReleaseBody: {
+            /** @description Gives up those from before the restore, instead of sending them. */
+            give_up: boolean;
         };
         /**
          * @description How far a release has come.
@@ -3156,6 +3316,17 @@ export interface components {
         /** @description The agent's stream to the server. */
         Stream: {
             /**
+             * Format: date-time
+             * @description The server was restored from a backup of this time: what the agent told between then and `backup_heard_at` is not
+             *     known here. `null`: it was not.
+             */
+            backup_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the agent was heard of first after the restore. `null`: not yet, or nothing was restored.
+             */
+            backup_heard_at: string | null;
+            /**
              * Format: int64
              * @description Host clock minus server clock.
              */
@@ -3341,7 +3512,7 @@ export interface components {
         /** @enum {string} */
         TcpState: "syn_sent" | "syn_received" | "established" | "fin_wait1" | "fin_wait2" | "close_wait" | "closing" | "last_ack" | "time_wait";
         /** @enum {string} */
-        Transition: "opened" | "resolved" | "reopened" | "changed";
+        Transition: "opened" | "resolved" | "reopened" | "changed" | "silent" | "heard";
         /** @description Failures after an update that nothing can be compared with: too few comparable hosts are without it. */
         UntoldUpdate: {
             /**
@@ -3854,6 +4025,29 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    post_deliveries_release: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReleaseBody"];
+            };
+        };
+        responses: {
+            /** @description Deliveries are sent */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_endpoints: {
         parameters: {
             query?: {
@@ -3922,6 +4116,8 @@ export interface operations {
                 /** @description A rule, such as `port-conflict/blocked`, or a family of rules, such as `bad-update`. */
                 rule?: string;
                 severity?: components["schemas"]["Severity"];
+                /** @description `true`: only open findings of hosts that were not heard of for a while; `false`: none of these. */
+                stale?: boolean;
                 state?: components["schemas"]["FindingState"];
             };
             header?: never;
@@ -4169,6 +4365,28 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    post_hosts_id_bring_back: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the host */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The host is in lists again */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     post_hosts_id_connections: {
         parameters: {
             query?: never;
@@ -4247,6 +4465,34 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HostForecast"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_hosts_id_move: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the host */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MoveBody"];
+            };
+        };
+        responses: {
+            /** @description The record that the agent speaks for */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MovedHost"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -4368,6 +4614,28 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["HostPorts"];
                 };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_hosts_id_retire: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the host */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The host is retired */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Problem"];
         };

@@ -13,7 +13,7 @@ export function count(number: number, one: string, many = `${one}s`): string {
 export type Clause = {
   text: string;
   to: LinkProps["to"];
-  search?: Record<string, string | number>;
+  search?: Record<string, string | number | boolean>;
   tone: ClauseTone;
 };
 export type ClauseTone = "broken" | "possible" | "unknown" | "fine";
