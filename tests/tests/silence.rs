@@ -54,19 +54,26 @@ async fn a_silent_host_is_told_and_its_findings_are_stale() -> Result<()> {
     assert_eq!(listed["items"][0]["state"], "open", "nobody says that it is over");
     assert_eq!(get("/api/v1/findings?stale=false").await?["items"], json!([]));
     let overview = get("/api/v1/overview").await?;
-    assert_eq!((&overview["services_down"]["findings"], &overview["stale_findings"]["findings"]), (&json!(0), &json!(1)));
+    assert_eq!(
+        (&overview["services_down"]["findings"], &overview["stale_findings"]["findings"]),
+        (&json!(0), &json!(1))
+    );
 
     assert_eq!(tell(&host, TimeDelta::minutes(5)).await?, 0, "a server that just started could not hear it");
     assert_eq!(tell(&host, TimeDelta::hours(1)).await?, 1);
     assert_eq!(tell(&host, TimeDelta::hours(1)).await?, 0, "once is enough");
 
     host.connect(&hello(1)).await?;
-    assert_eq!(host.number("select count(*) from host_silence where until_at - from_at > interval '19 minutes'").await?, 1);
+    assert_eq!(
+        host.number("select count(*) from host_silence where until_at - from_at > interval '19 minutes'").await?,
+        1
+    );
     assert_eq!(tell(&host, TimeDelta::minutes(5)).await?, 1, "it is heard of again");
     assert_eq!(tell(&host, TimeDelta::hours(1)).await?, 0);
     let told = host.texts("select body::json ->> 'type' from delivery where host_id is not null order by created_at");
     assert_eq!(told.await?, ["host.silent", "host.heard"]);
-    let keys = host.texts("select distinct body::json -> 'data' ->> 'dedup_key' from delivery where host_id is not null");
+    let keys =
+        host.texts("select distinct body::json -> 'data' ->> 'dedup_key' from delivery where host_id is not null");
     assert_eq!(keys.await?.len(), 1, "one silence, one ticket");
     let items = get("/api/v1/deliveries").await?;
     assert!(items["items"].to_string().contains("\"transition\":\"heard\""), "{items}");
