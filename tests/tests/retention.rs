@@ -5,11 +5,14 @@ use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 use portreeve_server::clock;
 use portreeve_server::db::retention as rows;
+use portreeve_server::people::Role;
 use portreeve_server::retention::forecast::Forecast;
 use portreeve_server::retention::kind::Kind;
 use portreeve_server::retention::{self, Change, SetFault};
+use serde_json::json;
 use sqlx::{AssertSqlSafe, PgConnection};
 use tests::doors::Doors;
+use tests::http_door::HttpDoor;
 
 /// One host of a client; rows of every kind, old ones and such as must stay.
 const SEED: &str = include_str!("../seeds/old_and_new.sql");
@@ -174,5 +177,37 @@ async fn make_weeks(connection: &mut PgConnection, now: DateTime<Utc>) -> Result
         );
         sqlx::raw_sql(AssertSqlSafe(make)).execute(&mut *connection).await?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_admins_of_every_client_set_what_is_kept() -> Result<()> {
+    let (doors, _) = seeded().await?;
+    let door = HttpDoor::open(&doors.app).await?;
+    let viewer = door.token("vera", Role::Viewer, None).await?;
+    let operator = door.token("olaf", Role::Operator, Some(&[1])).await?;
+    let confined = door.token("cora", Role::Admin, Some(&[1])).await?;
+    let admin = door.token("anna", Role::Admin, None).await?;
+    let send = async |token: &str, method: &str, path: &str, body: &str| {
+        let headers = [("authorization", token), ("content-type", "application/json")];
+        door.send(method, path, &headers, body).await
+    };
+
+    assert_eq!(send(&viewer, "GET", "/api/v1/health", "").await?.code().as_deref(), Some("access.role-too-low"));
+    let health = send(&operator, "GET", "/api/v1/health", "").await?.json();
+    assert_eq!((&health["hosts"]["total"], &health["deliveries"]["pending"]), (&json!(1), &json!(1)), "{health}");
+
+    let (path, body) = ("/api/v1/retention/events", r#"{"keep_days": 60, "budget_bytes": 1000000}"#);
+    for token in [&operator, &confined] {
+        assert_eq!(send(token, "PUT", path, body).await?.code().as_deref(), Some("access.role-too-low"));
+    }
+    let set = send(&admin, "PUT", path, body).await?;
+    assert_eq!((set.status, &set.json()["keep_days"]), (200, &json!(60)), "{}", set.body);
+    assert_eq!(set.json()["changed_by"], "anna");
+    for wrong in [r#"{"keep_days": 1}"#, r#"{"may_shorten": true}"#, r#"{"budget_bytes": 0}"#] {
+        assert_eq!(send(&admin, "PUT", path, wrong).await?.code().as_deref(), Some("retention.bad-setting"), "{wrong}");
+    }
+    let unknown = send(&admin, "PUT", "/api/v1/retention/everything", body).await?;
+    assert_eq!(unknown.code().as_deref(), Some("resource.not-found"));
     Ok(())
 }

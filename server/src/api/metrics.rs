@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::access::{self, Caller};
@@ -23,6 +23,8 @@ use crate::retention::{self, forecast::Forecast};
 
 /// From a page that is in memory to a query at its time limit.
 const BUCKETS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Hosts that one transaction stores.
+const HOSTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The recorder of this process, installed at first use: earlier figures are lost.
@@ -30,8 +32,10 @@ pub fn install() -> &'static PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE.get_or_init(|| {
         let builder = PrometheusBuilder::new();
+        let hosts = Matcher::Full("portreeve_writer_batch_hosts".to_owned());
+        let builder = builder.set_buckets(BUCKETS).and_then(|builder| builder.set_buckets_for_metric(hosts, HOSTS));
         // Fails only for an empty list.
-        let builder = builder.set_buckets(BUCKETS).unwrap_or_else(|_| PrometheusBuilder::new());
+        let builder = builder.unwrap_or_else(|_| PrometheusBuilder::new());
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
         if metrics::set_global_recorder(recorder).is_err() {

@@ -1,6 +1,4 @@
-import { Alert } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { TriangleAlert } from "lucide-react";
 import { healthQuery, sessionQuery } from "../api/queries";
 import type { Health as Installation, TableHealth, UpkeepRun } from "../api/types";
 import { Content, Nothing } from "../components/Content";
@@ -10,6 +8,7 @@ import { Card, Page, Section } from "../components/Page";
 import { Chip } from "../components/Severity";
 import { When } from "../components/When";
 import { bytes, seconds } from "../lib/storage";
+import { count } from "../lib/words";
 import classes from "./Health.module.css";
 import { Kinds } from "./health/Kinds";
 
@@ -109,19 +108,19 @@ function Warnings({ health }: { health: Installation }) {
     );
   }
   return (
-    <Alert
-      color="yellow"
-      variant="light"
-      mb="lg"
-      icon={<TriangleAlert size={16} aria-hidden />}
+    <Section
       title={health.warnings.length === 1 ? "Look at this" : `Look at these ${health.warnings.length}`}
     >
-      <ul className={classes.warnings}>
-        {health.warnings.map(({ text }) => (
-          <li key={text}>{text}</li>
-        ))}
-      </ul>
-    </Alert>
+      <Card>
+        <ul className={classes.warnings}>
+          {health.warnings.map(({ kind, text }) => (
+            <li key={text}>
+              <Chip tone="warning">{kind}</Chip> {text}
+            </li>
+          ))}
+        </ul>
+      </Card>
+    </Section>
   );
 }
 
@@ -140,9 +139,9 @@ function Streams({ health: { hosts, streams } }: { health: Installation }) {
             capture
           </Fact>
           <Fact name="lag">{lag}</Fact>
-          <Fact name="gaps">{streams.gaps} reports lost by agents</Fact>
+          <Fact name="gaps">{count(streams.gaps, "report")} lost by agents</Fact>
           <Fact name="quarantined">
-            {streams.quarantined} reports, {streams.dropped_rows} single rows left out
+            {count(streams.quarantined, "report")}, {count(streams.dropped_rows, "single row")} left out
           </Fact>
         </Facts>
       </Card>

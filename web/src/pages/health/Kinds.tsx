@@ -15,9 +15,9 @@ import classes from "../Health.module.css";
 export function Kinds({ kinds, maySet }: { kinds: Retention[]; maySet: boolean }) {
   const [chosen, choose] = useState<Retention["kind"]>();
   const columns: Column<Retention>[] = [
-    { id: "kind", header: "What", cell: (row) => kindWords(row.kind) },
+    { id: "kind", header: "What", width: "200px", cell: (row) => kindWords(row.kind) },
     { id: "kept", header: "Kept", width: "190px", cell: (row) => <Kept kind={row} /> },
-    { id: "bytes", header: "Size", width: "150px", align: "right", cell: (row) => <Size kind={row} /> },
+    { id: "bytes", header: "Size", width: "200px", align: "right", cell: (row) => <Size kind={row} /> },
     {
       id: "growth",
       header: "A day",
@@ -25,7 +25,7 @@ export function Kinds({ kinds, maySet }: { kinds: Retention[]; maySet: boolean }
       align: "right",
       cell: (row) => (row.growth_per_day === null ? "–" : bytes(Math.round(row.growth_per_day))),
     },
-    { id: "outlook", header: "Budget used up", width: "180px", cell: (row) => <Outlook kind={row} /> },
+    { id: "outlook", header: "Budget used up", width: "190px", cell: (row) => <Outlook kind={row} /> },
     {
       id: "set",
       header: "",
