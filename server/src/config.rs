@@ -1,6 +1,6 @@
 //! Everything that can be configured, read once by clap from flags and `PORTREEVE_…` variables.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
 use clap::Args;
 use ipnet::IpNet;
@@ -47,6 +47,9 @@ pub struct Config {
     /// Where agents enroll and renew (TLS).
     #[arg(long, env = "PORTREEVE_ENROLL", default_value = "0.0.0.0:8444")]
     pub enroll: SocketAddr,
+    /// New hosts that may enroll at once from one address; afterwards one a second. More where many are behind one.
+    #[arg(long, env = "PORTREEVE_ENROLL_BURST", default_value = "50")]
+    pub enroll_burst: NonZeroU32,
     /// Certificate chain for HTTPS, PEM. Needed, with --tls-key, unless --http is on loopback.
     #[arg(long, env = "PORTREEVE_TLS_CERT", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,

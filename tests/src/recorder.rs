@@ -1,10 +1,10 @@
 //! What simulated hosts told and when, and what the tables say of the past, in one shape to be compared.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result, ensure};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use portreeve_server::simulate::player::Told;
 use rules::facts::{Facts, Section};
 use rules::ports::Protocol;
@@ -12,6 +12,8 @@ use serde_json::{Value, to_value};
 use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::server::Server;
 
 /// A host at a moment. `None`: the section was unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,6 +87,57 @@ impl Seen {
         });
         Self { sockets, services, updates }
     }
+
+    /// As the API tells it.
+    pub fn counted(&self) -> Answered {
+        let sockets = self.sockets.as_ref().map(|rows| {
+            let mut counts = BTreeMap::new();
+            for (protocol, address, _, pid) in rows {
+                *counts.entry((*protocol, *address, *pid)).or_default() += 1;
+            }
+            counts
+        });
+        Answered { sockets, services: self.services.clone(), updates: self.updates.clone() }
+    }
+}
+
+/// What the API answers about a host at a moment. Of sockets it tells runs of ports: how many each process holds is
+/// compared, see [`Seen::counted`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// By protocol, address and pid.
+    pub sockets: Option<BTreeMap<(i16, IpAddr, i64), usize>>,
+    pub services: Option<BTreeSet<(String, String, i64, i64)>>,
+    pub updates: Option<BTreeSet<(String, String, String)>>,
+}
+
+impl Answered {
+    pub async fn at(server: &Server, host_id: i64, time: DateTime<Utc>) -> Result<Self> {
+        let at = time.to_rfc3339_opts(SecondsFormat::Micros, true);
+        let ask = async |what: &str| server.get(&format!("/api/v1/hosts/{host_id}/{what}?at={at}")).await;
+        let (ports, services, updates) = (ask("ports").await?, ask("services").await?, ask("updates").await?);
+        let text = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
+        let number = |row: &Value, name: &str| row[name].as_i64().unwrap_or(-1);
+        let mut counts = BTreeMap::new();
+        for row in items(&ports)? {
+            let protocol = if row["protocol"] == "tcp" { 6 } else { 17 };
+            let owner = (protocol, text(row, "address").parse()?, number(row, "pid"));
+            *counts.entry(owner).or_default() += usize::try_from(number(row, "count"))?;
+        }
+        let service =
+            |row| (text(row, "name").to_lowercase(), text(row, "state"), number(row, "pid"), number(row, "exit_code"));
+        let update = |row| (text(row, "source"), text(row, "id"), text(row, "state"));
+        let is_known = |answer: &Value, section: &str| answer[section]["reason"].is_null();
+        Ok(Self {
+            sockets: is_known(&ports, "sockets").then_some(counts),
+            services: is_known(&services, "services").then_some(items(&services)?.iter().map(service).collect()),
+            updates: is_known(&updates, "updates").then_some(items(&updates)?.iter().map(update).collect()),
+        })
+    }
+}
+
+fn items(answer: &Value) -> Result<&Vec<Value>> {
+    answer["items"].as_array().context("a list of rows")
 }
 
 /// As facts files write it, which is also how the tables do.

@@ -10,15 +10,15 @@ use portreeve_agent::stream::Pacing;
 use portreeve_agent::token::Token;
 use portreeve_server::clock;
 use portreeve_server::simulate::Fleet;
-use portreeve_server::simulate::player::{Play, Seat, play};
+use portreeve_server::simulate::player::{Play, Seat, identity, play, report};
 use portreeve_server::simulate::warp::Warp;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::recorder::{Recorded, record};
 use crate::server::{Server, eventually};
-use crate::truth::database;
+use crate::truth::{Life, database};
 
 /// How soon agents of tests come back: there is no crowd to spread.
 const BACK_WITHIN: Duration = Duration::from_secs(1);
@@ -48,21 +48,16 @@ impl Simulation {
         let hosts = fleet.into_hosts().into_iter().map(|host| {
             let name = host.name().to_string();
             let folder = server.scratch().join("simulated").join(&name);
-            (host, Seat { name, folder, token: token.clone() })
+            (host, Seat { name, folder, token: Some(token.clone()) })
         });
         let (recorder, told) = mpsc::unbounded_channel();
         let over = CancellationToken::new();
         let warp = Warp { origin: clock::now() + WARM_UP, speed: plan.speed };
         let shared = Play {
-            server: Address {
-                host: server.agents().ip().to_string(),
-                enroll_port: server.enroll().port(),
-                agents_port: server.agents().port(),
-                proxy: ProxyChoice::Direct,
-            },
+            server: address(server),
             warp,
             read_every: plan.read_every,
-            pacing: Pacing { cap: BACK_WITHIN, spread: BACK_WITHIN, base: BACK_WITHIN / 4, ..Pacing::default() },
+            pacing: pacing(),
             over: over.clone(),
             recorder: Some(recorder),
         };
@@ -97,3 +92,32 @@ impl Simulation {
 
 /// From the start of the play until simulated time begins.
 const WARM_UP: TimeDelta = TimeDelta::seconds(60);
+
+/// Tells a life whose every moment is known beforehand; ends when all of it is acknowledged.
+pub async fn live(server: &Server, life: Life, token: Token) -> Result<JoinHandle<Result<()>>> {
+    let seat = Seat { name: "life".to_owned(), folder: server.scratch().join("life"), token: Some(token) };
+    let identity = identity(&address(server), &seat, &Semaphore::new(1)).await?;
+    let (sender, facts) = mpsc::channel(1);
+    tokio::spawn(async move {
+        for line in life.lines().lines() {
+            let facts = rules::check::parse_facts(line.as_bytes()).map_err(|fault| anyhow::anyhow!("{fault}"))?;
+            sender.send(facts).await?;
+            tokio::time::sleep(Duration::from_millis(life.step_ms.into())).await;
+        }
+        anyhow::Ok(())
+    });
+    Ok(tokio::spawn(report(identity, seat.folder, pacing(), facts)))
+}
+
+fn address(server: &Server) -> Address {
+    Address {
+        host: server.agents().ip().to_string(),
+        enroll_port: server.enroll().port(),
+        agents_port: server.agents().port(),
+        proxy: ProxyChoice::Direct,
+    }
+}
+
+fn pacing() -> Pacing {
+    Pacing { cap: BACK_WITHIN, spread: BACK_WITHIN, base: BACK_WITHIN / 4, ..Pacing::default() }
+}

@@ -13,7 +13,7 @@ use tests::agent::Agent;
 use tests::receiver::{Answer, Receiver};
 use tests::recorder::{Recorded, Seen, Stored};
 use tests::server::{Server, eventually};
-use tests::simulation::{Plan, Simulation};
+use tests::simulation::{Plan, Simulation, live};
 use tests::truth::{Life, database, stored};
 
 const LIFE: Life = Life { steps: 63, step_ms: 120 };
@@ -26,7 +26,7 @@ const KILLS: u32 = 100;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_loses_and_doubles_nothing() -> Result<()> {
     let mut server = Server::start().await?;
-    let (receiver, mut agent) = begin(&mut server, LIFE).await?;
+    let (receiver, mut agent) = begin(&mut server).await?;
     for step in [7, 21, 40] {
         reach(&server, step).await?;
         server.kill().await?;
@@ -39,7 +39,7 @@ async fn a_killed_server_loses_and_doubles_nothing() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_postgres_loses_and_doubles_nothing() -> Result<()> {
     let mut server = Server::start().await?;
-    let (receiver, mut agent) = begin(&mut server, LIFE).await?;
+    let (receiver, mut agent) = begin(&mut server).await?;
     for step in [9, 33] {
         reach(&server, step).await?;
         kill(server.postmaster()?, Signal::SIGKILL)?;
@@ -53,7 +53,7 @@ async fn a_killed_postgres_loses_and_doubles_nothing() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_agent_still_tells_what_it_saw_while_the_server_was_away() -> Result<()> {
     let mut server = Server::start().await?;
-    let (receiver, mut agent) = begin(&mut server, LIFE).await?;
+    let (receiver, mut agent) = begin(&mut server).await?;
     reach(&server, 7).await?;
     server.kill().await?;
     let spool = server.scratch().join("agent/spool");
@@ -83,15 +83,21 @@ fn highest_kept(spool: &Path) -> Result<u64> {
     Ok(highest)
 }
 
-/// A server with one host that starts to tell its life, and a webhook endpoint.
-async fn begin(server: &mut Server, life: Life) -> Result<(Receiver, Agent)> {
+/// A webhook endpoint that takes whatever comes.
+async fn receive(server: &mut Server) -> Result<Receiver> {
     server.sign_up().await?;
     let receiver = Receiver::answering([Answer::Status(204)]).await?;
     server.command(&["endpoint", "create", "--name", "tickets", "--url", &receiver.url()]).await?;
+    Ok(receiver)
+}
+
+/// A server with one host that starts to tell its life, and a webhook endpoint.
+async fn begin(server: &mut Server) -> Result<(Receiver, Agent)> {
+    let receiver = receive(server).await?;
     let token = server.new_site("Contoso", 1).await?;
     let mut agent = Agent::enroll(server, "agent", &token).await?;
     let facts = server.scratch().join("life.jsonl");
-    std::fs::write(&facts, life.lines())?;
+    std::fs::write(&facts, LIFE.lines())?;
     agent.replay(&facts)?;
     Ok((receiver, agent))
 }
@@ -146,7 +152,9 @@ async fn a_hundred_kills_lose_and_double_nothing() -> Result<()> {
     println!("seed {seed}");
     let mut random = rand::rngs::StdRng::seed_from_u64(seed);
     let mut server = Server::start().await?;
-    let (receiver, mut agent) = begin(&mut server, LONG_LIFE).await?;
+    let receiver = receive(&mut server).await?;
+    let token = server.new_site("Contoso", 1).await?.parse()?;
+    let life = live(&server, LONG_LIFE, token).await?;
     let plan = Plan { seed, hosts: 20, speed: 3600, read_every: Duration::from_millis(500) };
     let simulation = Simulation::begin(&server, plan).await?;
     for kills in 0..KILLS {
@@ -161,8 +169,8 @@ async fn a_hundred_kills_lose_and_double_nothing() -> Result<()> {
     }
     println!("killed {KILLS} times");
     let recorded = simulation.end().await?;
+    life.await??;
     holds_the_truth(&server, &receiver, LONG_LIFE).await?;
-    agent.kill().await?;
     let pool = database(&server).await?;
     for host in &recorded {
         is_history_of(&Stored::of(&pool, &host.name).await?, host).with_context(|| host.name.clone())?;

@@ -1,4 +1,4 @@
-//! A simulated week through the real door: what the tables say of any moment of it is what the hosts told then.
+//! A simulated week through the real door: what tables and API say of any moment of it is what the hosts told then.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use portreeve_server::clock;
 use rand::{RngExt as _, SeedableRng as _};
-use tests::recorder::{Recorded, Seen, Stored};
+use tests::recorder::{Answered, Recorded, Seen, Stored};
 use tests::server::Server;
 use tests::simulation::{Plan, Simulation};
 use tests::truth::database;
@@ -18,6 +18,9 @@ const HOSTS: u32 = 12;
 
 /// Moments that are asked for of each host.
 const QUESTIONS: usize = 100;
+
+/// Of them, how many the API is asked: its answers take longer than a look into the tables.
+const API_EVERY: usize = 10;
 
 /// Reads after the start of an agent of which it is not known which of them were told.
 const UNCERTAIN: usize = 3;
@@ -39,12 +42,18 @@ async fn the_past_is_what_a_recorder_saw() -> Result<()> {
     for host in &recorded {
         let stored = Stored::of(&pool, &host.name).await?;
         stored.has_no_overlap().with_context(|| format!("{} of seed {seed}", host.name))?;
+        let host_id: i64 =
+            sqlx::query_scalar("select host_id from host where name = $1").bind(&host.name).fetch_one(&pool).await?;
         let first = stored.at(host.moments[0].at);
-        for _ in 0..QUESTIONS {
+        for question in 0..QUESTIONS {
             let index = random.random_range(0..host.moments.len() - 1);
             let Some(time) = middle(host, index) else { continue };
             let (said, seen) = (stored.at(time), &host.moments[index].seen);
             ensure!(said == *seen, "{} at {time} (seed {seed}): {}", host.name, unlike(&said, seen));
+            if question % API_EVERY == 0 {
+                let answered = Answered::at(&server, host_id, time).await?;
+                ensure!(answered == seen.counted(), "{} at {time} (seed {seed}): the API says {answered:?}", host.name);
+            }
             asked += 1;
             unknown += usize::from(seen.updates.is_none());
             differ += usize::from(*seen != first);

@@ -102,7 +102,7 @@ pub async fn run(place: Place, arguments: Arguments) -> anyhow::Result<()> {
     };
     let hosts = fleet.into_hosts().into_iter().map(|host| {
         let name = host.name().to_string();
-        let token = tokens[host.place() % tokens.len()].clone();
+        let token = Some(tokens[host.place() % tokens.len()].clone());
         (host, Seat { folder: folder.join(&name), name, token })
     });
     let hosts = hosts.collect();

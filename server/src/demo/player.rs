@@ -1,17 +1,13 @@
 //! Plays the hosts: each enrolls if it has not yet, and then streams its story for ever, as an agent would.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use portreeve_agent::enroll::{self, EnrollFault};
-use portreeve_agent::identity::{Identity, Server};
-use portreeve_agent::run::{self, Agent, Source};
-use portreeve_agent::spool::Limits;
+use portreeve_agent::identity::Server;
 use portreeve_agent::stream::Pacing;
-use portreeve_agent::token::Token;
 use rules::facts::Facts;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -20,42 +16,34 @@ use super::Actor;
 use super::description::Past;
 use super::expand::{self, Moment};
 use crate::clock;
+use crate::simulate::player::{Seat, identity, report};
 
 /// How long a boot of the past is told; the first one waits for the stream to open.
 const PAST_BOOT: Duration = Duration::from_millis(250);
 const FIRST_PAST_BOOT: Duration = Duration::from_secs(4);
 
-/// Between two attempts to enroll.
-const ENROLL_AGAIN_AFTER: Duration = Duration::from_secs(2);
-
 const RECONNECT_WITHIN: Duration = Duration::from_secs(5);
 
-/// A host that is about to play.
+/// A host that is about to play. One with a token has not enrolled before, and tells its past.
 #[derive(Debug)]
 pub struct Player {
     pub actor: Actor,
-    /// State folder of its agent.
-    pub folder: PathBuf,
-    pub credential: Credential,
-}
-
-/// How a host gets in.
-#[derive(Debug)]
-pub enum Credential {
-    /// It enrolled when the demonstration ran before.
-    Enrolled(Box<Identity>),
-    Token(Token),
+    pub seat: Seat,
 }
 
 /// Plays all until `stop`. A host that fails is told in the log, and the others go on.
 pub async fn play_all(players: Vec<Player>, server: Server, stop: CancellationToken) -> anyhow::Result<()> {
     let mut playing = JoinSet::new();
+    let gate = Arc::new(Semaphore::new(players.len().max(1)));
     for player in players {
-        let (server, stop) = (server.clone(), stop.clone());
+        let (server, stop, gate) = (server.clone(), stop.clone(), Arc::clone(&gate));
         playing.spawn(async move {
             let name = player.actor.host.name.clone();
-            if let Err(error) = play(player, server, stop).await {
-                warn!(host.name = %name, error = format!("{error:#}"), "A demonstration host ended");
+            tokio::select! {
+                () = stop.cancelled() => {}
+                ended = play(player, &server, &gate) => if let Err(error) = ended {
+                    warn!(host.name = %name, error = format!("{error:#}"), "A demonstration host ended");
+                },
             }
         });
     }
@@ -65,52 +53,15 @@ pub async fn play_all(players: Vec<Player>, server: Server, stop: CancellationTo
     Ok(())
 }
 
-async fn play(player: Player, server: Server, stop: CancellationToken) -> anyhow::Result<()> {
-    let past = match &player.credential {
-        Credential::Enrolled(_) => None,
-        Credential::Token(_) => player.actor.host.past.as_ref(),
-    };
-    let mut identity = match player.credential {
-        Credential::Enrolled(identity) => *identity,
-        Credential::Token(token) => {
-            let enrolled = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                enrolled = enroll(&server, &token, &player.actor) => enrolled?,
-            };
-            enrolled.save(&player.folder)?;
-            enrolled
-        }
-    };
-    // The server may listen elsewhere today.
-    identity.server = server;
-
+async fn play(Player { actor, seat }: Player, server: &Server, gate: &Semaphore) -> anyhow::Result<()> {
+    let past = seat.token.as_ref().and(actor.host.past.as_ref());
+    let identity = identity(server, &seat, gate).await?;
     let (sender, facts) = mpsc::channel(1);
-    let (collect_every, _) = watch::channel(Duration::ZERO);
     // It is on the same machine: there is no crowd to spread.
     let pacing = Pacing { cap: RECONNECT_WITHIN, spread: RECONNECT_WITHIN, ..Pacing::default() };
-    let agent = Agent {
-        identity,
-        state_dir: player.folder,
-        fingerprint: Vec::new(),
-        pacing,
-        spool: Limits::default(),
-        clock: clock::now,
-    };
     tokio::select! {
-        ended = run::run(agent, Source { facts, collect_every, connections: None }, stop.cancelled()) => Ok(ended?),
-        () = tell(&player.actor, past, sender) => Ok(()),
-    }
-}
-
-async fn enroll(server: &Server, token: &Token, actor: &Actor) -> Result<Identity, EnrollFault> {
-    loop {
-        match enroll::enroll(server, token, &actor.host.name).await {
-            Err(EnrollFault::Failed(error)) => {
-                warn!(host.name = %actor.host.name, error = format!("{error:#}"), "Enrolling again in a moment");
-                tokio::time::sleep(ENROLL_AGAIN_AFTER).await;
-            }
-            decided => return decided,
-        }
+        ended = report(identity, seat.folder, pacing, facts) => ended,
+        () = tell(&actor, past, sender) => Ok(()),
     }
 }
 

@@ -13,13 +13,14 @@ use portreeve_agent::token::Token;
 use uuid::Uuid;
 
 use super::Actor;
-use super::player::{Credential, Player};
+use super::player::Player;
 use crate::app::App;
 use crate::db::identity::{NewEnrollToken, insert_enroll_token};
 use crate::db::operator::{NewOperator, create_operator, credentials};
 use crate::db::{Db, Scope, installation};
 use crate::identity::token::{FreshToken, random_hex, secret_hash};
 use crate::people::{Role, hash_password};
+use crate::simulate::player::Seat;
 
 /// Who signs in to the demonstration.
 const OPERATOR: &str = "demo";
@@ -44,17 +45,18 @@ pub async fn players(
     for actor in actors {
         let folder = folder.join(actor.host.name.as_str());
         let place = (actor.host.client.clone(), actor.host.site.clone());
-        let credential = if let Some(identity) = Identity::load(&folder)? {
-            Credential::Enrolled(Box::new(identity))
+        let token = if Identity::load(&folder)?.is_some() {
+            None
         } else if let Some(token) = tokens.get(&place) {
-            Credential::Token(token.clone())
+            Some(token.clone())
         } else {
             let (pin, limits) = (app.identity.authority.pin(), (TOKEN_USES, TOKEN_LIFETIME));
             let token: Token = enroll_token(&app.db, pin, (&place.0, &place.1), limits, now).await?.parse()?;
             tokens.insert(place, token.clone());
-            Credential::Token(token)
+            Some(token)
         };
-        players.push(Player { actor, folder, credential });
+        let seat = Seat { name: actor.host.name.to_string(), folder, token };
+        players.push(Player { actor, seat });
     }
     Ok(players)
 }

@@ -28,9 +28,6 @@ use crate::{
 /// Of all agents together, per second.
 const OVERALL: NonZeroU32 = NonZeroU32::new(100).unwrap();
 
-/// New hosts from one address at once; afterwards one per second.
-const BURST_PER_ADDRESS: NonZeroU32 = NonZeroU32::new(50).unwrap();
-
 /// Addresses that are remembered before idle ones are forgotten.
 const REMEMBERED_ADDRESSES: usize = 10_000;
 
@@ -44,7 +41,7 @@ pub struct Enrollment {
 
 impl Enrollment {
     pub fn new(app: Arc<App>) -> Self {
-        let by_address = Quota::per_second(NonZeroU32::MIN).allow_burst(BURST_PER_ADDRESS);
+        let by_address = Quota::per_second(NonZeroU32::MIN).allow_burst(app.config.enroll_burst);
         Self {
             app,
             overall: RateLimiter::direct(Quota::per_second(OVERALL)),

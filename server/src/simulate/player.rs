@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use portreeve_agent::enroll::{self, EnrollFault};
 use portreeve_agent::identity::{Identity, Server};
@@ -45,8 +46,8 @@ pub struct Seat {
     /// Shown until the first report names the host.
     pub name: String,
     pub folder: PathBuf,
-    /// Used where the folder holds no identity yet.
-    pub token: Token,
+    /// `None`: the folder holds its identity.
+    pub token: Option<Token>,
 }
 
 /// What all hosts of a play share.
@@ -104,8 +105,9 @@ pub async fn identity(server: &Server, seat: &Seat, gate: &Semaphore) -> anyhow:
     let mut identity = match Identity::load(&seat.folder)? {
         Some(identity) => identity,
         None => {
+            let token = seat.token.as_ref().context("neither an identity nor a token")?;
             let _turn = gate.acquire().await?;
-            let identity = enroll(server, seat).await?;
+            let identity = enroll(server, token, &seat.name).await?;
             identity.save(&seat.folder)?;
             identity
         }
@@ -135,11 +137,11 @@ pub async fn report(
     Ok(run::run(agent, source, std::future::pending()).await?)
 }
 
-async fn enroll(server: &Server, seat: &Seat) -> Result<Identity, EnrollFault> {
+async fn enroll(server: &Server, token: &Token, name: &str) -> Result<Identity, EnrollFault> {
     loop {
-        match enroll::enroll(server, &seat.token, &seat.name).await {
+        match enroll::enroll(server, token, name).await {
             Err(EnrollFault::Failed(error)) => {
-                debug!(host.name = seat.name, error = format!("{error:#}"), "Enrolling again in a moment");
+                debug!(host.name = name, error = format!("{error:#}"), "Enrolling again in a moment");
                 tokio::time::sleep(ENROLL_AGAIN_AFTER).await;
             }
             decided => return decided,

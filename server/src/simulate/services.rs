@@ -7,7 +7,7 @@ use rules::text::Text;
 
 use super::host::{Moment, as_i64};
 use super::knowledge::{Kind, WindowsService};
-use super::sockets::{CRASHED, PORT_IN_USE, State, Table};
+use super::sockets::{CRASHED, PORT_IN_USE, State, Table, crashes};
 use crate::demo::told;
 
 /// ERROR_SERVICE_NEVER_STARTED.
@@ -60,15 +60,18 @@ pub(super) fn running_from_boot<'a>(moment: &'a Moment<'_>) -> impl Iterator<Ite
 /// The start of the system, and the services that failed since, in the order of time.
 pub(super) fn events(moment: &Moment<'_>, services: &[Service]) -> Vec<Event> {
     let mut events = vec![event(moment.after_boot(2), "Microsoft-Windows-Kernel-General", 12, None, &[])];
-    for service in services {
-        let (Some(code), Some(at)) = (service.exit_code, service.state_since) else { continue };
-        let id = match code {
-            PORT_IN_USE => 7023,
-            CRASHED => 7034,
-            _ => continue,
-        };
-        let data = [service.display_name.clone(), Text::from(format!("%%{code}"))];
-        events.push(event(at, "Service Control Manager", id, Some(service.name.clone()), &data));
+    let mut failed = |id, name: &Text, display: &Text, code: u32, at| {
+        let data = [display.clone(), Text::from(format!("%%{code}"))];
+        events.push(event(at, "Service Control Manager", id, Some(name.clone()), &data));
+    };
+    for service in services.iter().filter(|service| service.exit_code == Some(PORT_IN_USE)) {
+        let Some(at) = service.state_since else { continue };
+        failed(7023, &service.name, &service.display_name, PORT_IN_USE, at);
+    }
+    for (index, app) in moment.host.apps() {
+        for at in crashes(moment, index, app) {
+            failed(7034, &app.service, &app.display, CRASHED, at);
+        }
     }
     events.sort_by_key(|event| event.at);
     events

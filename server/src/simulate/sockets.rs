@@ -120,13 +120,13 @@ impl Table {
             };
             for &port in &app.ports {
                 for &family in moment.host.families() {
-                    sockets.push(owner.holds(port, family, bound_at, true));
+                    sockets.push(owner.holds(port, family, bound_at, Wish::This));
                 }
             }
             if app.service == *"DNS" {
                 for &number in &self.pool {
                     let port = Port { protocol: Protocol::Udp, number };
-                    sockets.push(owner.holds(port, Family::Ipv4, bound_at, false));
+                    sockets.push(owner.holds(port, Family::Ipv4, bound_at, Wish::Any));
                 }
             }
         }
@@ -180,9 +180,16 @@ impl Table {
             };
             let families = moment.host.families();
             let family = families[slot % families.len()];
-            sockets.push(owner.holds(Port { protocol, number }, family, bound_at, false));
+            sockets.push(owner.holds(Port { protocol, number }, family, bound_at, Wish::Any));
         }
     }
+}
+
+/// What a program asked for when it bound a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    This,
+    Any,
 }
 
 struct Owner {
@@ -193,7 +200,7 @@ struct Owner {
 }
 
 impl Owner {
-    fn holds(&self, port: Port, family: Family, bound_at: DateTime<Utc>, specific: bool) -> Socket {
+    fn holds(&self, port: Port, family: Family, bound_at: DateTime<Utc>, wish: Wish) -> Socket {
         Socket {
             protocol: port.protocol,
             address: match family {
@@ -207,7 +214,7 @@ impl Owner {
             image: self.image.clone(),
             process_started_at: Some(self.started_at),
             services: self.services.clone(),
-            specific_port: Some(specific),
+            specific_port: Some(wish == Wish::This),
             bound_at: Some(bound_at),
         }
     }
@@ -226,9 +233,10 @@ fn of_windows(moment: &Moment<'_>, sockets: &mut Vec<Socket>) {
             started_at: moment.after_boot(process.started),
         };
         for &port in &process.holds {
-            sockets.extend(moment.host.families().iter().map(|&family| owner.holds(port, family, bound_at, true)));
+            sockets
+                .extend(moment.host.families().iter().map(|&family| owner.holds(port, family, bound_at, Wish::This)));
         }
-        sockets.extend(process.holds_ipv4.iter().map(|&port| owner.holds(port, Family::Ipv4, bound_at, true)));
+        sockets.extend(process.holds_ipv4.iter().map(|&port| owner.holds(port, Family::Ipv4, bound_at, Wish::This)));
     }
 }
 
@@ -241,27 +249,38 @@ fn state(moment: &Moment<'_>, index: usize, app: &App) -> State {
         return if since <= moment.time { State::Running { pid, since } } else { State::NotYet };
     }
     let chance = moment.chance.of("app").at(as_i64(index));
-    let first = moment.after_boot(chance.of("start").between(10, 60));
+    let first = started_at(moment, index);
     if first > moment.time {
         return State::NotYet;
     }
-    let pid = |start: i64| {
-        let drawn = chance.of("pid").at(start).below(41);
+    let pid = |start: usize| {
+        let drawn = chance.of("pid").at(as_i64(start)).below(41);
         u32::try_from(3400 + 4 * (41 * index as u64 + drawn)).unwrap_or(u32::MAX)
     };
-    let host = moment.host.chance.of("flaky").at(as_i64(index));
-    let crashes_every = host.of("every").between(20 * 3600, 60 * 3600);
-    let crashes = (moment.time - first).num_seconds() / crashes_every;
-    if !host.happens(6) || crashes == 0 {
-        return State::Running { pid: pid(0), since: first };
-    }
-    let crashed_at = first + TimeDelta::seconds(crashes * crashes_every);
-    let back_at = crashed_at + TimeDelta::seconds(chance.of("away").at(crashes).between(60, 2400));
+    let crashes = crashes(moment, index, app);
+    let Some(&crashed_at) = crashes.last() else { return State::Running { pid: pid(0), since: first } };
+    let away = chance.of("away").at(as_i64(crashes.len())).between(60, 2400);
+    let back_at = crashed_at + TimeDelta::seconds(away);
     if moment.time < back_at {
         State::Stopped { exit_code: CRASHED, since: crashed_at }
     } else {
-        State::Running { pid: pid(crashes), since: back_at }
+        State::Running { pid: pid(crashes.len()), since: back_at }
     }
+}
+
+/// When a program crashed since the boot: a few do, every day or two.
+pub(super) fn crashes(moment: &Moment<'_>, index: usize, app: &App) -> Vec<DateTime<Utc>> {
+    let host = moment.host.chance.of("flaky").at(as_i64(index));
+    if app.image.as_deref() == Some(LSASS) || !host.happens(6) {
+        return Vec::new();
+    }
+    let every = TimeDelta::seconds(host.of("every").between(20 * 3600, 60 * 3600));
+    let first = started_at(moment, index) + every;
+    std::iter::successors(Some(first), |crash| Some(*crash + every)).take_while(|crash| *crash <= moment.time).collect()
+}
+
+fn started_at(moment: &Moment<'_>, index: usize) -> DateTime<Utc> {
+    moment.after_boot(moment.chance.of("app").at(as_i64(index)).of("start").between(10, 60))
 }
 
 /// The pool that the DNS server drew when it started: never a port that is bound already.
