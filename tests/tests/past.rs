@@ -17,10 +17,10 @@ const READ_EVERY: Duration = Duration::from_millis(500);
 const HOSTS: u32 = 12;
 
 /// Moments that are asked for of each host.
-const QUESTIONS: usize = 100;
+const QUESTIONS: usize = 60;
 
 /// Of them, how many the API is asked: its answers take longer than a look into the tables.
-const API_EVERY: usize = 10;
+const API_EVERY: usize = 15;
 
 /// Reads after the start of an agent of which it is not known which of them were told.
 const UNCERTAIN: usize = 3;
@@ -60,7 +60,7 @@ async fn the_past_is_what_a_recorder_saw() -> Result<()> {
         }
     }
     println!("{asked} moments, {differ} of them unlike the first, {unknown} with an unknown section");
-    ensure!(asked > 300 && differ > 200, "only {asked} moments could be asked for, {differ} of them unlike the first");
+    ensure!(asked > 200 && differ > 100, "only {asked} moments could be asked for, {differ} of them unlike the first");
     Ok(())
 }
 
