@@ -42,7 +42,8 @@ pub struct Setting {
 pub struct Setup {
     pub program: Option<Text>,
     pub account: Option<Text>,
-    pub depends_on: BTreeSet<Text>,
+    /// In order, each once.
+    pub depends_on: Vec<Text>,
 }
 
 /// A service that runs well: what is kept of it.
@@ -141,11 +142,10 @@ fn held(facts: &Facts) -> BTreeMap<String, BTreeSet<Port>> {
 }
 
 fn setup(service: &Service) -> Setup {
-    Setup {
-        program: service.image_path.clone(),
-        account: service.account.clone(),
-        depends_on: service.depends_on.iter().cloned().collect(),
-    }
+    let mut depends_on = service.depends_on.clone();
+    depends_on.sort_unstable();
+    depends_on.dedup();
+    Setup { program: service.image_path.clone(), account: service.account.clone(), depends_on }
 }
 
 fn name_of(update: &Update) -> &Text {
@@ -286,10 +286,7 @@ impl Ran {
 
     fn setup(&self, service: &Service) -> Vec<Difference> {
         let (before, now) = (&self.running.setup, setup(service));
-        let list = |names: &BTreeSet<Text>| {
-            let names: Vec<&Text> = names.iter().collect();
-            (!names.is_empty()).then(|| Text::new(&cut(&words::list(&names))))
-        };
+        let list = |names: &[Text]| (!names.is_empty()).then(|| Text::new(&cut(&words::list(names))));
         let program = before.program.is_some() && now.program.is_some() && before.program != now.program;
         let account = before.account.is_some() && now.account.is_some() && before.account != now.account;
         let changed = [

@@ -61,7 +61,13 @@ pub struct Ingest {
 
 impl Ingest {
     pub fn new(app: Arc<App>) -> Self {
-        let held = Held::new(app.config.held_bytes());
+        let budget = app.config.held_bytes();
+        Self::holding(app, budget)
+    }
+
+    /// With another budget of bytes for what is held of connected hosts than the configured one.
+    pub fn holding(app: Arc<App>, budget: usize) -> Self {
+        let held = Held::new(budget);
         Self { app, streams: Streams::default(), admission: Admission::new(), held }
     }
 

@@ -12,6 +12,7 @@ use crate::doors::{Credentials, Doors};
 use crate::raw_agent::{RawAgent, RawMessage};
 use anyhow::{Context as _, Result};
 use portreeve_server::{
+    app::App,
     clock,
     db::{Db, Scope, facts, identity::TokenSite},
     ingest::Ingest,
@@ -82,9 +83,14 @@ pub fn with_sockets(count: u16) -> Facts {
 
 impl Host {
     pub async fn new(name: &str) -> Result<Self> {
+        Self::of(name, Ingest::new).await
+    }
+
+    /// With an ingest of the caller's.
+    pub async fn of(name: &str, ingest: impl FnOnce(Arc<App>) -> Ingest) -> Result<Self> {
         static SUBSCRIBER: OnceLock<()> = OnceLock::new();
         SUBSCRIBER.get_or_init(|| drop(rustls::crypto::ring::default_provider().install_default()));
-        let doors = Doors::open_with(|app| Ingest::new(app).routes()).await?;
+        let doors = Doors::open_with(|app| ingest(app).routes()).await?;
         let site = doors.site("Contoso").await?;
         let stranger = doors.site("Fabrikam").await?.client_id;
         let token = doors.token(site, 1, chrono::TimeDelta::hours(1)).await?;

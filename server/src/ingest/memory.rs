@@ -24,9 +24,9 @@ const NOTE_AFTER: TimeDelta = TimeDelta::minutes(10);
 /// Services that are remembered of a host; a host may name as many as it likes.
 const MAX_SERVICES: usize = 1_000;
 /// What hangs on a service that is remembered, about: its name, its lists.
-const SETUP: usize = 256;
-/// What a setting takes, about: the titles of all updates.
-const SETTING: usize = 24 * 1024;
+const SETUP: usize = 128;
+/// What a setting takes, about: a list of all updates, whose titles other hosts say too.
+const SETTING: usize = 8 * 1024;
 /// Holding a port once may be chance.
 const LEARNED_FROM: usize = 2;
 /// Other hosts that must show the same.

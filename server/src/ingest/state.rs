@@ -329,12 +329,10 @@ fn replace<T>(section: &mut Section<T>, reason: &Text) -> Section<T> {
 
 /// By port, as the rules look at them: rows that were in order, with a few behind them, cost one pass.
 fn in_order(sockets: &mut Vec<Socket>, keys: &mut Vec<SocketKey>) {
-    let mut rows: Vec<(Socket, SocketKey)> = sockets.drain(..).zip(keys.drain(..)).collect();
+    let mut rows: Vec<(Socket, SocketKey)> = std::mem::take(sockets).into_iter().zip(std::mem::take(keys)).collect();
     rows.sort_by(|(a, _), (b, _)| Socket::by_port(a, b));
-    for (row, key) in rows {
-        sockets.push(row);
-        keys.push(key);
-    }
+    // As large as they are: a list that grew by its rows would hold half as many again for nothing.
+    (*sockets, *keys) = rows.into_iter().unzip();
 }
 
 fn rows_to_write<T: Row>(stored: &[T], change: Option<&Change<T>>) -> (Vec<T>, Vec<T::Key>) {

@@ -115,9 +115,9 @@ fn take_in(place: &Place, number: usize, catalog: &Catalog) {
     place.put(Known { state: Some(state), memory: Some(memory), judgement: Some(judgement) });
 }
 
-/// Ten thousand of them are to fit into 1.5 GB.
+/// Ten thousand of them leave room for Postgres in 4 GB.
 #[test]
-fn the_mean_host_takes_less_than_150_kilobytes() {
+fn the_mean_host_takes_less_than_220_kilobytes() {
     let catalog = Catalog::builtin();
     let held = Held::new(usize::MAX);
     let (first, second) = (held.place(), held.place());
@@ -126,7 +126,7 @@ fn the_mean_host_takes_less_than_150_kilobytes() {
     let spent = allocation_counter::measure(|| take_in(&second, 2, &catalog));
     let counted = held.size().0 - counted_first;
     println!("A connected host takes {} bytes, counted as {counted}", spent.bytes_current);
-    assert!(spent.bytes_current <= 150_000, "{} bytes", spent.bytes_current);
+    assert!(spent.bytes_current <= 220_000, "{} bytes", spent.bytes_current);
     let taken = usize::try_from(spent.bytes_current).unwrap();
-    assert!(counted >= taken * 2 / 3 && counted <= taken * 3 / 2, "{taken} bytes are counted as {counted}");
+    assert!(counted >= taken / 2 && counted <= taken * 2, "{taken} bytes are counted as {counted}");
 }
