@@ -16,6 +16,7 @@ use crate::db::{installation, restore};
 use crate::identity::authority::Authority;
 use crate::identity::seal::{Purpose, Sealer};
 use crate::postgres::{Cluster, binaries};
+use crate::retention::{self, Standing};
 
 /// Two clocks that differ by more make times in pages and leases hard to read together.
 const CLOCKS: TimeDelta = TimeDelta::seconds(2);
@@ -179,6 +180,7 @@ async fn as_the_server(options: &PgConnectOptions, data: &Path, now: DateTime<Ut
         }
         let everything = db.everything().await?;
         verdicts.extend(waiting(&examine::counts(&everything, &db, now).await?));
+        verdicts.extend(budgets(&retention::standings(&db, now).await?));
         anyhow::Ok(verdicts)
     };
     let looked = looked.await;
@@ -214,6 +216,11 @@ async fn authority(db: &crate::db::Db, data: &Path, now: DateTime<Utc>) -> anyho
             format!("The master key fits. The certificate authority (pin {}) lasts until {until}.", authority.pin()),
         )
     })
+}
+
+fn budgets(standings: &[Standing]) -> Vec<Verdict> {
+    let action = "Raise the budget, or keep the kind for fewer days: `retention set`.";
+    standings.iter().filter_map(Standing::warning).map(|text| look("budget", text, action)).collect()
 }
 
 fn waiting(counts: &Counts) -> Vec<Verdict> {
