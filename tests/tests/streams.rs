@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use portreeve_server::coded;
 use portreeve_server::ingest::Ingest;
-use proto::fleet::v1::agent_message::Kind as Said;
 use proto::fleet::v1::AgentMessage;
+use proto::fleet::v1::agent_message::Kind as Said;
 use tests::bench::light_fleet::{LightFleet, enroll, enroll_at};
 use tests::bench::mean_host;
 use tests::doors::Doors;
@@ -46,7 +46,8 @@ async fn a_server_that_stops_says_when_to_come_back() -> Result<()> {
     let credentials = doors.enroll(&token, "SRV1").await?;
     let (outgoing, messages) = tokio::sync::mpsc::channel(1);
     outgoing.send(AgentMessage { kind: Some(Said::Hello(hello(1))) }).await?;
-    let mut incoming = doors.fleet_client(&credentials).await?.stream(ReceiverStream::new(messages)).await?.into_inner();
+    let mut incoming =
+        doors.fleet_client(&credentials).await?.stream(ReceiverStream::new(messages)).await?.into_inner();
     incoming.message().await?.context("a Welcome")?;
     doors.app.stopping.cancel();
     let Err(status) = incoming.message().await else { anyhow::bail!("the stream goes on") };
@@ -63,7 +64,8 @@ async fn what_no_agent_says_so_often_ends_the_stream() -> Result<()> {
     for beats in [true, false] {
         let agent = host.connect(&hello(1)).await?;
         for _ in 0..500 {
-            let said = if beats { agent.say_heartbeat(0, &proto::Digests::new()).await } else { agent.say(strange()).await };
+            let said =
+                if beats { agent.say_heartbeat(0, &proto::Digests::new()).await } else { agent.say(strange()).await };
             // The stream has ended.
             if said.is_err() {
                 break;
