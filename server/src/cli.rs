@@ -37,6 +37,8 @@ pub mod catalog;
 
 pub mod import;
 
+pub mod ask;
+
 pub mod retention;
 
 pub mod backup;
@@ -97,6 +99,8 @@ pub enum Command {
     /// How long what is stored is kept, and how much room it may take.
     #[command(subcommand)]
     Retention(retention::Action),
+    /// Tells what was: who held a port, what was true of a host, what changed.
+    Ask(ask::Arguments),
     /// Prints the description of the API.
     Openapi,
     /// Plays a fleet of invented hosts against a server that runs, each through an agent of its own.
@@ -183,6 +187,7 @@ async fn dispatch(place: Place, command: Command) -> anyhow::Result<ExitCode> {
         Command::Backup(arguments) => backup::run(place, arguments).await.map(success),
         Command::Restore(arguments) => restore::run(place, arguments).await.map(success),
         Command::Deliveries(action) => deliveries::run(place, action).await.map(success),
+        Command::Ask(arguments) => ask::run(place, arguments).await.map(success),
         Command::Doctor(arguments) => doctor::run(place, arguments).await,
     }
 }

@@ -101,12 +101,13 @@ export async function findPages(signedIn, url) {
     pages.push({ name: "finding-update", path: `/findings/${update.id}`, ready: region("Do this") });
   if (host) {
     const at = `/hosts/${host.id}`;
+    const held = port?.subject?.port ?? "udp/53";
     pages.push(
       { name: "host-services", path: at, ready: region("Services") },
       { name: "host-ports", path: `${at}?tab=ports`, ready: region("Ports") },
       {
         name: "host-boots",
-        path: `${at}?tab=boots&port=${encodeURIComponent(port?.subject?.port ?? "udp/53")}`,
+        path: `${at}?tab=boots&port=${encodeURIComponent(held)}`,
         ready: region("All boots"),
       },
       { name: "host-events", path: `${at}?tab=events`, ready: { role: "searchbox", name: "Search events" } },
@@ -117,6 +118,18 @@ export async function findPages(signedIn, url) {
       },
       { name: "host-findings", path: `${at}?tab=findings`, ready: heading(host.name) },
       { name: "host-plan", path: `${at}?tab=plan`, ready: region("Plan") },
+      {
+        name: "host-past",
+        path: `${at}?at=${encodeURIComponent(new Date(Date.now() - 60_000).toISOString())}`,
+        ready: { role: "group", name: "Moment that is shown" },
+      },
+      { name: "host-changes", path: `${at}?tab=changes`, ready: { role: "radiogroup", name: "What to compare" } },
+      {
+        name: "host-port-held",
+        path: `${at}?tab=ports&port=${encodeURIComponent(held)}`,
+        ready: region(`Who held ${held}`),
+      },
+      { name: "port", path: `/ports/${held}`, ready: heading(`Who has ${held}`) },
       { name: "host-facts", path: `${at}?tab=facts`, ready: region("Port policy") },
       {
         name: "host-boots-none",

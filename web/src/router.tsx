@@ -21,7 +21,7 @@ import { Failure } from "./components/Failure";
 import { NotFound } from "./components/NotFound";
 import { Shell } from "./components/Shell";
 import { type CatalogTab, catalogTabs } from "./pages/catalog/tabs";
-import { type HostTab, hostTabs } from "./pages/host/tabs";
+import { type HostSearch, hostTabs } from "./pages/host/tabs";
 
 const root = createRootRouteWithContext<{ queries: QueryClient }>()({ component: Outlet });
 
@@ -113,12 +113,17 @@ const host = createRoute({
   getParentRoute: () => signedIn,
   path: "/hosts/$id",
   params: { parse: ({ id }) => ({ id: Number(id) }), stringify: ({ id }) => ({ id: String(id) }) },
-  validateSearch: (search): { tab?: HostTab; q?: string; sort?: string; boot?: number; port?: string } => ({
+  validateSearch: (search): HostSearch => ({
     tab: one(hostTabs, search.tab),
     q: word(search.q),
     sort: word(search.sort),
     boot: number(search.boot),
     port: word(search.port),
+    at: moment(search.at),
+    from: moment(search.from),
+    to: moment(search.to),
+    around: word(search.around),
+    boots: one(["last"] as const, search.boots),
   }),
   component: lazyRouteComponent(() => import("./pages/Host"), "HostPage"),
 });
@@ -163,6 +168,20 @@ const update = createRoute({
   component: lazyRouteComponent(() => import("./pages/Update"), "UpdatePage"),
 });
 
+const port = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/ports/$protocol/$port",
+  params: {
+    parse: ({ protocol, port }) => ({ protocol, port: Number(port) }),
+    stringify: ({ protocol, port }) => ({ protocol, port: String(port) }),
+  },
+  validateSearch: (search): { at?: string; client?: number } => ({
+    at: moment(search.at),
+    client: number(search.client),
+  }),
+  component: lazyRouteComponent(() => import("./pages/Port"), "PortPage"),
+});
+
 export function createAppRouter(queries: QueryClient) {
   return createRouter({
     routeTree: root.addChildren([
@@ -179,6 +198,7 @@ export function createAppRouter(queries: QueryClient) {
         captures,
         updates,
         update,
+        port,
         catalog,
         health,
       ]),
@@ -207,6 +227,13 @@ function one<const T extends string>(allowed: readonly T[], value: unknown): T |
 function word(value: unknown): string | undefined {
   if (typeof value === "number") return String(value);
   return typeof value === "string" && value !== "" ? value : undefined;
+}
+
+/** A time as the API writes it. */
+function moment(value: unknown): string | undefined {
+  return typeof value === "string" && !Number.isNaN(Date.parse(value))
+    ? new Date(value).toISOString()
+    : undefined;
 }
 
 function number(value: unknown): number | undefined {

@@ -100,7 +100,7 @@ impl HostAt {
               where client_id = $1 and host_id = $2 and valid_to > $3 and valid_from <= $3
             ) as open
             left join image using (image_id)
-        join service_list using (service_list_id)
+            join service_list using (service_list_id)
             "#,
             self.client_id,
             self.host_id,

@@ -158,11 +158,11 @@ export const hostQuery = (id: number) =>
     queryFn: ({ signal }) => take(api.GET("/api/v1/hosts/{id}", { params: { path: { id } }, signal })),
   });
 
-export const hostServicesQuery = (id: number) =>
+export const hostServicesQuery = (id: number, at?: string) =>
   queryOptions({
-    queryKey: ["host", id, "services"],
+    queryKey: ["host", id, "services", at ?? "now"],
     queryFn: ({ signal }) =>
-      take(api.GET("/api/v1/hosts/{id}/services", { params: { path: { id } }, signal })),
+      take(api.GET("/api/v1/hosts/{id}/services", { params: { path: { id }, query: { at } }, signal })),
   });
 
 export const hostPlanQuery = (id: number) =>
@@ -171,17 +171,92 @@ export const hostPlanQuery = (id: number) =>
     queryFn: ({ signal }) => take(api.GET("/api/v1/hosts/{id}/plan", { params: { path: { id } }, signal })),
   });
 
-export const hostPortsQuery = (id: number) =>
+export const hostPortsQuery = (id: number, at?: string) =>
   queryOptions({
-    queryKey: ["host", id, "ports"],
-    queryFn: ({ signal }) => take(api.GET("/api/v1/hosts/{id}/ports", { params: { path: { id } }, signal })),
+    queryKey: ["host", id, "ports", at ?? "now"],
+    queryFn: ({ signal }) =>
+      take(api.GET("/api/v1/hosts/{id}/ports", { params: { path: { id }, query: { at } }, signal })),
   });
 
-export const hostUpdatesQuery = (id: number) =>
+export const hostUpdatesQuery = (id: number, at?: string) =>
   queryOptions({
-    queryKey: ["host", id, "updates"],
+    queryKey: ["host", id, "updates", at ?? "now"],
     queryFn: ({ signal }) =>
-      take(api.GET("/api/v1/hosts/{id}/updates", { params: { path: { id } }, signal })),
+      take(api.GET("/api/v1/hosts/{id}/updates", { params: { path: { id }, query: { at } }, signal })),
+  });
+
+export const hostFactsQuery = (id: number, at: string) =>
+  queryOptions({
+    queryKey: ["host", id, "facts", at],
+    queryFn: ({ signal }) =>
+      take(api.GET("/api/v1/hosts/{id}/facts", { params: { path: { id }, query: { at } }, signal })),
+  });
+
+/** When the host changed last before a moment, and first after it. */
+export const hostStepsQuery = (id: number, at?: string) =>
+  queryOptions({
+    queryKey: ["host", id, "steps", at ?? "now"],
+    queryFn: ({ signal }) =>
+      take(api.GET("/api/v1/hosts/{id}/steps", { params: { path: { id }, query: { at } }, signal })),
+    placeholderData: keepPreviousData,
+  });
+
+export type Between = {
+  from?: string;
+  to?: string;
+  from_boot?: number;
+  to_boot?: number;
+  around?: string;
+};
+
+export const hostChangesQuery = (id: number, between: Between) =>
+  queryOptions({
+    queryKey: ["host", id, "changes", between],
+    queryFn: ({ signal }) =>
+      take(api.GET("/api/v1/hosts/{id}/changes", { params: { path: { id }, query: between }, signal })),
+    retry: false,
+  });
+
+export const portHistoryQuery = (id: number, protocol: string, port: number) =>
+  infiniteQueryOptions({
+    queryKey: ["host", id, "port-history", protocol, port],
+    queryFn: ({ pageParam, signal }) =>
+      take(
+        api.GET("/api/v1/hosts/{id}/ports/{protocol}/{port}/history", {
+          params: { path: { id, protocol, port }, query: { cursor: pageParam, limit: PAGE } },
+          signal,
+        }),
+      ),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.held.next_cursor ?? undefined,
+  });
+
+export const portQuery = (protocol: string, port: number, filter: { at?: string; client?: number }) =>
+  infiniteQueryOptions({
+    queryKey: ["hosts", "port", protocol, port, filter],
+    queryFn: ({ pageParam, signal }) =>
+      take(
+        api.GET("/api/v1/ports/{protocol}/{port}", {
+          params: { path: { protocol, port }, query: { ...filter, cursor: pageParam, limit: PAGE } },
+          signal,
+        }),
+      ),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.hosts.next_cursor ?? undefined,
+  });
+
+/** When an update came to each host. */
+export const updateHistoryQuery = (kb: string) =>
+  infiniteQueryOptions({
+    queryKey: ["update", kb, "history"],
+    queryFn: ({ pageParam, signal }) =>
+      take(
+        api.GET("/api/v1/updates/{kb}/history", {
+          params: { path: { kb }, query: { cursor: pageParam, limit: PAGE } },
+          signal,
+        }),
+      ),
+    ...PAGED,
   });
 
 export const hostBootsQuery = (id: number) =>
@@ -207,15 +282,15 @@ export const portHoldersQuery = (id: number, port: string) =>
   });
 
 /** `q` is the id of an event, or the key name of a service. */
-export const hostEventsQuery = (id: number, q: string | undefined) =>
+export const hostEventsQuery = (id: number, q: string | undefined, before?: string) =>
   infiniteQueryOptions({
-    queryKey: ["host", id, "events", q ?? ""],
+    queryKey: ["host", id, "events", q ?? "", before ?? "now"],
     queryFn: ({ pageParam, signal }) => {
       const isId = q !== undefined && /^\d{1,5}$/.test(q);
       const filter = isId ? { id: Number(q) } : { service: q };
       return take(
         api.GET("/api/v1/hosts/{id}/events", {
-          params: { path: { id }, query: { ...filter, cursor: pageParam, limit: PAGE } },
+          params: { path: { id }, query: { ...filter, before, cursor: pageParam, limit: PAGE } },
           signal,
         }),
       );

@@ -10,6 +10,7 @@ import {
   Gauge,
   Layers,
   PackageCheck,
+  Plug,
   RotateCcw,
   Search,
   Server,
@@ -81,7 +82,25 @@ export function Palette() {
 
   const foundHosts = enabled ? (hosts.data?.pages[0]?.items ?? []).slice(0, AT_MOST) : [];
   const foundFindings = enabled ? (findings.data?.pages[0]?.items ?? []).slice(0, AT_MOST) : [];
+  const port = /^(tcp|udp)\/(\d{1,5})$/i.exec(settled);
   const groups: SpotlightActionGroupData[] = [
+    {
+      group: "Ports",
+      actions: port
+        ? [
+            {
+              id: "port",
+              label: `Who has ${settled.toLowerCase()}, now and at any time`,
+              leftSection: <Plug size={16} />,
+              onClick: () =>
+                navigate({
+                  to: "/ports/$protocol/$port",
+                  params: { protocol: (port[1] ?? "").toLowerCase(), port: Number(port[2]) },
+                }),
+            },
+          ]
+        : [],
+    },
     { group: "Pages", actions: pages },
     {
       group: "Hosts",

@@ -1,4 +1,4 @@
-import { Tabs } from "@mantine/core";
+import { Group, Tabs } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { hostQuery } from "../api/queries";
@@ -13,6 +13,7 @@ import classes from "./Host.module.css";
 import { CannotTell } from "./host/CannotTell";
 import { Departure, RetireButton } from "./host/Departure";
 import { HostBoots } from "./host/HostBoots";
+import { HostChanges } from "./host/HostChanges";
 import { HostEvents } from "./host/HostEvents";
 import { HostFacts } from "./host/HostFacts";
 import { HostForecast } from "./host/HostForecast";
@@ -20,6 +21,8 @@ import { HostPlan } from "./host/HostPlan";
 import { HostPorts } from "./host/HostPorts";
 import { HostServices } from "./host/HostServices";
 import { HostUpdates } from "./host/HostUpdates";
+import { MomentPicker } from "./host/MomentPicker";
+import { PastBanner } from "./host/PastBanner";
 import { sectionOf } from "./host/sections";
 import { type HostTab, hostTabs } from "./host/tabs";
 
@@ -28,6 +31,7 @@ const route = getRouteApi("/signed-in/hosts/$id");
 const TAB_NAMES: Record<HostTab, string> = {
   services: "Services",
   ports: "Ports",
+  changes: "Changes",
   boots: "Boots",
   updates: "Updates",
   events: "Events",
@@ -59,8 +63,14 @@ export function HostPage() {
         </>
       }
       below={host ? <Standing host={host} /> : null}
-      actions={host ? <RetireButton host={host} /> : null}
+      actions={
+        <Group gap="sm" justify="flex-end">
+          {host ? <RetireButton host={host} /> : null}
+          <MomentPicker id={id} />
+        </Group>
+      }
     >
+      <PastBanner id={id} offset={host?.facts.host?.utc_offset_minutes} />
       <Content query={query}>{(data) => <Body host={data} />}</Content>
     </Page>
   );
@@ -113,18 +123,25 @@ function SectionChip({ section }: { section: HostDetail["sections"][number] }) {
 }
 
 function Body({ host }: { host: HostDetail }) {
-  const { tab = "services" } = route.useSearch();
+  const { tab = "services", at } = route.useSearch();
   const navigate = route.useNavigate();
   const offset = host.facts.host?.utc_offset_minutes;
   return (
     <>
-      <Departure host={host} />
-      <CannotTell items={host.cannot_tell} />
+      actions={
+        <Group gap="sm" justify="flex-end">
+          {host ? <RetireButton host={host} /> : null}
+          <MomentPicker id={id} />
+        </Group>
+      }
       <Tabs
         value={tab}
         keepMounted={false}
         onChange={(next) =>
-          navigate({ search: { tab: next === "services" ? undefined : (next as HostTab) }, replace: true })
+          navigate({
+            search: { tab: next === "services" ? undefined : (next as HostTab), at },
+            replace: true,
+          })
         }
       >
         <Tabs.List mb="md">
@@ -140,6 +157,9 @@ function Body({ host }: { host: HostDetail }) {
         </Tabs.Panel>
         <Tabs.Panel value="ports">
           <HostPorts id={host.id} offset={offset} />
+        </Tabs.Panel>
+        <Tabs.Panel value="changes">
+          <HostChanges id={host.id} offset={offset} />
         </Tabs.Panel>
         <Tabs.Panel value="boots">
           <HostBoots id={host.id} offset={offset} />

@@ -1,7 +1,7 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
-import { updateQuery } from "../api/queries";
-import type { Advisory, UpdateHost } from "../api/types";
+import { updateHistoryQuery, updateQuery } from "../api/queries";
+import type { Advisory, UpdateHost, UpdateLife } from "../api/types";
 import { Content, Nothing } from "../components/Content";
 import { type Column, DataTable } from "../components/DataTable";
 import { Fact, Facts } from "../components/Facts";
@@ -56,11 +56,80 @@ export function UpdatePage() {
                   </>
                 )}
               </Section>
+              <Arrivals kb={kb} />
             </>
           );
         }}
       </Content>
     </Page>
+  );
+}
+
+/** When it came to each host, as far as lists of updates are kept. */
+function Arrivals({ kb }: { kb: string }) {
+  const query = useInfiniteQuery(updateHistoryQuery(kb));
+  const lives = query.data?.pages.flatMap((page) => page.items) ?? [];
+  if (lives.length === 0) return null;
+  return (
+    <Section title="When it came">
+      <DataTable
+        label="When it came"
+        rows={lives}
+        columns={ARRIVALS}
+        rowId={({ host }) => String(host.id)}
+      />
+      <LoadMore {...query} />
+    </Section>
+  );
+}
+
+const ARRIVALS: Column<UpdateLife>[] = [
+  {
+    id: "host",
+    header: "Host",
+    width: "26%",
+    cell: ({ host }) => (
+      <Link to="/hosts/$id" params={{ id: host.id }} className={classes.host}>
+        {host.name}
+      </Link>
+    ),
+  },
+  {
+    id: "listed",
+    header: "First listed",
+    cell: ({ listed_from, older }) => (
+      <>
+        {utc(listed_from)}
+        {older ? <div className="dimmed">when the host was first heard of; it came earlier</div> : null}
+      </>
+    ),
+  },
+  {
+    id: "installed",
+    header: "Installed",
+    cell: ({ installed_from, installed_until }) => (
+      <>
+        {installed_from ? utc(installed_from) : <span className="dimmed">never</span>}
+        {installed_until ? <div>gone {utc(installed_until)}</div> : null}
+      </>
+    ),
+  },
+  {
+    id: "changes",
+    header: "What changed",
+    align: "right",
+    width: "150px",
+    cell: ({ host, older }) => <Around id={host.id} older={older} />,
+  },
+];
+
+function Around({ id, older }: { id: number; older: boolean }) {
+  const { kb } = route.useParams();
+  if (older) return <span className="dimmed">not kept</span>;
+  return (
+    <Link to="/hosts/$id" params={{ id }} search={{ tab: "changes", around: kb }}>
+      before and after
+    </Link>
   );
 }
 

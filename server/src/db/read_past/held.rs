@@ -73,7 +73,7 @@ pub async fn holders(
           where client_id = $1 and host_id = $2 and port = $3 and protocol = $4 and valid_to > $5 and valid_from <= $6
         ) as held
         left join image using (image_id)
-        join service_list using (service_list_id)
+          join service_list using (service_list_id)
         where $7::timestamptz is null or (valid_from, held.key) < ($7, $8)
         order by valid_from desc, held.key desc
         limit $9
@@ -213,7 +213,7 @@ pub async fn hosts_with(
             and valid_to > $5 and valid_from <= $5
         ) as held
         left join image using (image_id)
-        join service_list using (service_list_id)
+          join service_list using (service_list_id)
         "#,
         &client_ids,
         &host_ids,

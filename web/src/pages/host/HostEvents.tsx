@@ -17,8 +17,8 @@ type Props = { host: HostDetail; offset: number | null | undefined };
 
 /** Entries of the event logs that tell of starts, failures, binds and updates. */
 export function HostEvents({ host, offset }: Props) {
-  const { q, onSearch } = useTableSearch();
-  const query = useInfiniteQuery(hostEventsQuery(host.id, q));
+  const { q, at, onSearch } = useTableSearch();
+  const query = useInfiniteQuery(hostEventsQuery(host.id, q, at));
   const columns = useMemo(() => columnsFor(offset), [offset]);
   const section = sectionOf(host, "events");
   return (

@@ -1,18 +1,27 @@
+import { useQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
+import { hostFactsQuery } from "../../api/queries";
 import type { HostDetail, PortPolicy } from "../../api/types";
+import { Content } from "../../components/Content";
 import { Fact, Facts } from "../../components/Facts";
 import { Card, Section } from "../../components/Page";
+import { SectionNote } from "../../components/SectionNote";
 import { Chip } from "../../components/Severity";
 import { HostMoment, When } from "../../components/When";
+import { plain } from "../../lib/words";
 import { HostConnections } from "./HostConnections";
 import classes from "./HostFacts.module.css";
 import { sectionOf } from "./sections";
+import { useTableSearch } from "./useTableSearch";
 
+/** The host and its port policy, as they are or as they were at a moment. */
 export function HostFacts({ host }: { host: HostDetail }) {
+  const { at } = useTableSearch();
+  if (at) return <FactsThen id={host.id} at={at} />;
   return (
     <div className={classes.columns}>
       <div>
-        <About host={host} />
+        <About facts={host.facts.host} />
         <Collectors host={host} />
         <Collection host={host} />
       </div>
@@ -24,8 +33,32 @@ export function HostFacts({ host }: { host: HostDetail }) {
   );
 }
 
-function About({ host }: { host: HostDetail }) {
-  const facts = host.facts.host;
+function FactsThen({ id, at }: { id: number; at: string }) {
+  const query = useQuery(hostFactsQuery(id, at));
+  return (
+    <Content query={query}>
+      {(then) => (
+        <>
+          {then.sections
+            .filter(({ section }) => section === "host" || section === "port_policy")
+            .map((section) => (
+              <SectionNote
+                key={section.section}
+                section={section}
+                consequence={`This was so for the ${plain(section.section)}; shown is what was known last.`}
+              />
+            ))}
+          <div className={classes.columns}>
+            <About facts={then.host} />
+            <Policy policy={then.port_policy} />
+          </div>
+        </>
+      )}
+    </Content>
+  );
+}
+
+function About({ facts }: { facts: HostDetail["facts"]["host"] }) {
   if (!facts) {
     return (
       <Section title="Host">

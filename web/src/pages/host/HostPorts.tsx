@@ -1,4 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { useMemo } from "react";
 import { hostPortsQuery } from "../../api/queries";
 import type { PortGroup } from "../../api/types";
@@ -8,15 +9,17 @@ import { FilterBar } from "../../components/Filters";
 import { SearchBox } from "../../components/SearchBox";
 import { SectionNote } from "../../components/SectionNote";
 import { HostMoment } from "../../components/When";
+import { isPort } from "../../lib/boots";
 import { count } from "../../lib/words";
+import { PortHolders } from "./PortHolders";
 import classes from "./tables.module.css";
 import { holds, useTableSearch } from "./useTableSearch";
 
 type Props = { id: number; offset: number | null | undefined };
 
 export function HostPorts({ id, offset }: Props) {
-  const query = useQuery(hostPortsQuery(id));
-  const { q, sort, onSearch, onSort } = useTableSearch();
+  const { q, sort, at, port, onSearch, onSort } = useTableSearch();
+  const query = useQuery(hostPortsQuery(id, at));
   const columns = useMemo(() => columnsFor(offset), [offset]);
   return (
     <>
@@ -28,6 +31,7 @@ export function HostPorts({ id, offset }: Props) {
           onSearch={onSearch}
         />
       </FilterBar>
+      {port && isPort(port) ? <PortHolders key={port} id={id} port={port} offset={offset} /> : null}
       <Content query={query}>
         {(data) => {
           const groups = data.items.filter((group) => fits(q, group));
@@ -75,9 +79,20 @@ const AT_A_GLANCE = 8;
 function Ports({ group }: { group: PortGroup }) {
   if (group.ports.split(",").length <= AT_A_GLANCE) {
     return (
-      <span className="mono">
-        {group.protocol}/{group.ports}
-      </span>
+      <>
+        <span className="mono">
+          {group.protocol}/{group.ports}
+        </span>
+        {group.count === 1 ? (
+          <Link
+            from="/hosts/$id"
+            search={(before) => ({ ...before, port: `${group.protocol}/${group.first}` })}
+            className={classes.aside}
+          >
+            who held it
+          </Link>
+        ) : null}
+      </>
     );
   }
   return (

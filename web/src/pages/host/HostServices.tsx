@@ -17,8 +17,8 @@ import { holds, useTableSearch } from "./useTableSearch";
 type Props = { id: number; offset: number | null | undefined };
 
 export function HostServices({ id, offset }: Props) {
-  const query = useQuery(hostServicesQuery(id));
-  const { q, sort, onSearch, onSort } = useTableSearch();
+  const { q, sort, at, onSearch, onSort } = useTableSearch();
+  const query = useQuery(hostServicesQuery(id, at));
   const columns = useMemo(() => columnsFor(offset), [offset]);
   return (
     <>

@@ -98,8 +98,8 @@ const COLUMNS: Column<HostUpdate>[] = [
 ];
 
 export function HostUpdates({ id }: { id: number }) {
-  const query = useQuery(hostUpdatesQuery(id));
-  const { q, sort, onSearch, onSort } = useTableSearch();
+  const { q, sort, at, onSearch, onSort } = useTableSearch();
+  const query = useQuery(hostUpdatesQuery(id, at));
   return (
     <>
       <FilterBar>

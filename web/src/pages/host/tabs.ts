@@ -2,6 +2,7 @@
 export const hostTabs = [
   "services",
   "ports",
+  "changes",
   "boots",
   "updates",
   "events",
@@ -12,3 +13,19 @@ export const hostTabs = [
 ] as const;
 
 export type HostTab = (typeof hostTabs)[number];
+
+/** What a host's page shows, as it stands in its URL. */
+export type HostSearch = {
+  tab?: HostTab;
+  q?: string;
+  sort?: string;
+  boot?: number;
+  port?: string;
+  /** The moment that is shown. Without it: now. */
+  at?: string;
+  /** Of the tab of changes: between which moments, or around which update, or the last two boots. */
+  from?: string;
+  to?: string;
+  around?: string;
+  boots?: "last";
+};

@@ -4,11 +4,13 @@ const route = getRouteApi("/signed-in/hosts/$id");
 
 /** Filter and order of the table in the current tab, as they stand in the URL. */
 export function useTableSearch() {
-  const { q, sort } = route.useSearch();
+  const { q, sort, at, port } = route.useSearch();
   const navigate = route.useNavigate();
   return {
     q,
     sort,
+    at,
+    port,
     onSearch: (next: string | undefined) =>
       navigate({ search: (before) => ({ ...before, q: next }), replace: true }),
     onSort: (next: string | undefined) =>
