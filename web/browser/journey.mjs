@@ -123,7 +123,11 @@ export async function findPages(signedIn, url) {
         path: `${at}?at=${encodeURIComponent(new Date(Date.now() - 60_000).toISOString())}`,
         ready: { role: "group", name: "Moment that is shown" },
       },
-      { name: "host-changes", path: `${at}?tab=changes`, ready: { role: "radiogroup", name: "What to compare" } },
+      {
+        name: "host-changes",
+        path: `${at}?tab=changes`,
+        ready: { role: "radiogroup", name: "What to compare" },
+      },
       {
         name: "host-port-held",
         path: `${at}?tab=ports&port=${encodeURIComponent(held)}`,

@@ -72,12 +72,7 @@ function Arrivals({ kb }: { kb: string }) {
   if (lives.length === 0) return null;
   return (
     <Section title="When it came">
-      <DataTable
-        label="When it came"
-        rows={lives}
-        columns={ARRIVALS}
-        rowId={({ host }) => String(host.id)}
-      />
+      <DataTable label="When it came" rows={lives} columns={ARRIVALS} rowId={({ host }) => String(host.id)} />
       <LoadMore {...query} />
     </Section>
   );

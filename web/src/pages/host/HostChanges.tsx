@@ -173,7 +173,9 @@ function Told({ changes, offset }: { changes: Changes; offset: Props["offset"] }
         }
       </Part>
       <Part title="Updates" of={changes.updates}>
-        {(updates) => lines(updates.map((update) => <UpdateLine key={update.kb ?? update.title} of={update} />))}
+        {(updates) =>
+          lines(updates.map((update) => <UpdateLine key={update.kb ?? update.title} of={update} />))
+        }
       </Part>
       <Part title="Host" of={changes.host}>
         {members}

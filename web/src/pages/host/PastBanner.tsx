@@ -26,8 +26,7 @@ function Banner({ id, at, offset }: Props & { at: string }) {
   return (
     <Alert color="yellow" py="xs" mb="md" role="status" icon={<History size={16} aria-hidden />}>
       <strong>
-        {isPresent ? "This tab tells of now." : "This is the past:"}{" "}
-        <HostMoment at={at} offset={offset} />
+        {isPresent ? "This tab tells of now." : "This is the past:"} <HostMoment at={at} offset={offset} />
       </strong>{" "}
       {isPresent ? "is chosen, and is shown by the tabs that tell of facts." : null}
       {silence ? (
