@@ -7,8 +7,23 @@ use sqlx::{Postgres, Transaction};
 
 use crate::db::{Db, Scope};
 
+/// How a query is planned that is asked again and again.
+#[derive(Clone, Copy, Debug)]
+pub enum Plans {
+    /// As Postgres sees fit: for each asking, where the values make a difference.
+    ByValue,
+    /// Once for each connection. Over many partitions a plan takes longer to make than to carry out, and Postgres, which
+    /// compares the costs of plans alone, would make it each time.
+    Once,
+}
+
 /// Begins a read. `scope` narrows twice: row-level security by the setting, and each query by its own condition.
 pub async fn begin(scope: &Scope, db: &Db) -> sqlx::Result<Transaction<'static, Postgres>> {
+    begin_with(scope, db, Plans::ByValue).await
+}
+
+/// The same for queries that are best planned in one way.
+pub async fn begin_with(scope: &Scope, db: &Db, plans: Plans) -> sqlx::Result<Transaction<'static, Postgres>> {
     let mut transaction = db.pool.begin().await?;
     // All of it in one statement: a short read is mostly waiting for answers.
     sqlx::query!(
@@ -16,9 +31,14 @@ pub async fn begin(scope: &Scope, db: &Db) -> sqlx::Result<Transaction<'static, 
         select
           set_config('app.clients', $1, true) as clients,
           set_config('statement_timeout', '5s', true) as timeout,
+          set_config('plan_cache_mode', $2, true) as plans,
           set_config('transaction_read_only', 'on', true) as read_only
         ",
         scope.as_array(),
+        match plans {
+            Plans::ByValue => "auto",
+            Plans::Once => "force_generic_plan",
+        },
     )
     .fetch_one(&mut *transaction)
     .await?;

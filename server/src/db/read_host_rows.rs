@@ -5,6 +5,7 @@ use rules::finding::Judgement;
 use sqlx::{Postgres, Transaction};
 
 use crate::db::history::{self, Past};
+use crate::db::read::Plans;
 use crate::db::read_hosts::{SectionRow, sections};
 use crate::db::{Db, Scope, facts, findings, read};
 use crate::findings::plan::{State, Stored};
@@ -87,7 +88,17 @@ pub(super) async fn begin(
     db: &Db,
     host_id: i64,
 ) -> sqlx::Result<Option<(Transaction<'static, Postgres>, i32)>> {
-    let mut transaction = read::begin(scope, db).await?;
+    begin_with(scope, db, host_id, Plans::ByValue).await
+}
+
+/// The same for queries that are best planned in one way.
+pub(super) async fn begin_with(
+    scope: &Scope,
+    db: &Db,
+    host_id: i64,
+    plans: Plans,
+) -> sqlx::Result<Option<(Transaction<'static, Postgres>, i32)>> {
+    let mut transaction = read::begin_with(scope, db, plans).await?;
     let client_id = sqlx::query_scalar!(
         "
         select client_id

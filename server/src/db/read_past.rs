@@ -17,7 +17,8 @@ use rules::text::Text;
 use sqlx::{Postgres, Transaction};
 
 use crate::db::history;
-use crate::db::read_host_rows::begin;
+use crate::db::read::Plans;
+use crate::db::read_host_rows::begin_with;
 use crate::db::read_hosts::SectionRow;
 use crate::db::{Db, Scope};
 
@@ -46,7 +47,7 @@ pub struct Silence {
 impl HostAt {
     /// `None`: no such host in `scope`.
     pub async fn of(scope: &Scope, db: &Db, host_id: i64, at: DateTime<Utc>) -> sqlx::Result<Option<Self>> {
-        let Some((transaction, client_id)) = begin(scope, db, host_id).await? else { return Ok(None) };
+        let Some((transaction, client_id)) = begin_with(scope, db, host_id, Plans::Once).await? else { return Ok(None) };
         Ok(Some(Self { transaction, client_id, host_id, at }))
     }
 

@@ -10,7 +10,7 @@ const NOTHING: HostChanges = {
   services: { value: { came: [], went: [], changed: [], restarted: 0 }, unknown: null },
   updates: { value: [], unknown: null },
   host: { value: [], unknown: null },
-  port_policy: { value: null, unknown: "not known before: access denied" },
+  port_policy: { value: [], unknown: "not known before: access denied" },
 };
 
 test("the URL names one way to compare", () => {

@@ -7,7 +7,8 @@ use rules::facts::Socket;
 use rules::ports::Port;
 use rules::socket_key::protocol_number;
 
-use crate::db::read_host_rows::begin;
+use crate::db::read::Plans;
+use crate::db::read_host_rows::begin_with;
 use crate::db::{Db, Scope, read};
 
 use super::SILENT_AFTER;
@@ -54,7 +55,7 @@ pub async fn holders(
     after: Option<HeldKey>,
     limit: i64,
 ) -> sqlx::Result<Option<Vec<HeldRow>>> {
-    let Some((mut transaction, client_id)) = begin(scope, db, host_id).await? else { return Ok(None) };
+    let Some((mut transaction, client_id)) = begin_with(scope, db, host_id, Plans::Once).await? else { return Ok(None) };
     let (before, key) = after.unzip();
     let rows = sqlx::query!(
         r#"
@@ -145,7 +146,7 @@ pub async fn hosts_with(
     after: Option<HostWithKey>,
     limit: i64,
 ) -> sqlx::Result<Vec<HostWithRow>> {
-    let mut transaction = read::begin(scope, db).await?;
+    let mut transaction = read::begin_with(scope, db, Plans::Once).await?;
     let (name, host_id) = after.unzip();
     let (number, protocol) = (i32::from(port.number), i16::from(protocol_number(port.protocol)));
     let mut hosts: Vec<HostWithRow> = sqlx::query!(
@@ -283,7 +284,7 @@ fn place(hosts: &mut [HostWithRow], number: i64) -> Option<&mut HostWithRow> {
 
 /// Of how many hosts nobody knew then which ports they had open.
 pub async fn hosts_unknown(scope: &Scope, db: &Db, at: DateTime<Utc>) -> sqlx::Result<i64> {
-    let mut transaction = read::begin(scope, db).await?;
+    let mut transaction = read::begin_with(scope, db, Plans::Once).await?;
     sqlx::query_scalar!(
         r#"
         select count(*) as "count!"

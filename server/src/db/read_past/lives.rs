@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use rules::facts::Service;
 
-use crate::db::read_host_rows::begin;
+use crate::db::read::Plans;
+use crate::db::read_host_rows::begin_with;
 use crate::db::{Db, Scope, read};
 
 use super::rows::ServiceRow;
@@ -25,7 +26,7 @@ pub async fn service(
     after: Option<DateTime<Utc>>,
     limit: i64,
 ) -> sqlx::Result<Option<Vec<ServiceSpan>>> {
-    let Some((mut transaction, client_id)) = begin(scope, db, host_id).await? else { return Ok(None) };
+    let Some((mut transaction, client_id)) = begin_with(scope, db, host_id, Plans::Once).await? else { return Ok(None) };
     let rows = sqlx::query!(
         r#"
         select name as "name!", display_name as "display_name!", state as "state!", start, delayed, trigger_start, pid,
@@ -114,7 +115,7 @@ pub async fn update(
     after: Option<UpdateLifeKey>,
     limit: i64,
 ) -> sqlx::Result<Vec<UpdateLifeRow>> {
-    let mut transaction = read::begin(scope, db).await?;
+    let mut transaction = read::begin_with(scope, db, Plans::Once).await?;
     let (after_name, after_id) = after.unzip();
     sqlx::query_as!(
         UpdateLifeRow,
@@ -183,7 +184,7 @@ pub struct Neighbours {
 /// When a service, an update, a document or a listening TCP port changed last before `at`, and first after it. Other
 /// sockets come and go all the time. `None`: no such host in `scope`.
 pub async fn neighbours(scope: &Scope, db: &Db, host_id: i64, at: DateTime<Utc>) -> sqlx::Result<Option<Neighbours>> {
-    let Some((mut transaction, client_id)) = begin(scope, db, host_id).await? else { return Ok(None) };
+    let Some((mut transaction, client_id)) = begin_with(scope, db, host_id, Plans::Once).await? else { return Ok(None) };
     sqlx::query_as!(
         Neighbours,
         r#"
