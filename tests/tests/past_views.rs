@@ -34,7 +34,9 @@ async fn a_reader_made_by_the_recipe_sees_its_clients_only() -> Result<()> {
     .await?;
     let row = |image: &str, service: &str, still| (image.to_owned(), service.to_owned(), still);
     assert_eq!(holders, [row("svchost.exe", "IAS", false), row("dns.exe", "DNS", true)]);
-    for forbidden in ["select * from finding", "delete from socket_now", "select * from operator", "create table mine ()"] {
+    for forbidden in
+        ["select * from finding", "delete from socket_now", "select * from operator", "create table mine ()"]
+    {
         assert!(sqlx::raw_sql(forbidden).execute(&mut reader).await.is_err(), "{forbidden}");
     }
     Ok(())

@@ -195,7 +195,9 @@ async fn find(scope: &Scope, db: &Db, said: &str, now: DateTime<Utc>) -> anyhow:
     hosts.retain(is_it);
     if hosts.len() > 1 {
         let each: Vec<_> = hosts.iter().map(|host| format!("{} ({})", host.host_id, host.client_name)).collect();
-        return Err(Refusal::BadInput(format!("several hosts are called {said}: name one by id: {}", each.join(", "))).into());
+        return Err(
+            Refusal::BadInput(format!("several hosts are called {said}: name one by id: {}", each.join(", "))).into()
+        );
     }
     hosts.pop().ok_or_else(|| Refusal::NotFound(format!("there is no host {said}")).into())
 }

@@ -47,7 +47,9 @@ pub struct Silence {
 impl HostAt {
     /// `None`: no such host in `scope`.
     pub async fn of(scope: &Scope, db: &Db, host_id: i64, at: DateTime<Utc>) -> sqlx::Result<Option<Self>> {
-        let Some((transaction, client_id)) = begin_with(scope, db, host_id, Plans::Once).await? else { return Ok(None) };
+        let Some((transaction, client_id)) = begin_with(scope, db, host_id, Plans::Once).await? else {
+            return Ok(None);
+        };
         Ok(Some(Self { transaction, client_id, host_id, at }))
     }
 

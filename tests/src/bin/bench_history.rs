@@ -79,9 +79,7 @@ async fn main() -> Result<()> {
         .ask(async |_, at| Ok(held::hosts_with(&bench.scope, &bench.db, (tcp, at), None, 101).await.map(drop)?))
         .await?;
     let with_now = bench
-        .ask(async |_, _| {
-            Ok(held::hosts_with(&bench.scope, &bench.db, (tcp, bench.now), None, 101).await.map(drop)?)
-        })
+        .ask(async |_, _| Ok(held::hosts_with(&bench.scope, &bench.db, (tcp, bench.now), None, 101).await.map(drop)?))
         .await?;
 
     table.note("a read by primary key, p50", milliseconds(bare.p50), "ms");
@@ -172,7 +170,8 @@ async fn fill(superuser: &mut PgConnection, (spans, hosts, open): (i64, i64, i64
         ",
     );
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *superuser).await?;
-    for one in ["host", "host_section", "section_span", "socket_now", "socket_span", "image", "service_list", "client"] {
+    for one in ["host", "host_section", "section_span", "socket_now", "socket_span", "image", "service_list", "client"]
+    {
         sqlx::raw_sql(AssertSqlSafe(format!("vacuum analyze {one}"))).execute(&mut *superuser).await?;
     }
     Ok(())
@@ -198,7 +197,8 @@ async fn plans(superuser: &mut PgConnection) -> Result<()> {
         format!("hosts ('{{{}}}', now() - interval '10 days')", clients.join(",")),
     ] {
         let explain = format!("explain (analyze, buffers, costs off) execute {asked}");
-        let lines: Vec<String> = sqlx::query_scalar(AssertSqlSafe(explain)).persistent(false).fetch_all(&mut *superuser).await?;
+        let lines: Vec<String> =
+            sqlx::query_scalar(AssertSqlSafe(explain)).persistent(false).fetch_all(&mut *superuser).await?;
         println!("{}\n", lines.join("\n"));
     }
     sqlx::raw_sql("reset role; reset plan_cache_mode").execute(superuser).await?;

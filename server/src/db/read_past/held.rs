@@ -55,7 +55,9 @@ pub async fn holders(
     after: Option<HeldKey>,
     limit: i64,
 ) -> sqlx::Result<Option<Vec<HeldRow>>> {
-    let Some((mut transaction, client_id)) = begin_with(scope, db, host_id, Plans::Once).await? else { return Ok(None) };
+    let Some((mut transaction, client_id)) = begin_with(scope, db, host_id, Plans::Once).await? else {
+        return Ok(None);
+    };
     let (before, key) = after.unzip();
     let rows = sqlx::query!(
         r#"

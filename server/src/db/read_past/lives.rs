@@ -26,7 +26,9 @@ pub async fn service(
     after: Option<DateTime<Utc>>,
     limit: i64,
 ) -> sqlx::Result<Option<Vec<ServiceSpan>>> {
-    let Some((mut transaction, client_id)) = begin_with(scope, db, host_id, Plans::Once).await? else { return Ok(None) };
+    let Some((mut transaction, client_id)) = begin_with(scope, db, host_id, Plans::Once).await? else {
+        return Ok(None);
+    };
     let rows = sqlx::query!(
         r#"
         select name as "name!", display_name as "display_name!", state as "state!", start, delayed, trigger_start, pid,
@@ -184,7 +186,9 @@ pub struct Neighbours {
 /// When a service, an update, a document or a listening TCP port changed last before `at`, and first after it. Other
 /// sockets come and go all the time. `None`: no such host in `scope`.
 pub async fn neighbours(scope: &Scope, db: &Db, host_id: i64, at: DateTime<Utc>) -> sqlx::Result<Option<Neighbours>> {
-    let Some((mut transaction, client_id)) = begin_with(scope, db, host_id, Plans::Once).await? else { return Ok(None) };
+    let Some((mut transaction, client_id)) = begin_with(scope, db, host_id, Plans::Once).await? else {
+        return Ok(None);
+    };
     sqlx::query_as!(
         Neighbours,
         r#"
