@@ -12,7 +12,7 @@ insert into host (client_id, host_id, site_id, name, enrolled_at, os_name, os_ge
 insert into agent_stream (client_id, host_id, stream_id, boot_id, seq, epoch, pending_epoch, session_id, connected_at, last_seen_at)
 select client_id, host_id, gen_random_uuid(), '\x01', 7, 1, 1, gen_random_uuid(), now(), now()
 from host;
-insert into host_section (client_id, host_id, section, unknown_reason, digest, facts, collected_at, learned_at)
+insert into host_section (client_id, host_id, section, unknown_reason, digest, facts, collected_at, learned_at, valid_from)
 select
   host.client_id,
   host.host_id,
@@ -23,6 +23,7 @@ select
     'name', host.name,
     'os', jsonb_build_object('name', host.os_name, 'major', 6, 'minor', 1, 'build', 7601)
   ) end,
+  now(),
   now(),
   now()
 from host, unnest(array['host', 'sockets', 'services', 'updates', 'port_policy', 'events', 'connections']) as section;
@@ -41,14 +42,15 @@ from host
 union all
 select client_id, host_id, 1, 2, 5, 2, now(), now(), null, null::inet, null, null, null, null, null, array['IAS'], 10048, 'System', 1
 from host;
-insert into socket_now (key, client_id, host_id, learned_at, bound_at, pid, image_id, port, scope, protocol, state, address, services)
-select 1, host.client_id, host.host_id, now(), now(), 1420, host.client_id, 1812, 0, 17, 2, '0.0.0.0', array['DNS']
+insert into service_list (service_list_id, names) overriding system value values (1000, '{DNS}');
+insert into socket_now (key, client_id, host_id, learned_at, valid_from, bound_at, pid, image_id, port, scope, protocol, state, address, service_list_id)
+select 1, host.client_id, host.host_id, now(), now(), now(), 1420, host.client_id, 1812, 0, 17, 2, '0.0.0.0', 1000
 from host;
-insert into service_now (client_id, host_id, key, name, display_name, state, start, exit_code, depends_on, learned_at)
-select host.client_id, host.host_id, 'ias', 'IAS', 'Network Policy Server of ' || host.name, 'stopped', 'auto', 10048, '{}', now()
+insert into service_now (client_id, host_id, key, name, display_name, state, start, exit_code, depends_on, learned_at, valid_from)
+select host.client_id, host.host_id, 'ias', 'IAS', 'Network Policy Server of ' || host.name, 'stopped', 'auto', 10048, '{}', now(), now()
 from host;
-insert into update_now (client_id, host_id, source, id, kb, title, state, installed_at, removable, learned_at)
-select host.client_id, host.host_id, 'uninstall_entry', 'KB94860' || host.client_id, 'KB94860' || host.client_id, 'Update for ' || host.name, 'installed', '2026-10-14', true, now()
+insert into update_now (client_id, host_id, source, id, kb, title, state, installed_at, removable, learned_at, valid_from)
+select host.client_id, host.host_id, 'uninstall_entry', 'KB94860' || host.client_id, 'KB94860' || host.client_id, 'Update for ' || host.name, 'installed', '2026-10-14', true, now(), now()
 from host;
 insert into finding (
   client_id, finding_id, host_id, rule, subject_key, subject, severity, confidence, title, cause, evidence, remedy,
