@@ -22,9 +22,6 @@ use tests::database::Database;
 
 const CLIENTS: i64 = 20;
 const DAYS: i64 = 30;
-/// Of each question.
-const SAMPLES: u64 = 2_000;
-
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Sockets that are gone.
@@ -35,6 +32,9 @@ struct Arguments {
     /// Sockets of a host that are open.
     #[arg(long, default_value_t = 166)]
     open: i64,
+    /// Askings of each question that count, after as many for warmth.
+    #[arg(long, default_value_t = 2_000)]
+    samples: u64,
     /// Print the plans of the two questions that look at spans by port.
     #[arg(long)]
     explain: bool,
@@ -44,7 +44,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let Arguments { spans, hosts, open, explain, keep } = Arguments::parse();
+    let Arguments { spans, hosts, open, samples, explain, keep } = Arguments::parse();
     let mut table = Table::new("history", format!("bench_history --spans {spans} --hosts {hosts} --open {open}"));
     let database = Database::fresh().await?;
     let mut superuser = database.superuser().await?;
@@ -53,7 +53,8 @@ async fn main() -> Result<()> {
         plans(&mut superuser).await?;
     }
 
-    let bench = Bench { db: database.db.clone(), scope: database.db.everything().await?, hosts, now: clock::now() };
+    let scope = database.db.everything().await?;
+    let bench = Bench { db: database.db.clone(), scope, hosts, samples, now: clock::now() };
     let udp: Port = "udp/1812".parse()?;
     let tcp: Port = "tcp/3101".parse()?;
     let bare = bench
@@ -99,6 +100,7 @@ struct Bench {
     db: Db,
     scope: Scope,
     hosts: i64,
+    samples: u64,
     now: DateTime<Utc>,
 }
 
@@ -111,12 +113,12 @@ impl Bench {
     /// Asks of hosts and moments that are the same in every run, after as many for warmth.
     async fn ask(&self, question: impl AsyncFn(i64, DateTime<Utc>) -> Result<()>) -> Result<Times> {
         let mut times = Vec::new();
-        for sample in 0..SAMPLES * 2 {
+        for sample in 0..self.samples * 2 {
             let drawn = i64::try_from(sample.wrapping_mul(2_654_435_761) % (1 << 31))?;
             let at = self.now - TimeDelta::seconds(drawn % (DAYS * 86_400));
             let start = Instant::now();
             question(drawn % self.hosts + 1, at).await?;
-            if sample >= SAMPLES {
+            if sample >= self.samples {
                 times.push(start.elapsed());
             }
         }
