@@ -510,6 +510,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/hosts/{id}/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What changed on a host */
+        get: operations["get_hosts_id_changes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/hosts/{id}/connections": {
         parameters: {
             query?: never;
@@ -539,6 +556,26 @@ export interface paths {
         };
         /** Events of a host, the newest first */
         get: operations["get_hosts_id_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hosts/{id}/facts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Facts of a host at a moment
+         * @description Without `at`: now.
+         */
+        get: operations["get_hosts_id_facts"];
         put?: never;
         post?: never;
         delete?: never;
@@ -681,6 +718,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/hosts/{id}/ports/{protocol}/{port}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who held a port of a host */
+        get: operations["get_hosts_id_ports_protocol_port_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/hosts/{id}/retire": {
         parameters: {
             query?: never;
@@ -709,8 +763,48 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Services of a host, joined with its ports */
+        /**
+         * Services of a host, joined with its ports
+         * @description At a past moment, what services need is what is known of that today.
+         */
         get: operations["get_hosts_id_services"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hosts/{id}/services/{name}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** History of a service, the newest first */
+        get: operations["get_hosts_id_services_name_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hosts/{id}/steps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * When a host changed last before a moment, and first after it
+         * @description What counts: a service, an update, a document or a listening TCP port. Other sockets come and go all the time.
+         */
+        get: operations["get_hosts_id_steps"];
         put?: never;
         post?: never;
         delete?: never;
@@ -784,6 +878,23 @@ export interface paths {
         };
         /** The fleet in one document */
         get: operations["get_overview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ports/{protocol}/{port}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Hosts with something on a port */
+        get: operations["get_ports_protocol_port"];
         put?: never;
         post?: never;
         delete?: never;
@@ -942,6 +1053,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/updates/{kb}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** When an update came to each host, by name */
+        get: operations["get_updates_kb_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -990,6 +1118,12 @@ export interface components {
             /** Format: uuid */
             finding_id: string;
             host: components["schemas"]["HostRef"];
+        };
+        /** @description The moment that an answer is about. */
+        AsOf: {
+            /** Format: date-time */
+            at: string;
+            silence: components["schemas"]["Unheard"] | null;
         };
         /** @enum {string} */
         Basis: "bind_time" | "event" | "watched" | "seen";
@@ -1707,6 +1841,17 @@ export interface components {
             /** @description The newest first, at most 60. Empty: its agent named no boot, or it has none. */
             items: components["schemas"]["BootSummary"][];
         };
+        /** @description What changed on a host. A section that was unknown at one of the moments has no changes, and says why. */
+        HostChanges: {
+            from: components["schemas"]["AsOf"];
+            host: components["schemas"]["Known_Vec_MemberChange"];
+            port_policy: components["schemas"]["Known_Vec_MemberChange"];
+            services: components["schemas"]["Known_ServiceChanges"];
+            sockets: components["schemas"]["Known_SocketChanges"];
+            to: components["schemas"]["AsOf"];
+            /** @description By KB, which is one however many lists of the host name it. */
+            updates: components["schemas"]["Known_Vec_UpdateChange"];
+        };
         /** @description A host with the state of what is known of it. */
         HostDetail: components["schemas"]["HostSummary"] & {
             /** @description `null`: not said yet. */
@@ -1786,6 +1931,14 @@ export interface components {
              */
             utc_offset_minutes: number | null;
         };
+        /** @description What was known of a host at a moment, beside the sections that are lists. */
+        HostFactsAt: {
+            as_of: components["schemas"]["AsOf"];
+            host: components["schemas"]["HostFacts"] | null;
+            port_policy: components["schemas"]["PortPolicy"] | null;
+            /** @description All seven, always. Events are told by their own time and connections only as they are: both are unknown here. */
+            sections: components["schemas"]["SectionStatus"][];
+        };
         /** @description What may fail at the next boot of a host. */
         HostForecast: {
             /** @description Why something cannot be told. A host that was never judged says so here. */
@@ -1822,6 +1975,7 @@ export interface components {
         };
         /** @description The sockets of a host, grouped. */
         HostPorts: {
+            as_of: components["schemas"]["AsOf"] | null;
             /** @description By protocol and first port. */
             items: components["schemas"]["PortGroup"][];
             /** @description While it is unknown, `items` are what was known last. */
@@ -1848,7 +2002,7 @@ export interface components {
             exit_code: number | null;
             /**
              * Format: uuid
-             * @description The worst open finding about it.
+             * @description The worst open finding about it. `null` also for a past moment.
              */
             finding_id: string | null;
             /** @description Ports that it holds. */
@@ -1877,6 +2031,7 @@ export interface components {
         };
         /** @description The services of a host. */
         HostServices: {
+            as_of: components["schemas"]["AsOf"] | null;
             /** @description By name. */
             items: components["schemas"]["HostService"][];
             /** @description While it is unknown, `items` are what was known last. */
@@ -1944,6 +2099,7 @@ export interface components {
         };
         /** @description The updates of a host. */
         HostUpdates: {
+            as_of: components["schemas"]["AsOf"] | null;
             /** @description The newest first. */
             items: components["schemas"]["HostUpdate"][];
             /** @description While it is unknown, `items` are what was known last. */
@@ -2016,6 +2172,39 @@ export interface components {
          * @description A value that was read, or why it was not. Exactly one of the two is not null, except that a value which is known
          *     to be unset has neither.
          */
+        Known_ServiceChanges: {
+            /** @description Why it could not be read. */
+            unknown: string | null;
+            value: {
+                came: components["schemas"]["ServiceLine"][];
+                changed: components["schemas"]["ServiceChange"][];
+                /** @description How many run as before in another process. */
+                restarted: number;
+                went: components["schemas"]["ServiceLine"][];
+            };
+        };
+        /**
+         * @description A value that was read, or why it was not. Exactly one of the two is not null, except that a value which is known
+         *     to be unset has neither.
+         */
+        Known_SocketChanges: {
+            /** @description Why it could not be read. */
+            unknown: string | null;
+            value: {
+                /** @description How many addresses and ports the same program has bound anew, as after a restart. */
+                bound_again: number;
+                /** @description On an address and port that nobody had. */
+                came: components["schemas"]["PortGroup"][];
+                /** @description Another program or service has the address and port. */
+                taken_over: components["schemas"]["TakenOver"][];
+                /** @description From an address and port that nobody has. */
+                went: components["schemas"]["PortGroup"][];
+            };
+        };
+        /**
+         * @description A value that was read, or why it was not. Exactly one of the two is not null, except that a value which is known
+         *     to be unset has neither.
+         */
         Known_u16: {
             /** @description Why it could not be read. */
             unknown: string | null;
@@ -2066,6 +2255,21 @@ export interface components {
          * @description A value that was read, or why it was not. Exactly one of the two is not null, except that a value which is known
          *     to be unset has neither.
          */
+        Known_Vec_MemberChange: {
+            /** @description Why it could not be read. */
+            unknown: string | null;
+            value: {
+                after: string | null;
+                /** @description `null`: not read or not set, like the next. */
+                before: string | null;
+                /** @description As facts files name it. */
+                member: string;
+            }[];
+        };
+        /**
+         * @description A value that was read, or why it was not. Exactly one of the two is not null, except that a value which is known
+         *     to be unset has neither.
+         */
         Known_Vec_Product: {
             /** @description Why it could not be read. */
             unknown: string | null;
@@ -2104,6 +2308,27 @@ export interface components {
             unknown: string | null;
             value: string[];
         };
+        /**
+         * @description A value that was read, or why it was not. Exactly one of the two is not null, except that a value which is known
+         *     to be unset has neither.
+         */
+        Known_Vec_UpdateChange: {
+            /** @description Why it could not be read. */
+            unknown: string | null;
+            value: {
+                after: components["schemas"]["UpdateState"] | null;
+                before: components["schemas"]["UpdateState"] | null;
+                /**
+                 * Format: date-time
+                 * @description `null`: not known.
+                 */
+                installed_at: string | null;
+                /** @description `null`: the entry names none. */
+                kb: string | null;
+                /** @description Hostile text: show it as text. */
+                title: string;
+            }[];
+        };
         /** @description How often the service was seen to hold a port, of how often it was seen to run. */
         Learned: {
             from: components["schemas"]["LearnedFrom"];
@@ -2137,6 +2362,14 @@ export interface components {
         };
         /** @enum {string} */
         LiveHintKind: "host" | "finding" | "delivery" | "catalog";
+        /** @description A member that differs, as text. Hostile text. */
+        MemberChange: {
+            after: string | null;
+            /** @description `null`: not read or not set, like the next. */
+            before: string | null;
+            /** @description As facts files name it. */
+            member: string;
+        };
         /** @description A host that joined with its first finding of the problem, or left with its last. */
         Membership: {
             /**
@@ -2507,6 +2740,39 @@ export interface components {
             next_cursor: string | null;
         };
         /** @description One page of a list. */
+        Page_Holding: {
+            items: {
+                /** @description `0.0.0.0` and `::` stand for all of the host's addresses. */
+                address: string;
+                basis: components["schemas"]["Basis"];
+                image: string | null;
+                /** Format: int32 */
+                pid: number | null;
+                /** @description Image name, such as `dns.exe`. Hostile text, like the next. `null`: not known, like the next two. */
+                process: string | null;
+                /**
+                 * Format: date-time
+                 * @description When the report was made that first had it.
+                 */
+                seen_from: string;
+                /** @description Services that the owner runs. Several: candidates that share the process. */
+                services: string[];
+                /**
+                 * Format: date-time
+                 * @description When it was bound, or first seen: `basis` says which. By the host's clock corrected by its skew.
+                 */
+                since: string;
+                state: components["schemas"]["SocketState"];
+                /**
+                 * Format: date-time
+                 * @description When the report was made that no longer had it. `null`: it is open, as far as is known.
+                 */
+                until: string | null;
+            }[];
+            /** @description Pass as `cursor` for the next page. `null`: this is the last one. */
+            next_cursor: string | null;
+        };
+        /** @description One page of a list. */
         Page_HostEvent: {
             items: {
                 /**
@@ -2587,6 +2853,24 @@ export interface components {
                 /** @description As the system names itself. `null` until the first report, as are the next two. */
                 os_name: string | null;
                 site: components["schemas"]["SiteRef"];
+            }[];
+            /** @description Pass as `cursor` for the next page. `null`: this is the last one. */
+            next_cursor: string | null;
+        };
+        /** @description One page of a list. */
+        Page_PortHost: {
+            items: {
+                client: components["schemas"]["ClientRef"];
+                holders: components["schemas"]["PortGroup"][];
+                host: components["schemas"]["HostRef"];
+                /**
+                 * Format: date-time
+                 * @description Since when the host was not heard of then. `null`: it was.
+                 */
+                silent_since: string | null;
+                site: components["schemas"]["SiteRef"];
+                /** @description Why its sockets were not known then: `holders` are those known last. `null`: they were known. */
+                unknown: string | null;
             }[];
             /** @description Pass as `cursor` for the next page. `null`: this is the last one. */
             next_cursor: string | null;
@@ -2677,6 +2961,39 @@ export interface components {
             next_cursor: string | null;
         };
         /** @description One page of a list. */
+        Page_ServiceLife: {
+            items: {
+                account: string | null;
+                /** Format: int32 */
+                exit_code: number | null;
+                /**
+                 * Format: date-time
+                 * @description When the report was made that first had it so, by the host's clock corrected by its skew.
+                 */
+                from: string;
+                /** @description Hostile text, like the next. */
+                image_path: string | null;
+                /** Format: int32 */
+                pid: number | null;
+                /** Format: int32 */
+                service_exit_code: number | null;
+                start: components["schemas"]["StartMode"] | null;
+                state: components["schemas"]["ServiceState"];
+                /**
+                 * Format: date-time
+                 * @description When it entered this state. `null`: that was not seen.
+                 */
+                state_since: string | null;
+                /**
+                 * Format: date-time
+                 * @description When the report was made that no longer had it so. `null`: it is so, as far as is known.
+                 */
+                until: string | null;
+            }[];
+            /** @description Pass as `cursor` for the next page. `null`: this is the last one. */
+            next_cursor: string | null;
+        };
+        /** @description One page of a list. */
         Page_UpdateHost: {
             items: {
                 client: components["schemas"]["ClientRef"];
@@ -2697,6 +3014,38 @@ export interface components {
                 state: components["schemas"]["UpdateState"];
                 title: string;
                 verdict: components["schemas"]["Verdict"] | null;
+            }[];
+            /** @description Pass as `cursor` for the next page. `null`: this is the last one. */
+            next_cursor: string | null;
+        };
+        /** @description One page of a list. */
+        Page_UpdateLife: {
+            items: {
+                client: components["schemas"]["ClientRef"];
+                host: components["schemas"]["HostRef"];
+                /**
+                 * Format: date-time
+                 * @description When it was installed, as a list says. `null`: none says it.
+                 */
+                installed_at: string | null;
+                /**
+                 * Format: date-time
+                 * @description When it was first listed as installed. `null`: it never was.
+                 */
+                installed_from: string | null;
+                /**
+                 * Format: date-time
+                 * @description When it was last listed as installed, and is not any more. `null`: it is, or never was.
+                 */
+                installed_until: string | null;
+                /**
+                 * Format: date-time
+                 * @description When a list of the host first had it, in any state.
+                 */
+                listed_from: string;
+                /** @description Whether it was there already when the updates of the host were first known: it came earlier than `listed_from`. */
+                older: boolean;
+                site: components["schemas"]["SiteRef"];
             }[];
             /** @description Pass as `cursor` for the next page. `null`: this is the last one. */
             next_cursor: string | null;
@@ -2823,6 +3172,15 @@ export interface components {
             services: string[];
             state: components["schemas"]["SocketState"];
         };
+        /** @description Who held a port of a host over time. */
+        PortHistory: {
+            /** @description Who had it first in each boot that is kept, the newest boot first: the boot ledger reaches further back. */
+            boots: components["schemas"]["BootHolder"][];
+            /** @description The newest first. */
+            held: components["schemas"]["Page_Holding"];
+            /** @description Such as `udp/1812`. */
+            port: string;
+        };
         /** @description Who held a port. */
         PortHolder: {
             /** @description What `since` is the time of. */
@@ -2848,6 +3206,23 @@ export interface components {
             boots: components["schemas"]["BootHolder"][];
             /** @description Such as `udp/1812`. */
             port: string;
+        };
+        /** @description Which hosts have something on a port. */
+        PortHosts: {
+            /**
+             * Format: date-time
+             * @description The moment that the answer is about.
+             */
+            at: string;
+            /** @description By name. */
+            hosts: components["schemas"]["Page_PortHost"];
+            /** @description Such as `tcp/3101`. */
+            port: string;
+            /**
+             * Format: int64
+             * @description Hosts whose open ports nobody knew then: on them it cannot be told. `null` on every page but the first.
+             */
+            unknown_hosts: number | null;
         };
         /** @description What decides which ports may be taken. Each value is known or unknown on its own. */
         PortPolicy: {
@@ -2909,7 +3284,7 @@ export interface components {
          * @description Why the request failed. Stable: switch on this, never on text.
          * @enum {string}
          */
-        ProblemCode: "request.bad-json" | "request.bad-query" | "request.bad-path" | "request.bad-text" | "request.bad-cursor" | "request.not-json" | "request.too-large" | "request.no-route" | "request.wrong-method" | "request.cross-site" | "resource.not-found" | "session.required" | "session.wrong-credentials" | "session.too-many-attempts" | "access.role-too-low" | "endpoint.bad-name" | "egress.bad-url" | "egress.refused" | "endpoint.name-taken" | "request.not-form" | "request.bad-form" | "capture.too-large" | "capture.bad-facts" | "capture.nothing-understood" | "capture.no-name" | "capture.in-future" | "capture.unstorable" | "capture.host-has-agent" | "capture.older" | "host.not-connected" | "host.no-answer" | "catalog.bad-entry" | "catalog.bad-override" | "catalog.bad-signature" | "catalog.bad-release" | "catalog.older" | "catalog.one-waits" | "catalog.not-held" | "retention.bad-setting" | "store.unavailable" | "store.slow" | "server.overloaded" | "server.internal" | "host.retired" | "host.not-retired" | "host.has-moved" | "host.no-identity";
+        ProblemCode: "request.bad-json" | "request.bad-query" | "request.bad-path" | "request.bad-text" | "request.bad-cursor" | "request.not-json" | "request.too-large" | "request.no-route" | "request.wrong-method" | "request.cross-site" | "resource.not-found" | "session.required" | "session.wrong-credentials" | "session.too-many-attempts" | "access.role-too-low" | "endpoint.bad-name" | "egress.bad-url" | "egress.refused" | "endpoint.name-taken" | "request.not-form" | "request.bad-form" | "capture.too-large" | "capture.bad-facts" | "capture.nothing-understood" | "capture.no-name" | "capture.in-future" | "capture.unstorable" | "capture.host-has-agent" | "capture.older" | "host.not-connected" | "host.no-answer" | "catalog.bad-entry" | "catalog.bad-override" | "catalog.bad-signature" | "catalog.bad-release" | "catalog.older" | "catalog.one-waits" | "catalog.not-held" | "retention.bad-setting" | "store.unavailable" | "store.slow" | "server.overloaded" | "server.internal" | "host.retired" | "host.not-retired" | "host.has-moved" | "host.no-identity" | "past.not-kept";
         /** @description A problem with its members. */
         ProblemDetail: components["schemas"]["ProblemSummary"] & {
             /** @description Where it is open, by name. */
@@ -3183,13 +3558,20 @@ export interface components {
             collected_at: string | null;
             /**
              * Format: date-time
-             * @description When the server learned it. `null`: it never has.
+             * @description When the server learned it; of a past moment, since when it was so. `null`: it never has.
              */
             learned_at: string | null;
             /** @description Why it is unknown. `null`: it is known. */
             reason: string | null;
             section: components["schemas"]["SectionName"];
             state: components["schemas"]["SectionState"];
+        };
+        /** @description A service that is there at both moments. */
+        ServiceChange: {
+            /** @description State, start, exit codes, account, program and what else is configured; not its process and times. */
+            members: components["schemas"]["MemberChange"][];
+            /** @description As it is at the later moment. */
+            service: components["schemas"]["ServiceLine"];
         };
         /** @description What may happen to one service. */
         ServiceForecast: {
@@ -3201,6 +3583,43 @@ export interface components {
             /** @description Key name. */
             service: string;
             takers: components["schemas"]["TakerForecast"][];
+        };
+        /** @description A service as it was for a time. */
+        ServiceLife: {
+            account: string | null;
+            /** Format: int32 */
+            exit_code: number | null;
+            /**
+             * Format: date-time
+             * @description When the report was made that first had it so, by the host's clock corrected by its skew.
+             */
+            from: string;
+            /** @description Hostile text, like the next. */
+            image_path: string | null;
+            /** Format: int32 */
+            pid: number | null;
+            /** Format: int32 */
+            service_exit_code: number | null;
+            start: components["schemas"]["StartMode"] | null;
+            state: components["schemas"]["ServiceState"];
+            /**
+             * Format: date-time
+             * @description When it entered this state. `null`: that was not seen.
+             */
+            state_since: string | null;
+            /**
+             * Format: date-time
+             * @description When the report was made that no longer had it so. `null`: it is so, as far as is known.
+             */
+            until: string | null;
+        };
+        /** @description A service in a line. */
+        ServiceLine: {
+            display_name: string;
+            /** @description SCM key name. Hostile text: show it as text, like the next. */
+            name: string;
+            start: components["schemas"]["StartMode"] | null;
+            state: components["schemas"]["ServiceState"];
         };
         /** @enum {string} */
         ServiceState: "stopped" | "start_pending" | "stop_pending" | "running" | "continue_pending" | "pause_pending" | "paused";
@@ -3312,6 +3731,21 @@ export interface components {
             /** @description For an elevated command prompt, as it stands. `null`: the step is done by hand. */
             command: string | null;
             text: string;
+        };
+        /** @description Where a host changed next to a moment. */
+        Steps: {
+            /** Format: date-time */
+            at: string;
+            /**
+             * Format: date-time
+             * @description The first change after it. `null`: none.
+             */
+            next: string | null;
+            /**
+             * Format: date-time
+             * @description The last change before it. `null`: none is kept.
+             */
+            previous: string | null;
         };
         /** @description The agent's stream to the server. */
         Stream: {
@@ -3485,6 +3919,15 @@ export interface components {
              */
             vacuumed_at: string | null;
         };
+        /** @description A port that changed hands. */
+        TakenOver: {
+            /** @description `0.0.0.0` and `::` stand for all of the host's addresses. */
+            address: string;
+            after: components["schemas"]["PortGroup"][];
+            before: components["schemas"]["PortGroup"][];
+            /** @description Such as `udp/1812`. */
+            port: string;
+        };
         /** @description What one taker may do to one service. */
         TakerForecast: {
             boots: components["schemas"]["BootsHeld"] | null;
@@ -3513,6 +3956,16 @@ export interface components {
         TcpState: "syn_sent" | "syn_received" | "established" | "fin_wait1" | "fin_wait2" | "close_wait" | "closing" | "last_ack" | "time_wait";
         /** @enum {string} */
         Transition: "opened" | "resolved" | "reopened" | "changed" | "silent" | "heard";
+        /** @description A time in which nothing was heard of a host, by the server's clock. */
+        Unheard: {
+            /** Format: date-time */
+            since: string;
+            /**
+             * Format: date-time
+             * @description `null`: it has not been heard of again.
+             */
+            until: string | null;
+        };
         /** @description Failures after an update that nothing can be compared with: too few comparable hosts are without it. */
         UntoldUpdate: {
             /**
@@ -3544,6 +3997,34 @@ export interface components {
             kb: string;
             /** @description As hosts list it. `null`: no host does. */
             title: string | null;
+        };
+        /** @description A KB on one host over time. Times are by the host's clock corrected by its skew. */
+        UpdateLife: {
+            client: components["schemas"]["ClientRef"];
+            host: components["schemas"]["HostRef"];
+            /**
+             * Format: date-time
+             * @description When it was installed, as a list says. `null`: none says it.
+             */
+            installed_at: string | null;
+            /**
+             * Format: date-time
+             * @description When it was first listed as installed. `null`: it never was.
+             */
+            installed_from: string | null;
+            /**
+             * Format: date-time
+             * @description When it was last listed as installed, and is not any more. `null`: it is, or never was.
+             */
+            installed_until: string | null;
+            /**
+             * Format: date-time
+             * @description When a list of the host first had it, in any state.
+             */
+            listed_from: string;
+            /** @description Whether it was there already when the updates of the host were first known: it came earlier than `listed_from`. */
+            older: boolean;
+            site: components["schemas"]["SiteRef"];
         };
         /**
          * @description Where Windows lists it.
@@ -4387,6 +4868,41 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_hosts_id_changes: {
+        parameters: {
+            query?: {
+                /** @description A KB such as `KB948609`: from just before it came to the host. */
+                around?: string;
+                /** @description Such as `2026-11-21T03:00:00Z`; not in the future, like the next. */
+                from?: string;
+                /** @description Number of a boot: from its last moment on. Left out beside `to_boot`: the boot before that. */
+                from_boot?: number;
+                /** @description Left out: now; beside `around`, a day after the update came. */
+                to?: string;
+                /** @description Number of a boot: until its last moment. Left out beside `from_boot`: the newest. */
+                to_boot?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Id of the host */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What changed */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HostChanges"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     post_hosts_id_connections: {
         parameters: {
             query?: never;
@@ -4441,6 +4957,33 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_HostEvent"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_hosts_id_facts: {
+        parameters: {
+            query?: {
+                /** @description What was true then, such as `2026-11-22T03:00:00Z`; not in the future. */
+                at?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id of the host */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its facts */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HostFactsAt"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -4596,7 +5139,10 @@ export interface operations {
     };
     get_hosts_id_ports: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description What was true then, such as `2026-11-22T03:00:00Z`; not in the future. */
+                at?: string;
+            };
             header?: never;
             path: {
                 /** @description Id of the host */
@@ -4613,6 +5159,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HostPorts"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_hosts_id_ports_protocol_port_history: {
+        parameters: {
+            query?: {
+                /** @description Only who held it then, such as `2026-11-22T03:00:00Z`; not in the future. */
+                at?: string;
+                /** @description `held.next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Rows of a page. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Id of the host */
+                id: number;
+                /** @description Such as `1812` */
+                port: number;
+                /** @description `tcp` or `udp` */
+                protocol: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its holders */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PortHistory"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -4642,7 +5223,10 @@ export interface operations {
     };
     get_hosts_id_services: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description What was true then, such as `2026-11-22T03:00:00Z`; not in the future. */
+                at?: string;
+            };
             header?: never;
             path: {
                 /** @description Id of the host */
@@ -4664,9 +5248,70 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_hosts_id_services_name_history: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Rows of a page. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Id of the host */
+                id: number;
+                /** @description SCM key name, in any case */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of its life */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ServiceLife"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_hosts_id_steps: {
+        parameters: {
+            query?: {
+                /** @description What was true then, such as `2026-11-22T03:00:00Z`; not in the future. */
+                at?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id of the host */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The changes next to it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Steps"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_hosts_id_updates: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description What was true then, such as `2026-11-22T03:00:00Z`; not in the future. */
+                at?: string;
+            };
             header?: never;
             path: {
                 /** @description Id of the host */
@@ -4746,6 +5391,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Overview"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_ports_protocol_port: {
+        parameters: {
+            query?: {
+                /** @description Such as `2026-11-22T03:00:00Z`; not in the future. Left out: now. */
+                at?: string;
+                /** @description Id of a client. */
+                client?: number;
+                /** @description `hosts.next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Rows of a page. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Such as `3101` */
+                port: number;
+                /** @description `tcp` or `udp` */
+                protocol: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of hosts */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PortHosts"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -5001,6 +5681,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["UpdateDetail"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_updates_kb_history: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Id of a host. */
+                host?: number;
+                /** @description Rows of a page. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Such as `KB948609` */
+                kb: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of hosts */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_UpdateLife"];
                 };
             };
             default: components["responses"]["Problem"];

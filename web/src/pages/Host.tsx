@@ -128,7 +128,8 @@ function Body({ host }: { host: HostDetail }) {
   const offset = host.facts.host?.utc_offset_minutes;
   return (
     <>
-      actions={
+      actions=
+      {
         <Group gap="sm" justify="flex-end">
           {host ? <RetireButton host={host} /> : null}
           <MomentPicker id={id} />
