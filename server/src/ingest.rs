@@ -1,8 +1,8 @@
 //! What agents send, taken in: the Fleet service. Read in this order: [`session`] is one stream until its end, [`talk`] what
-//! is said on it; [`admission`] who may come in,
-//! and [`allowance`] how much he may say; [`opening`] answers the Hello; [`state`] applies a report to what is known of the
-//! host, [`memory`] holds what is remembered of it, [`held`] keeps both between reports; [`commit`] writes it, with
-//! findings and deliveries, in one transaction.
+//! is said on it; [`admission`] who may come in, and [`allowance`] how much he may say; [`opening`] answers the Hello;
+//! [`state`] applies a report to what is known of the host, [`memory`] holds what is remembered of it, [`held`] keeps both
+//! between reports; [`writer`] and [`commit`] write it, with findings and deliveries, in one transaction with those of
+//! other hosts.
 //!
 //! Invariants: who speaks follows from the client certificate alone. An acknowledgement follows the commit. A report
 //! that cannot be applied never blocks the ones behind it, and what is stored stays.
@@ -22,6 +22,7 @@ pub mod skew;
 pub mod state;
 mod streams;
 mod talk;
+mod writer;
 
 pub use commit::{Changed, Judged, Outcome, Store};
 pub use recall::recall;
@@ -45,6 +46,7 @@ use crate::ingest::admission::Admission;
 use crate::ingest::held::Held;
 use crate::ingest::session::{Session, refused};
 use crate::ingest::streams::Streams;
+use crate::ingest::writer::Writers;
 use crate::listeners::{AgentPeer, agents};
 
 /// Messages to an agent that wait for it to read; then its reports wait too.
@@ -57,9 +59,11 @@ pub struct Ingest {
     streams: Streams,
     admission: Admission,
     held: Held,
+    writers: Writers,
 }
 
 impl Ingest {
+    /// To be called where tasks can be spawned: starts the writers.
     pub fn new(app: Arc<App>) -> Self {
         let budget = app.config.held_bytes();
         Self::holding(app, budget)
@@ -68,7 +72,8 @@ impl Ingest {
     /// With another budget of bytes for what is held of connected hosts than the configured one.
     pub fn holding(app: Arc<App>, budget: usize) -> Self {
         let held = Held::new(budget);
-        Self { app, streams: Streams::default(), admission: Admission::new(), held }
+        let writers = Writers::start(&app.store);
+        Self { app, streams: Streams::default(), admission: Admission::new(), held, writers }
     }
 
     /// Says of every host that no stream is open, because a killed server could not. To be done before the listener of

@@ -18,17 +18,64 @@ const KEPT_ENTRIES: usize = 2_000;
 /// Events that are kept of a host, beside those that it still reports.
 const KEPT_EVENTS: i64 = 100_000;
 
-/// `numbers` has every image in `change`.
+/// Of hosts of one client, each with its id and in the order of hosts. `numbers` has every image in `changes`.
 pub async fn write(
+    connection: &mut PgConnection,
+    client_id: i32,
+    changes: &[(i64, &LedgerChange)],
+    numbers: &Numbers,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    note_gone(connection, client_id, changes).await?;
+    for (host_id, change) in changes.iter().filter(|(_, change)| change.adds()) {
+        write_one(connection, (client_id, *host_id), change, numbers, now).await?;
+    }
+    Ok(())
+}
+
+/// Most sockets that go are in no ledger, and most reports say no more than that: one statement looks them all up.
+async fn note_gone(
+    connection: &mut PgConnection,
+    client_id: i32,
+    changes: &[(i64, &LedgerChange)],
+) -> sqlx::Result<()> {
+    let gone: Vec<_> = changes
+        .iter()
+        .flat_map(|(host_id, change)| change.gone.iter().map(move |key| (*host_id, *change, key.0)))
+        .collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        r#"
+        update boot_entry
+        set gone_at = said.at
+        from unnest($2::int8[], $3::int8[], $4::timestamptz[], $5::text[]) as said (host_id, key, at, boot_id)
+        where boot_entry.client_id = $1 and boot_entry.host_id = said.host_id and boot_entry.socket_key = said.key
+          and boot_entry.gone_at is null
+          and boot_entry.number = (
+            select number
+            from boot
+            where boot.client_id = $1 and boot.host_id = said.host_id and boot.boot_id = said.boot_id)
+        "#,
+        client_id,
+        &gone.iter().map(|(host_id, ..)| *host_id).collect::<Vec<_>>(),
+        &gone.iter().map(|(_, _, key)| *key).collect::<Vec<_>>(),
+        &gone.iter().map(|(_, change, _)| change.seen_at).collect::<Vec<_>>(),
+        &gone.iter().map(|(_, change, _)| change.boot_id.to_string()).collect::<Vec<_>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn write_one(
     connection: &mut PgConnection,
     (client_id, host_id): (i32, i64),
     change: &LedgerChange,
     numbers: &Numbers,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    if change.is_empty() {
-        return Ok(());
-    }
     let boot = sqlx::query!(
         r#"
         insert into boot (client_id, host_id, number, boot_id, booted_at, first_seen_at, last_seen_at, sockets_seen,
@@ -57,23 +104,6 @@ pub async fn write(
         forget(connection, (client_id, host_id), boot.number - KEPT_BOOTS).await?;
     }
     note_ends(connection, (client_id, host_id), boot.number, change).await?;
-    if !change.gone.is_empty() {
-        let gone: Vec<i64> = change.gone.iter().map(|key| key.0).collect();
-        sqlx::query!(
-            r#"
-            update boot_entry
-            set gone_at = $5
-            where client_id = $1 and host_id = $2 and number = $3 and socket_key = any($4) and gone_at is null
-            "#,
-            client_id,
-            host_id,
-            boot.number,
-            &gone,
-            change.seen_at,
-        )
-        .execute(&mut *connection)
-        .await?;
-    }
     let kept = usize::try_from(boot.kept).unwrap_or(KEPT_ENTRIES);
     let (entries, added, refused) =
         within_bounds(connection, (client_id, host_id, boot.number), &change.entries, kept).await?;

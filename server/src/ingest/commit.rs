@@ -1,6 +1,6 @@
-//! One report, one transaction: the cursor, changed rows, sections, findings and deliveries commit together or not at
-//! all. The acknowledgement and the hints follow the commit. [`Store`] is the part that does not care who brought the
-//! report: a stream, or a person with a capture.
+//! What a report changes, in a transaction: facts, findings and deliveries commit together or not at all. The
+//! acknowledgement and the hints follow the commit. [`Store`] is the part that does not care who brought the report: a
+//! stream, by its [writer](crate::ingest::writer), or a person with a capture.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,16 +14,12 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::alerts;
-use crate::db::boots;
 use crate::db::facts::{self, Dictionaries, HostChange, Numbers, SectionRow, Words};
 use crate::db::forecasts;
-use crate::db::history;
 use crate::db::stream::{self, Rejected, Session, Step};
 use crate::db::{Db, Scope, refuses};
 use crate::findings::{self, FindingChange};
 use crate::ingest::Ingest;
-use crate::ingest::ledger::LedgerChange;
-use crate::ingest::memory::Noted;
 use crate::ingest::state::{HostState, RowChanges};
 use crate::live::{Bus, Hint, HintKind};
 
@@ -64,27 +60,13 @@ pub(super) enum CommitFault {
     /// Postgres refuses what this very report holds: it would refuse it for ever.
     Unstorable(String),
     /// The database is away or out of something: the same report may be stored later.
-    Unavailable(sqlx::Error),
+    Unavailable(Arc<sqlx::Error>),
 }
 
 impl From<sqlx::Error> for CommitFault {
     fn from(error: sqlx::Error) -> Self {
-        if refuses(&error) { Self::Unstorable(error.to_string()) } else { Self::Unavailable(error) }
+        if refuses(&error) { Self::Unstorable(error.to_string()) } else { Self::Unavailable(Arc::new(error)) }
     }
-}
-
-/// A report that was applied to the state and is to be stored.
-#[derive(Debug)]
-pub(super) struct Applied<'a> {
-    pub(super) step: Step,
-    pub(super) rows: &'a RowChanges,
-    /// `None`: the boot of the host is not known.
-    pub(super) ledger: Option<&'a LedgerChange>,
-    /// `None`: nothing new of services that run well.
-    pub(super) noted: Option<&'a Noted>,
-    /// Sections that the report says something of, with the agent's digests.
-    pub(super) digests: &'a Digests,
-    pub(super) events: Events,
 }
 
 /// What becomes of events beyond those that are kept of a host.
@@ -114,39 +96,6 @@ pub struct Judged<'a> {
 }
 
 impl Ingest {
-    pub(super) async fn store(
-        &self,
-        session: &Session,
-        state: &HostState,
-        applied: &Applied<'_>,
-        judged: &Judged<'_>,
-        now: DateTime<Utc>,
-    ) -> Result<(), CommitFault> {
-        let store = &self.app.store;
-        let mut words = words(applied.rows);
-        for entry in applied.ledger.into_iter().flat_map(|ledger| &ledger.entries) {
-            words.add_image(entry.image.as_ref());
-        }
-        let numbers = store.numbers(&words).await?;
-        let mut transaction = self.app.db.begin(&Scope::of(session.client_id)).await?;
-        let at = advance(&mut transaction, session, applied.step, now).await?;
-        let host = (session.client_id, session.host_id);
-        let changed = Changed { host, at, state, rows: applied.rows, digests: applied.digests };
-        let outcome = store.write(&mut transaction, &changed, &numbers, judged, now).await?;
-        if let Some(ledger) = applied.ledger {
-            boots::write(&mut transaction, host, ledger, &numbers, now).await?;
-        }
-        if let Some(noted) = applied.noted {
-            history::note(&mut transaction, host, noted).await?;
-        }
-        if applied.events == Events::Prune {
-            boots::prune_events(&mut transaction, session.client_id, session.host_id).await?;
-        }
-        commit(transaction).await?;
-        store.hint(host, &outcome);
-        Ok(())
-    }
-
     pub(super) async fn quarantine(
         &self,
         session: &Session,
@@ -296,7 +245,7 @@ pub(super) fn words(rows: &RowChanges) -> Words {
     words
 }
 
-fn section_rows(state: &HostState, digests: &Digests) -> Vec<SectionRow> {
+pub(super) fn section_rows(state: &HostState, digests: &Digests) -> Vec<SectionRow> {
     let facts = state.facts();
     let row = |(&section, digest): (&Section, &Vec<u8>)| {
         let (unknown_reason, document) = match section {

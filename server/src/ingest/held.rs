@@ -39,7 +39,7 @@ pub struct Known {
     pub state: Option<HostState>,
     pub memory: Option<Memory>,
     /// What was reconciled last.
-    pub judgement: Option<Judgement>,
+    pub judgement: Option<Arc<Judgement>>,
 }
 
 #[derive(Debug, Default)]

@@ -40,13 +40,12 @@ pub struct LedgerChange {
 }
 
 impl LedgerChange {
-    /// Nothing to write, for a boot that is known.
-    pub fn is_empty(&self) -> bool {
-        self.extent == Extent::Changed
-            && self.entries.is_empty()
-            && self.gone.is_empty()
-            && self.shutdown.is_none()
-            && !self.ended_unexpectedly_before
+    /// Whether there is more to write, for a boot that is known, than which sockets are gone.
+    pub fn adds(&self) -> bool {
+        self.extent == Extent::Whole
+            || !self.entries.is_empty()
+            || self.shutdown.is_some()
+            || self.ended_unexpectedly_before
     }
 }
 

@@ -2,6 +2,7 @@
 //! is known of the host while it is connected: loaded when the first report needs it, dropped when the stream ends.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -27,7 +28,7 @@ use crate::db::facts;
 use crate::db::stream::{self, Rejected, Seen, Step};
 use crate::identity::authority::AGENT_LIFETIME;
 use crate::ingest::claim::Denial;
-use crate::ingest::commit::{Applied, CommitFault, Events, Judged, Refused};
+use crate::ingest::commit::{CommitFault, Events, Judged, Refused, section_rows};
 use crate::ingest::held::{Known, Place};
 use crate::ingest::ledger::{self, Extent};
 use crate::ingest::memory::Memory;
@@ -38,6 +39,7 @@ use crate::ingest::session::{
 };
 use crate::ingest::skew::HostClock;
 use crate::ingest::state::HostState;
+use crate::ingest::writer::Job;
 use crate::questions::Question;
 
 /// Between two reads of the socket tables by the agent.
@@ -65,7 +67,7 @@ pub(super) struct Talk<'a> {
     /// `None`: not loaded, or in doubt likewise.
     memory: Option<Memory>,
     /// What was reconciled last by this stream.
-    judgement: Option<Judgement>,
+    judgement: Option<Arc<Judgement>>,
     /// The boot whose ledger holds all that `state` says.
     ledger_of: Option<Text>,
     /// Events since old ones were cleared away.
@@ -216,16 +218,24 @@ impl<'a> Talk<'a> {
         };
         let prune = !rows.events_set.is_empty() && self.events >= PRUNE_EVENTS_AFTER;
         let events = if prune { Events::Prune } else { Events::Keep };
-        let applied = Applied {
+        let (changed, events_set) = (rows.sockets_new.len() + rows.sockets_gone.len(), rows.events_set.len());
+        let judgement = Arc::new(judgement);
+        let host = state.facts().host.known().filter(|_| report.digests.contains_key(&Section::Host));
+        let job = Job {
+            session: self.cursor,
             step,
-            rows: &rows,
-            ledger: ledger.as_ref(),
-            noted: noted.as_ref(),
-            digests: &report.digests,
+            rows,
+            sections: section_rows(&state, &report.digests),
+            collected_at: state.facts().collected_at,
+            host: host.cloned(),
+            ledger,
+            noted: noted.clone(),
             events,
+            judgement: Arc::clone(&judgement),
+            basis,
+            before: self.judgement.clone(),
         };
-        let judged = Judged { judgement: &judgement, basis: &basis, before: self.judgement.as_ref() };
-        match self.session.ingest.store(&self.cursor, &state, &applied, &judged, now).await {
+        match self.session.ingest.writers.write(job).await {
             Ok(()) => {}
             // The state is ahead of the rows now, so it is not kept.
             Err(CommitFault::Unstorable(detail)) => {
@@ -240,10 +250,9 @@ impl<'a> Talk<'a> {
         self.memory = Some(memory);
         self.judgement = Some(judgement);
         self.ledger_of = boot;
-        self.events = if prune { 0 } else { self.events + rows.events_set.len() };
+        self.events = if prune { 0 } else { self.events + events_set };
         self.seq = seq;
         self.held.extend(report.digests);
-        let changed = rows.sockets_new.len() + rows.sockets_gone.len();
         debug!(host.id = self.cursor.host_id, seq, sockets = changed, "Applied a report");
         metrics::counter!("portreeve_reports_total", "outcome" => "applied").increment(1);
         metrics::histogram!("portreeve_report_seconds", "stage" => "apply").record(started.elapsed().as_secs_f64());
@@ -282,14 +291,14 @@ impl<'a> Talk<'a> {
             sections,
             reason: &reason,
         };
-        let judged = Judged { judgement: &judgement, basis: &basis, before: self.judgement.as_ref() };
+        let judged = Judged { judgement: &judgement, basis: &basis, before: self.judgement.as_deref() };
         self.session.ingest.quarantine(&self.cursor, &refused, &judged, now).await.map_err(status_of)?;
         warn!(host.id = self.cursor.host_id, seq, code, "Quarantined a report: {detail}");
         metrics::counter!("portreeve_reports_total", "outcome" => "quarantined").increment(1);
         metrics::counter!("portreeve_reports_quarantined_total", "code" => code).increment(1);
         self.state = Some(state);
         self.memory = Some(memory);
-        self.judgement = Some(judgement);
+        self.judgement = Some(Arc::new(judgement));
         self.seq = seq;
         self.last_quarantined = Some(seq);
         self.held.extend(sections.iter().map(|section| (*section, Vec::new())));

@@ -36,14 +36,14 @@ pub struct HostChange<'a> {
     pub host: Option<&'a Host>,
 }
 
-/// `numbers` has every image and list of services in `changes`, which name each host once and are in the order of hosts.
+/// Rows written, by table. `numbers` has every image and list of services in `changes`, which name each host once and are in the order of hosts.
 pub async fn write(
     connection: &mut PgConnection,
     client_id: i32,
     changes: &[HostChange<'_>],
     numbers: &Numbers,
     now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<[(&'static str, u64); 7]> {
     events::leave_window(connection, client_id, changes).await?;
     let written = [
         ("socket_span", sockets::end(connection, client_id, changes).await?),
@@ -60,10 +60,7 @@ pub async fn write(
             write_host(connection, (client_id, change.host_id), host).await?;
         }
     }
-    for (kind, rows) in written {
-        metrics::counter!("portreeve_rows_written_total", "kind" => kind).increment(rows);
-    }
-    Ok(())
+    Ok(written)
 }
 
 /// The slow facts that lists show.

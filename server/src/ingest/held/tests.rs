@@ -112,7 +112,7 @@ fn take_in(place: &Place, number: usize, catalog: &Catalog) {
     let judgement = rules::judge(state.facts(), catalog, memory.history(state.facts()));
     let noted = memory.note(state.facts(), now).unwrap();
     memory.keep(noted);
-    place.put(Known { state: Some(state), memory: Some(memory), judgement: Some(judgement) });
+    place.put(Known { state: Some(state), memory: Some(memory), judgement: Some(judgement.into()) });
 }
 
 /// Ten thousand of them leave room for Postgres in 4 GB.

@@ -152,7 +152,8 @@ fn only_what_changed_is_added_and_told_again_it_is_the_same() {
     let whole = told(None, &after).unwrap();
     let keys: Vec<i64> = whole.entries.iter().map(|entry| entry.key).collect();
     assert!(added.entries.iter().all(|entry| keys.contains(&entry.key)));
-    assert!(told(Some(&after), &after).unwrap().is_empty());
+    let again = told(Some(&after), &after).unwrap();
+    assert!(!again.adds() && again.gone.is_empty());
 }
 
 #[test]
