@@ -1,11 +1,14 @@
 //! What the benches share: [`table`] holds figures against their limits, [`cost`] reads what processes and Postgres spent,
-//! [`service_fleet`] is a fleet of services that report through the real door, [`light_fleet`] one of ten thousand connections.
+//! [`service_fleet`] is a fleet of services that report through the real door, [`light_fleet`] one of ten thousand
+//! connections, [`store_fleet`] one of sockets.
 
 pub mod cost;
 
 pub mod prometheus_scrape;
 
 pub mod service_fleet;
+
+pub mod store_fleet;
 
 pub mod table;
 

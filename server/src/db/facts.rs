@@ -1,12 +1,14 @@
 //! Facts of one host as rows: read whole when the first report of a stream arrives, written row by changed row. Every
 //! write is one statement for all rows of a kind and all hosts of a transaction, which is that of their reports.
 
+mod connections;
 mod dictionaries;
 mod read;
 mod write;
 
 use rules::text::Text;
 
+pub use connections::connections;
 pub use dictionaries::{Dictionaries, Numbers, Words};
 pub use read::{digests, load, services, sockets, updates};
 pub use write::{HostChange, SectionRow, rejected, write};

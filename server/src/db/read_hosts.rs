@@ -4,7 +4,7 @@ use chrono::{DateTime, Duration, Utc};
 use ipnet::IpNet;
 use serde_json::Value;
 
-use crate::db::{Db, Scope, read};
+use crate::db::{Db, Scope, facts, read};
 
 /// A connected agent that was heard of since is reporting. Three heartbeats.
 pub const REPORTING_WITHIN: Duration = Duration::seconds(90);
@@ -240,7 +240,7 @@ pub async fn sections(
     host_id: i64,
     transaction: &mut sqlx::PgConnection,
 ) -> sqlx::Result<Vec<SectionRow>> {
-    sqlx::query_as!(
+    let mut rows = sqlx::query_as!(
         SectionRow,
         "
         select section, unknown_reason, facts, collected_at, learned_at
@@ -251,6 +251,10 @@ pub async fn sections(
         client_id,
         host_id,
     )
-    .fetch_all(transaction)
-    .await
+    .fetch_all(&mut *transaction)
+    .await?;
+    if let Some(row) = rows.iter_mut().find(|row| row.section == "connections") {
+        row.facts = facts::connections(transaction, client_id, host_id).await?;
+    }
+    Ok(rows)
 }

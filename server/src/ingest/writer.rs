@@ -30,6 +30,8 @@ use crate::ingest::state::RowChanges;
 const HOSTS: usize = 16;
 /// Rows after which no further host joins a transaction, so that full reports do not make one that takes long.
 const ROWS: usize = 4_000;
+/// Rows that do not wait for more: their transaction costs little beside them.
+const ENOUGH_ROWS: usize = 1_000;
 /// How long a report waits for others.
 const GATHER: Duration = Duration::from_millis(20);
 /// Reports that wait in the queue of a writer, and as many again before it for others of their client.
@@ -53,7 +55,7 @@ pub(super) struct Job {
     pub(super) events: Events,
     pub(super) judgement: Arc<Judgement>,
     /// As [`crate::rulebook::Rulebook::basis`] says.
-    pub(super) basis: String,
+    pub(super) basis: Arc<str>,
     /// What the stream reconciled last; `None`: nothing yet.
     pub(super) before: Option<Arc<Judgement>>,
 }
@@ -138,7 +140,7 @@ async fn gather(queue: &mut mpsc::Receiver<Queued>, waiting: &mut VecDeque<Queue
         waiting.push_back(queue.recv().await?);
     }
     let (client_id, due) = waiting.front().map(|first| (first.job.session.client_id, first.since + GATHER))?;
-    while waiting.len() < QUEUE && of_client(waiting, client_id) < HOSTS {
+    while waiting.len() < QUEUE && !is_enough(waiting, client_id) {
         // Also past its time it takes what is there already.
         match tokio::time::timeout_at(due.into(), queue.recv()).await {
             Ok(Some(queued)) => waiting.push_back(queued),
@@ -148,8 +150,14 @@ async fn gather(queue: &mut mpsc::Receiver<Queued>, waiting: &mut VecDeque<Queue
     Some(take(waiting, client_id))
 }
 
-fn of_client(waiting: &VecDeque<Queued>, client_id: i32) -> usize {
-    waiting.iter().filter(|queued| queued.job.session.client_id == client_id).count()
+/// Whether the reports of a client that wait are worth a transaction already.
+fn is_enough(waiting: &VecDeque<Queued>, client_id: i32) -> bool {
+    let mut of_client = waiting.iter().filter(|queued| queued.job.session.client_id == client_id);
+    let sizes = of_client.try_fold((0, 0), |(hosts, rows), queued| {
+        let (hosts, rows) = (hosts + 1, rows + queued.job.size());
+        (hosts < HOSTS && rows < ENOUGH_ROWS).then_some((hosts, rows))
+    });
+    sizes.is_none()
 }
 
 fn take(waiting: &mut VecDeque<Queued>, client_id: i32) -> Vec<Queued> {
@@ -196,7 +204,8 @@ async fn write(store: &Store, jobs: &[Job]) -> Vec<Result<(), CommitFault>> {
 /// Whether the same transaction may go well without one of its hosts.
 fn concerns_one(error: &sqlx::Error) -> bool {
     // 40001 serialization failure, 40P01 deadlock.
-    let is_conflict = error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code.starts_with("40"));
+    let is_conflict =
+        error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code.starts_with("40"));
     refuses(error) || is_conflict
 }
 

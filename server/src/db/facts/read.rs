@@ -12,7 +12,7 @@ use rules::socket_key::SocketKey;
 use rules::text::Text;
 use sqlx::PgConnection;
 
-use crate::db::facts::{of_word, section_name};
+use crate::db::facts::{connections, of_word, section_name};
 use crate::ingest::state::{HostState, Stale};
 
 /// Digest of each section that was ever reported, for comparison with what the agent holds.
@@ -45,8 +45,9 @@ pub async fn load(connection: &mut PgConnection, client_id: i32, host_id: i64) -
         client_id,
         host_id,
     )
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
+    let connections = connections(connection, client_id, host_id).await?;
     let mut stale = Stale { sockets, services, updates, events };
     for section in sections {
         let unknown = section.unknown_reason.map(Text::from);
@@ -57,7 +58,7 @@ pub async fn load(connection: &mut PgConnection, client_id: i32, host_id: i64) -
             ("services", _) => facts.services = rows(unknown, &mut stale.services),
             ("updates", _) => facts.updates = rows(unknown, &mut stale.updates),
             ("events", _) => facts.events = rows(unknown, &mut stale.events),
-            ("connections", stored) => facts.connections = document::<Connections>(unknown, stored),
+            ("connections", _) => facts.connections = document::<Connections>(unknown, connections.clone()),
             _ => {}
         }
     }

@@ -16,7 +16,7 @@ use rules::text::Text;
 use sqlx::PgConnection;
 
 use crate::db::facts::dictionaries::Numbers;
-use crate::db::facts::word;
+use crate::db::facts::{connections, word};
 use crate::ingest::state::RowChanges;
 
 pub use sections::{SectionRow, rejected};
@@ -55,6 +55,7 @@ pub async fn write(
         ("event", events::set(connection, client_id, changes, now).await?),
     ];
     sections::set(connection, client_id, changes, now).await?;
+    connections::set(connection, client_id, changes).await?;
     for change in changes {
         if let Some(host) = change.host {
             write_host(connection, (client_id, change.host_id), host).await?;

@@ -14,7 +14,7 @@ pub struct SectionRow {
     /// `None`: known.
     pub unknown_reason: Option<String>,
     pub digest: Vec<u8>,
-    /// The section itself where it is one document.
+    /// The section itself where it is one document; that of connections has a table of its own.
     pub facts: Option<serde_json::Value>,
 }
 
@@ -49,7 +49,8 @@ pub(super) async fn set(
     let names: Vec<String> = column.clone().map(|row| section_name(row.section).to_owned()).collect();
     let reasons: Vec<Option<String>> = column.clone().map(|row| row.unknown_reason.clone()).collect();
     let digests: Vec<Vec<u8>> = column.clone().map(|row| row.digest.clone()).collect();
-    let facts: Vec<Option<serde_json::Value>> = column.map(|row| row.facts.clone()).collect();
+    let document = |row: &SectionRow| row.facts.clone().filter(|_| row.section != Section::Connections);
+    let facts: Vec<Option<serde_json::Value>> = column.map(document).collect();
     sqlx::query!(
         r#"
         with said as (
