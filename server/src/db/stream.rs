@@ -342,7 +342,7 @@ pub async fn close(db: &Db, ended: &[Ended]) -> sqlx::Result<()> {
     let mut clients: Vec<i32> = ended.iter().map(|ended| ended.client_id).collect();
     clients.sort_unstable();
     clients.dedup();
-    // In the order of the key, so that two writers never wait for each other in a circle.
+    // In the order of the key, as pages lie.
     let mut ended = ended.to_vec();
     ended.sort_unstable_by_key(|ended| (ended.client_id, ended.host_id));
     let client_ids: Vec<i32> = ended.iter().map(|ended| ended.client_id).collect();
@@ -386,7 +386,8 @@ pub struct Seen {
     pub clock_skew_ms: i64,
 }
 
-/// Many signs of life in one statement. Sessions that were fenced meanwhile are passed over.
+/// Many signs of life in one statement. Sessions that were fenced meanwhile are passed over, and hosts whose report is
+/// just being committed: that tells the same.
 pub async fn write_seen(db: &Db, seen: &[Seen]) -> sqlx::Result<()> {
     let mut clients: Vec<i32> = seen.iter().map(|seen| seen.client_id).collect();
     clients.sort_unstable();
@@ -402,12 +403,19 @@ pub async fn write_seen(db: &Db, seen: &[Seen]) -> sqlx::Result<()> {
     let mut transaction = db.begin(&Scope(clients)).await?;
     sqlx::query!(
         r#"
+        with seen as (
+          select agent_stream.client_id, agent_stream.host_id, said.at, said.clock_skew_ms
+          from unnest($1::int[], $2::int8[], $3::uuid[], $4::timestamptz[], $5::int8[])
+            as said (client_id, host_id, session_id, at, clock_skew_ms)
+          join agent_stream
+            on agent_stream.client_id = said.client_id and agent_stream.host_id = said.host_id
+              and agent_stream.session_id = said.session_id
+          for no key update of agent_stream skip locked
+        )
         update agent_stream
         set last_seen_at = greatest(agent_stream.last_seen_at, seen.at), clock_skew_ms = seen.clock_skew_ms
-        from unnest($1::int[], $2::int8[], $3::uuid[], $4::timestamptz[], $5::int8[])
-          as seen (client_id, host_id, session_id, at, clock_skew_ms)
+        from seen
         where agent_stream.client_id = seen.client_id and agent_stream.host_id = seen.host_id
-          and agent_stream.session_id = seen.session_id
         "#,
         &client_ids,
         &host_ids,
