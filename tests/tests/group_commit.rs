@@ -36,7 +36,8 @@ async fn a_report_that_the_database_refuses_costs_its_host_only() -> Result<()> 
         facts.services = mended().services;
         facts
     };
-    let told = at_once(agents, |number| changes(2, &blocked(), &if number == 3 { mended() } else { running() })).await?;
+    let told =
+        at_once(agents, |number| changes(2, &blocked(), &if number == 3 { mended() } else { running() })).await?;
     for (number, outcome, _) in &told {
         let expected = if *number == 3 { Outcome::Quarantined } else { Outcome::Applied };
         assert_eq!(*outcome, expected, "host {number}");

@@ -21,11 +21,7 @@ pub async fn connections(connection: &mut PgConnection, client_id: i32, host_id:
     serde_json::from_slice(&json).map(Some).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-pub(super) async fn set(
-    connection: &mut PgConnection,
-    client_id: i32,
-    changes: &[HostChange<'_>],
-) -> sqlx::Result<()> {
+pub(super) async fn set(connection: &mut PgConnection, client_id: i32, changes: &[HostChange<'_>]) -> sqlx::Result<()> {
     let (mut host_ids, mut times, mut bodies) = (Vec::new(), Vec::new(), Vec::new());
     for change in changes {
         let section = change.sections.iter().find(|row| row.section == Section::Connections);
