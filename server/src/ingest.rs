@@ -41,7 +41,7 @@ use crate::app::App;
 use crate::clock;
 use crate::coded;
 use crate::db::identity::{CertifiedHost, host_of_certificate};
-use crate::db::stream;
+use crate::db::instances::OpenStream;
 use crate::ingest::admission::Admission;
 use crate::ingest::held::Held;
 use crate::ingest::session::{Session, refused};
@@ -76,10 +76,14 @@ impl Ingest {
         Self { app, streams: Streams::default(), admission: Admission::new(), held, writers }
     }
 
-    /// Says of every host that no stream is open, because a killed server could not. To be done before the listener of
-    /// agents opens.
-    pub async fn forget_streams(&self) -> sqlx::Result<()> {
-        stream::close_all(&self.app.db).await
+    /// The streams that are open in this process.
+    pub fn open_streams(&self) -> Vec<OpenStream> {
+        self.streams.open()
+    }
+
+    /// Ends a stream that another server took over.
+    pub fn fence(&self, stream: &OpenStream) {
+        self.streams.fence(stream);
     }
 
     /// The service, for the listener of agents.

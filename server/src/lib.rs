@@ -19,6 +19,8 @@ pub mod live;
 
 pub mod questions;
 
+pub mod replicas;
+
 pub mod ingest;
 
 pub mod captures;

@@ -1,12 +1,19 @@
 //! Questions to a connected agent, from whoever looks at its host: asked over its open stream, answered once, never
-//! stored. The stream is the only way to an agent, so that a question ends with it.
+//! kept. The stream is the only way to an agent, so that a question ends with it. An agent that is connected to another
+//! server is asked through the database, where question and answer lie until the answer is read.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use prost::Message as _;
 use proto::fleet::v1::ConnectionList;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::db::questions::{self as rows, Asked, Outcome};
 
 /// Questions of a host that wait for its stream.
 const WAITING: usize = 4;
@@ -25,7 +32,7 @@ pub struct Question {
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unanswered {
-    #[error("its agent is not connected to this server")]
+    #[error("its agent is not connected")]
     NotConnected,
     #[error("its agent did not answer in time")]
     Silent,
@@ -58,6 +65,75 @@ impl Questions {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<HostKey, mpsc::Sender<Question>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How often the answer of another server is looked for.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Asks the host's agent, wherever it is connected.
+pub async fn ask(
+    app: &App,
+    host: HostKey,
+    limit: u32,
+    patience: Duration,
+) -> sqlx::Result<Result<ConnectionList, Unanswered>> {
+    match app.questions.ask(host, limit, patience).await {
+        Err(Unanswered::NotConnected) => ask_elsewhere(app, host, limit, patience).await,
+        answered => Ok(answered),
+    }
+}
+
+async fn ask_elsewhere(
+    app: &App,
+    host: HostKey,
+    limit: u32,
+    patience: Duration,
+) -> sqlx::Result<Result<ConnectionList, Unanswered>> {
+    let deadline = Instant::now() + patience;
+    let question_id = Uuid::new_v4();
+    let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+    let Some(server_id) = rows::ask(&app.db, host, (question_id, limit), app.server_id).await? else {
+        return Ok(Err(Unanswered::NotConnected));
+    };
+    app.bus.asked(server_id);
+    let outcome = loop {
+        if let Some(outcome) = rows::outcome(&app.db, host.0, question_id).await? {
+            break outcome;
+        }
+        if Instant::now() >= deadline {
+            break Outcome::Silent;
+        }
+        sleep(LOOK).await;
+    };
+    rows::forget(&app.db, host.0, question_id).await?;
+    Ok(match outcome {
+        Outcome::Answer(answer) => ConnectionList::decode(answer.as_slice()).map_err(|_| Unanswered::Silent),
+        Outcome::NotConnected => Err(Unanswered::NotConnected),
+        Outcome::Silent => Err(Unanswered::Silent),
+    })
+}
+
+/// How long an agent may take for the answer to what another server asks.
+const FOR_OTHERS: Duration = Duration::from_secs(9);
+
+/// Asks the agents of this server what others want to know of them. Returns before they have answered.
+pub async fn answer_others(app: &Arc<App>) -> sqlx::Result<()> {
+    for asked in rows::take(&app.db, app.server_id).await? {
+        tokio::spawn(answer(Arc::clone(app), asked));
+    }
+    Ok(())
+}
+
+async fn answer(app: Arc<App>, asked: Asked) {
+    let limit = u32::try_from(asked.row_limit).unwrap_or_default();
+    let outcome = match app.questions.ask((asked.client_id, asked.host_id), limit, FOR_OTHERS).await {
+        Ok(list) => Outcome::Answer(list.encode_to_vec()),
+        Err(Unanswered::NotConnected) => Outcome::NotConnected,
+        Err(Unanswered::Silent) => Outcome::Silent,
+    };
+    if let Err(error) = rows::settle(&app.db, &asked, &outcome).await {
+        tracing::warn!(%error, host.id = asked.host_id, "Could not write the answer that another server waits for");
     }
 }
 

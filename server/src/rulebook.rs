@@ -20,14 +20,13 @@ use rules::history::History;
 use rules::overrides::{self, Override};
 use rules::suspect::Suspect;
 use sha2::{Digest, Sha256};
-use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use crate::app::App;
 use crate::catalog::{bundle, release};
 use crate::clock;
 use crate::db::suspects::Stored as StoredSuspect;
 use crate::db::{self, Db};
-use crate::live::{Hint, HintKind};
+use crate::live::HintKind;
 
 /// Without a hint, the number of the newest change is asked for this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(4);
@@ -196,7 +195,7 @@ pub async fn keep_current(app: &App) {
         if let Err(error) = refresh(app).await {
             tracing::warn!(error = format!("{error:#}"), "Could not load the catalog; trying again");
         }
-        let changed = tokio::time::timeout(LOOK_AGAIN, changed(&mut hints));
+        let changed = tokio::time::timeout(LOOK_AGAIN, hints.something_of(HintKind::Catalog));
         drop(app.stopping.run_until_cancelled(changed).await);
     }
 }
@@ -212,19 +211,7 @@ pub async fn keep_judged(app: &App) {
                 "Could not bring findings in line with the catalog; trying again"
             );
         }
-        drop(tokio::time::timeout(JUDGE_AGAIN, changed(&mut hints)).await);
-    }
-}
-
-/// Returns when the catalog may have changed.
-async fn changed(hints: &mut Receiver<Hint>) {
-    loop {
-        match hints.recv().await {
-            Ok(hint) if hint.kind != HintKind::Catalog => {}
-            Ok(_) | Err(RecvError::Lagged(_)) => return,
-            // Cannot happen while the server holds the bus; waiting is the harmless answer.
-            Err(RecvError::Closed) => std::future::pending().await,
-        }
+        drop(tokio::time::timeout(JUDGE_AGAIN, hints.something_of(HintKind::Catalog)).await);
     }
 }
 

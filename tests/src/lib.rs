@@ -4,7 +4,11 @@
 pub mod bench;
 
 pub mod connect_proxy;
+
+pub mod cost_model;
 pub mod database;
+
+pub mod distribution;
 
 pub mod doors;
 

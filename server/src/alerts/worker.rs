@@ -13,7 +13,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use rand::RngExt;
 use rules::text::Text;
 use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook};
-use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -72,7 +71,7 @@ impl Worker {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(sleep) => {}
-                () = delivery_hint(&mut hints) => {}
+                () = hints.something_of(HintKind::Delivery) => {}
                 Some(done) = sends.join_next() => finished(done, &mut under_way),
             }
         }
@@ -257,18 +256,6 @@ fn signed_headers(
         }
     }
     Ok(headers)
-}
-
-/// Returns when a delivery may have been written.
-async fn delivery_hint(hints: &mut broadcast::Receiver<Hint>) {
-    loop {
-        match hints.recv().await {
-            Ok(hint) if hint.kind != HintKind::Delivery => {}
-            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => return,
-            // Cannot happen while the worker holds the bus; waiting is the harmless answer.
-            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
-        }
-    }
 }
 
 fn finished(done: Result<Uuid, tokio::task::JoinError>, under_way: &mut HashMap<Uuid, i32>) {

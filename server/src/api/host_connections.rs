@@ -20,7 +20,7 @@ use crate::api::problem::{Code, Problem};
 use crate::app::App;
 use crate::db::read_host_rows;
 use crate::people::Role;
-use crate::questions::Unanswered;
+use crate::questions::{self, Unanswered};
 
 /// Rows that are asked for.
 const ROWS: u32 = 2_000;
@@ -124,17 +124,16 @@ pub async fn ask(
     let Some(client_id) = read_host_rows::client_of(&caller.scope, &app.db, id).await? else {
         return Err(Problem::not_found("host"));
     };
-    let list = app.questions.ask((client_id, id), ROWS, PATIENCE).await?;
+    let list = questions::ask(&app, (client_id, id), ROWS, PATIENCE).await??;
     Ok(Json(list.into()))
 }
 
 impl From<Unanswered> for Problem {
     fn from(unanswered: Unanswered) -> Self {
         match unanswered {
-            Unanswered::NotConnected => Self::new(
-                Code::HostNotConnected,
-                "There is no stream of its agent to this server. Its counts are of the last report.",
-            ),
+            Unanswered::NotConnected => {
+                Self::new(Code::HostNotConnected, "There is no stream of its agent. Its counts are of the last report.")
+            }
             Unanswered::Silent => Self::new(
                 Code::HostNoAnswer,
                 "It said nothing for 10 seconds. An agent of an older version does not know this question.",

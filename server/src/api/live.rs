@@ -11,14 +11,13 @@ use axum::response::{IntoResponse, Response};
 use futures::stream::{self, Stream};
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
-use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::{Instant, Interval, interval_at};
 use utoipa::ToSchema;
 
 use crate::api::access::Caller;
 use crate::api::problem::Problem;
 use crate::app::App;
-use crate::live::{Hint, HintKind};
+use crate::live::{self, Hint, HintKind, News};
 
 /// Data of a `hint` event: something of this client changed.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -81,7 +80,7 @@ pub async fn stream(caller: Caller, State(app): State<Arc<App>>) -> Response {
 struct Listener {
     app: Arc<App>,
     caller: Caller,
-    hints: broadcast::Receiver<Hint>,
+    hints: live::Listener,
     recheck: Interval,
 }
 
@@ -101,11 +100,10 @@ impl Listener {
             tokio::select! {
                 () = stopping.cancelled() => return None,
                 _ = self.recheck.tick() => self.caller = self.still_allowed().await?,
-                hint = self.hints.recv() => match hint {
-                    Ok(hint) if hint.kind == HintKind::Catalog || self.caller.scope.0.contains(&hint.client_id) => return Some(event(hint)),
-                    Ok(_) => {}
-                    Err(RecvError::Lagged(_)) => return Some(resync()),
-                    Err(RecvError::Closed) => return None,
+                news = self.hints.next() => match news {
+                    News::Hint(hint) if hint.kind == HintKind::Catalog || self.caller.scope.0.contains(&hint.client_id) => return Some(event(hint)),
+                    News::Hint(_) => {}
+                    News::Anything => return Some(resync()),
                 },
             }
         }

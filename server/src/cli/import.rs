@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use clap::Args;
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::api::captures::{CaptureFinding, CaptureReport};
 use crate::api::model::SectionState;
@@ -20,7 +21,7 @@ use crate::clock;
 use crate::config::Place;
 use crate::db::{self, Scope};
 use crate::ingest::Store;
-use crate::live::{Bus, Hint};
+use crate::live::Bus;
 use crate::rulebook::Rulebook;
 
 /// Lines that are printed; `--json` has more.
@@ -89,12 +90,10 @@ async fn import(
         operator_id: None,
     };
     let bus = Bus::new();
-    let mut changed = bus.subscribe();
-    let store = Store::new(db.clone(), bus, &arguments.public_url);
+    let store = Store::new(db.clone(), bus.clone(), &arguments.public_url);
     let imported = captures::import(&store, &Rulebook::load(db).await?, &place, reading, clock::now()).await;
     let imported = imported.map_err(refusal)?;
-    let changed: Vec<Hint> = std::iter::from_fn(|| changed.try_recv().ok()).collect();
-    if let Err(error) = db::hints::send(db, &changed).await {
+    if let Err(error) = db::hints::send(db, &bus.take_gathered(Uuid::nil()).split(0)).await {
         tracing::warn!(error = format!("{error:#}"), "A running server will show this when it is asked next");
     }
     Ok((CaptureReport::of_import(reading, &place, &imported), imported.captured_at))

@@ -15,7 +15,7 @@ use crate::{
     cli::open::Opened,
     clock,
     config::{Config, Place},
-    db::identity::enrolled_hosts,
+    db::{bootstrap, identity::enrolled_hosts, instances::Instance},
     demo,
     identity::enrollment::Enrollment,
     ingest::{Ingest, Store},
@@ -25,6 +25,7 @@ use crate::{
     live::Bus,
     postgres::Cluster,
     questions::Questions,
+    replicas::{Others, Replica},
     retention,
     rulebook::{self, Rulebook},
     silence, suspects,
@@ -102,6 +103,7 @@ async fn serve(
     });
     let stop = || app.stopping.clone();
 
+    let others = if cluster.is_some() { Others::Dead } else { Others::MayLive };
     if let Some(cluster) = cluster {
         let stop = stop();
         lifecycle.spawn("postgres", async move {
@@ -117,7 +119,17 @@ async fn serve(
     let revocations = Arc::clone(&app.identity.revocations);
     files::warn_when_too_low(files::raise_limit(), enrolled_hosts(&app.db).await?);
     let ingest = Ingest::new(Arc::clone(&app));
-    ingest.forget_streams().await?;
+    let instance = Instance {
+        server_id: app.server_id,
+        schema_version: bootstrap::newest_migration(),
+        http: url.clone(),
+        agents: agents_at.to_string(),
+    };
+    let replica = Replica::enter(Arc::clone(&app), ingest.clone(), instance, others).await?;
+    lifecycle.spawn("replica", async move {
+        replica.live().await;
+        Ok(())
+    });
     lifecycle.spawn("agents", agents::serve(bound.agents, agents_tls, ingest.routes(), revocations, stop()));
     let departed = Ingest::end_departed(ingest.clone());
     lifecycle.spawn("departed hosts", async move {
@@ -126,11 +138,6 @@ async fn serve(
     });
     lifecycle.spawn("presence", async move {
         ingest.keep_presence().await;
-        Ok(())
-    });
-    let (listening, listen_stop) = (Arc::clone(&app), stop());
-    lifecycle.spawn("hints", async move {
-        listening.bus.hear_others(&listening.db, &listen_stop).await;
         Ok(())
     });
     let keeper = Arc::clone(&app);

@@ -25,6 +25,11 @@ pub const DATABASE: &str = "portreeve";
 /// Forward only; applied ones are never edited.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
+/// The newest migration that this program knows.
+pub fn newest_migration() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
+}
+
 const CREATE_ROLES: &str = "
     do $$ begin create role portreeve_owner login; exception when duplicate_object then null; end $$;
     do $$ begin create role portreeve_app login; exception when duplicate_object then null; end $$;";

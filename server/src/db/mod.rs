@@ -24,6 +24,8 @@ pub mod findings;
 
 pub mod problems;
 
+pub mod questions;
+
 pub mod forecasts;
 
 pub mod hints;
@@ -33,6 +35,8 @@ pub mod history;
 pub mod identity;
 
 pub mod installation;
+
+pub mod instances;
 
 pub mod learned_ports;
 

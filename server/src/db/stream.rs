@@ -73,6 +73,7 @@ pub struct Opening<'a> {
     pub cursor: Cursor,
     pub boot_id: &'a [u8],
     pub session_id: Uuid,
+    pub server_id: Uuid,
     pub agent_version: Option<&'a str>,
     /// Empty: not said.
     pub fingerprint: &'a [u8],
@@ -83,13 +84,13 @@ pub async fn open(connection: &mut PgConnection, opening: &Opening<'_>, now: Dat
     sqlx::query!(
         r#"
         insert into agent_stream (client_id, host_id, stream_id, boot_id, seq, epoch, pending_epoch, session_id,
-          connected_at, last_seen_at, clock_skew_ms, fingerprint)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, nullif($11::bytea, ''))
+          connected_at, last_seen_at, clock_skew_ms, fingerprint, server_id)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, nullif($11::bytea, ''), $12)
         on conflict (client_id, host_id) do update
         set stream_id = excluded.stream_id, boot_id = excluded.boot_id, seq = excluded.seq, epoch = excluded.epoch,
           pending_epoch = excluded.pending_epoch, session_id = excluded.session_id,
           connected_at = excluded.connected_at, last_seen_at = excluded.last_seen_at,
-          clock_skew_ms = excluded.clock_skew_ms,
+          clock_skew_ms = excluded.clock_skew_ms, server_id = excluded.server_id,
           backup_heard_at = case
             when agent_stream.backup_at is not null then coalesce(agent_stream.backup_heard_at, excluded.connected_at)
           end,
@@ -106,6 +107,7 @@ pub async fn open(connection: &mut PgConnection, opening: &Opening<'_>, now: Dat
         now,
         cursor.clock_skew_ms,
         opening.fingerprint,
+        opening.server_id,
     )
     .execute(&mut *connection)
     .await?;
@@ -363,16 +365,6 @@ pub async fn close(db: &Db, ended: &[Ended]) -> sqlx::Result<()> {
     )
     .execute(&mut *transaction)
     .await?;
-    transaction.commit().await
-}
-
-/// At the start of the server no stream is open, whatever a killed one left behind.
-pub async fn close_all(db: &Db) -> sqlx::Result<()> {
-    let scope = db.everything().await?;
-    let mut transaction = db.begin(&scope).await?;
-    sqlx::query!("update agent_stream set connected_at = null where connected_at is not null")
-        .execute(&mut *transaction)
-        .await?;
     transaction.commit().await
 }
 

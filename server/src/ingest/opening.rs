@@ -76,7 +76,7 @@ pub(super) struct Opened {
 pub(super) async fn open(
     db: &Db,
     (client_id, host_id): (i32, i64),
-    (session_id, address): (Uuid, IpAddr),
+    (session_id, server_id, address): (Uuid, Uuid, IpAddr),
     greeting: &Greeting,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Result<Opened, Denial>> {
@@ -113,6 +113,7 @@ pub(super) async fn open(
         cursor: cursor.clone(),
         boot_id: &greeting.boot_id,
         session_id,
+        server_id,
         agent_version: greeting.agent_version.as_deref(),
         fingerprint: &greeting.fingerprint,
     };

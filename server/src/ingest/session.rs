@@ -133,6 +133,7 @@ impl Session {
         drop(place);
         // Only now: somebody who is denied disturbs nobody.
         self.ingest.streams.enter((self.host.client_id, self.host.host_id), session_id, newer.clone());
+        self.ingest.app.bus.opened((self.host.client_id, self.host.host_id));
         let mut questions = self.ingest.app.questions.listen((self.host.client_id, self.host.host_id));
         let mut said_at = Instant::now();
         let mut reports = Reports { allowance: Allowance::new(said_at), parts: None };

@@ -12,6 +12,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::db::Db;
+use crate::db::instances::OpenStream;
 use crate::db::stream::{self, Ended, Seen};
 use crate::ingest::admission;
 use crate::ingest::allowance::Allowance;
@@ -90,6 +91,23 @@ impl Streams {
     pub(super) fn end(&self, host: HostKey) {
         if let Some((_, present)) = self.lock().sessions.get(&host) {
             present.cancel();
+        }
+    }
+
+    /// Those that are open now.
+    pub(super) fn open(&self) -> Vec<OpenStream> {
+        let open = self.lock();
+        let streams = open.sessions.iter();
+        streams.map(|(&(client_id, host_id), &(session_id, _))| OpenStream { client_id, host_id, session_id }).collect()
+    }
+
+    /// Ends this stream, which another server took over.
+    pub(super) fn fence(&self, stream: &OpenStream) {
+        let open = self.lock();
+        if let Some((session_id, fenced)) = open.sessions.get(&(stream.client_id, stream.host_id))
+            && *session_id == stream.session_id
+        {
+            fenced.cancel();
         }
     }
 

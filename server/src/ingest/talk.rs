@@ -99,7 +99,7 @@ impl<'a> Talk<'a> {
         let greeting =
             Greeting::read(hello).map_err(|fault| refused(Code::InvalidArgument, "stream.hello-malformed", fault))?;
         let host = (session.host.client_id, session.host.host_id);
-        let by = (session_id, session.peer.address.ip());
+        let by = (session_id, session.ingest.app.server_id, session.peer.address.ip());
         let opened = opening::open(&session.ingest.app.db, host, by, &greeting, (session.clock)()).await;
         let opened = opened.map_err(|error| store_unavailable(&error))?.map_err(|denial| denied(session, denial))?;
         let Opened { session: cursor, cursor: stored, clock, held, send_full } = opened;
