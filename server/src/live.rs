@@ -98,7 +98,9 @@ impl Bus {
 
     /// Tells another server that a question for it lies in the database.
     pub fn asked(&self, server_id: Uuid) {
-        self.gather(|gathered| drop(gathered.asked.insert(server_id)));
+        self.gather(|gathered| {
+            gathered.asked.insert(server_id);
+        });
     }
 
     /// Returns when there is something to tell.

@@ -48,19 +48,57 @@ pub fn written(benchmarks: Option<&str>) -> Result<String> {
     let by_report = |what| Some(measured("streams", what)? * interval? * 1e3 / BENCH_HOSTS);
     let by_host = |what| Some(measured("streams", what)? * 1e6 / BENCH_HOSTS);
     let [server, postgres] = [
-        figure_of("s", "processor of the server by report", "ms", by_report("cores of the server meanwhile"), "streams", 1.0, "rules included"),
-        figure_of("p", "processor of Postgres by report", "ms", by_report("cores of Postgres meanwhile"), "streams", 0.6, "25 changed rows at 12 to 24 µs"),
+        figure_of(
+            "s",
+            "processor of the server by report",
+            "ms",
+            by_report("cores of the server meanwhile"),
+            "streams",
+            1.0,
+            "rules included",
+        ),
+        figure_of(
+            "p",
+            "processor of Postgres by report",
+            "ms",
+            by_report("cores of Postgres meanwhile"),
+            "streams",
+            0.6,
+            "25 changed rows at 12 to 24 µs",
+        ),
     ];
     let [memory, cache] = [
-        figure_of("m", "memory of the server by host", "KB", by_host("memory of the server"), "streams", 100.0, "a stream and the facts of its host"),
-        figure_of("c", "memory of Postgres by host", "KB", by_host("memory of Postgres"), "streams", 200.0, "the rows that are read and written"),
+        figure_of(
+            "m",
+            "memory of the server by host",
+            "KB",
+            by_host("memory of the server"),
+            "streams",
+            100.0,
+            "a stream and the facts of its host",
+        ),
+        figure_of(
+            "c",
+            "memory of Postgres by host",
+            "KB",
+            by_host("memory of Postgres"),
+            "streams",
+            200.0,
+            "the rows that are read and written",
+        ),
     ];
     let figures = [
         server,
         postgres,
         memory,
         cache,
-        assumed("n", "rows that change by host and day", 3_600.0, "", "620 sockets of which 0.2 % close and open in a minute"),
+        assumed(
+            "n",
+            "rows that change by host and day",
+            3_600.0,
+            "",
+            "620 sockets of which 0.2 % close and open in a minute",
+        ),
         assumed("w", "WAL by changed row, history included", 420.0, "B", "two B-trees and the span"),
         assumed("f", "full-page images by host and checkpoint", 44.0, "KB", "with `wal_compression = lz4`"),
         assumed("k", "checkpoints a day", 96.0, "", "`checkpoint_timeout = 15min`"),

@@ -54,6 +54,16 @@ impl Database {
         Ok(Self { access, db })
     }
 
+    /// As `DATABASE_URL` takes it: an account that may speak as both roles.
+    pub fn url(&self) -> Result<String> {
+        let shared = CLUSTER.get().context("a database was made, so the cluster runs")?;
+        let options = shared.cluster.options();
+        let folder = options.get_socket().context("the cluster listens on a socket")?;
+        let name = self.access.app.get_database().context("the database has a name")?;
+        let (user, port) = (options.get_username(), options.get_port());
+        Ok(format!("postgres://{user}@localhost:{port}/{name}?host={}", folder.display()))
+    }
+
     /// A connection as superuser, who sees past every policy.
     pub async fn superuser(&self) -> Result<PgConnection> {
         let shared = CLUSTER.get().context("a database was made, so the cluster runs")?;

@@ -107,7 +107,13 @@ async fn keys(connection: &mut PgConnection, places: &BTreeMap<String, Place>) -
     let of_distributed = rows.iter().filter(|row| places.get(row.get::<&str, _>("name")) == Some(&Place::Distributed));
     Ok(of_distributed
         .filter(|row| row.get::<Option<&str>, _>("first") != Some("client_id"))
-        .map(|row| format!("{}: the key {} does not begin with client_id", row.get::<&str, _>("name"), row.get::<&str, _>("key")))
+        .map(|row| {
+            format!(
+                "{}: the key {} does not begin with client_id",
+                row.get::<&str, _>("name"),
+                row.get::<&str, _>("key")
+            )
+        })
         .collect())
 }
 

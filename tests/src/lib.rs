@@ -1,6 +1,8 @@
 //! What the tests of the whole system share: each module opens one real door. Real processes, real Postgres, real TLS;
 //! nothing here is part of the product.
 
+pub mod balancer;
+
 pub mod bench;
 
 pub mod connect_proxy;

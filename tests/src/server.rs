@@ -83,8 +83,30 @@ impl Server {
         Self::start_as("demo", None).await
     }
 
+    /// Starts another one over the database of this one, with its master key and token.
+    pub async fn start_beside(&self) -> Result<Self> {
+        let mut server = self.beside()?;
+        std::fs::create_dir(server.data_dir())?;
+        std::fs::copy(self.data_dir().join("master.key"), server.data_dir().join("master.key"))?;
+        server.run().await?;
+        Ok(server)
+    }
+
+    /// As [`Server::start_beside`], without the key, and not started.
+    pub fn beside(&self) -> Result<Self> {
+        let mut server = Self::new("run", self.database_url.clone())?;
+        server.token.clone_from(&self.token);
+        Ok(server)
+    }
+
     async fn start_as(subcommand: &'static str, database_url: Option<String>) -> Result<Self> {
-        let mut server = Self {
+        let mut server = Self::new(subcommand, database_url)?;
+        server.run().await?;
+        Ok(server)
+    }
+
+    fn new(subcommand: &'static str, database_url: Option<String>) -> Result<Self> {
+        let server = Self {
             folder: tempfile::Builder::new().prefix("portreeve-test-").tempdir()?,
             http: free_address()?,
             agents: free_address()?,
@@ -96,7 +118,6 @@ impl Server {
             client: plain_client()?,
         };
         make_traversable(server.folder.path())?;
-        server.run().await?;
         Ok(server)
     }
 
@@ -200,6 +221,14 @@ impl Server {
         let body = response.text().await?;
         ensure!(status.is_success(), "GET {path}: {status} {body}");
         serde_json::from_str(&body).with_context(|| format!("GET {path}: {body}"))
+    }
+
+    /// POST of an API path as the administrator, without a body; status and answer.
+    pub async fn post(&self, path: &str) -> Result<(u16, Value)> {
+        let token = self.token.as_deref().context("sign_up comes first")?;
+        let response = self.client.post(format!("{}{path}", self.url())).bearer_auth(token).send().await?;
+        let status = response.status().as_u16();
+        Ok((status, serde_json::from_str(&response.text().await?).unwrap_or_default()))
     }
 
     /// An open answer of an API path, for reading a stream of events.

@@ -68,7 +68,7 @@ pub async fn run(place: Place, action: Action) -> anyhow::Result<()> {
     let egress = Egress::new(&egress_allow)?;
     let new = NewEndpoint { name, url, client_id: client, min_severity: min_severity.into(), silence };
     let opened = Opened::open(&place).await?;
-    let created = match opened.sealer() {
+    let created = match opened.sealer().await {
         Ok(sealer) => endpoint::create(&opened.db, &sealer, &egress, &new, clock::now()).await.map_err(refusal),
         Err(error) => Err(error),
     };

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 
 use crate::{
     config::Place,
-    db::{Db, bootstrap::Access, bootstrap::DATABASE},
+    db::{self, Db, bootstrap::Access, bootstrap::DATABASE},
     identity::{Identity, seal::Sealer},
     postgres::{Cluster, prepare_data_dir},
 };
@@ -40,14 +41,19 @@ impl Opened {
         }
     }
 
-    /// The master key of this folder; made on first use.
-    pub fn sealer(&self) -> anyhow::Result<Sealer> {
-        Sealer::load_or_create(&self.data_dir)
+    /// The master key of this folder; made when the database is new, and never beside one that was sealed with another.
+    pub async fn sealer(&self) -> anyhow::Result<Sealer> {
+        match db::installation::read(&self.db).await? {
+            None => Sealer::load_or_create(&self.data_dir),
+            Some(_) => Sealer::load(&self.data_dir.join("master.key")).context(
+                "a server over this database needs a copy of the master.key under which its authority was sealed",
+            ),
+        }
     }
 
     /// The authority of this installation; founded on first use.
     pub async fn identity(&self, now: DateTime<Utc>) -> anyhow::Result<Identity> {
-        Identity::load(&self.db, &self.sealer()?, now).await
+        Identity::load(&self.db, &self.sealer().await?, now).await
     }
 
     /// Disconnects, and stops a cluster that this process started.

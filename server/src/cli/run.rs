@@ -80,7 +80,7 @@ async fn serve(
     lifecycle: &mut Lifecycle,
 ) -> anyhow::Result<()> {
     let now = clock::now();
-    let sealer = opened.sealer()?;
+    let sealer = opened.sealer().await?;
     let identity = opened.identity(now).await?;
     let agents_tls = tls::for_agents(&identity.authority, now)?;
     let enroll_tls = tls::for_enrollment(&identity.authority, now)?;
