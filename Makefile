@@ -38,7 +38,7 @@ check: ## Format, lints, types, generated files, tidiness
 	@$(step) 'Check the Windows agent' tools/build-agent-windows.sh check
 	@$(step) 'Build the workspace' tools/cargo.sh build --locked --workspace --all-targets
 	@$(step) 'Compare generated files' tools/generated.sh check
-	@$(step) 'Tidiness' tools/cargo.sh test --locked --workspace --test tidy
+	@$(step) 'Tidiness' tools/cargo.sh test --locked --workspace --test tidy --test migrations --test scaling
 
 gen: ## Write every generated file again
 	@tools/setup.sh gen

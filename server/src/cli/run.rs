@@ -15,7 +15,7 @@ use crate::{
     cli::open::Opened,
     clock,
     config::{Config, Place},
-    db::{bootstrap, identity::enrolled_hosts, instances::Instance},
+    db::{identity::enrolled_hosts, instances::Instance, migrator},
     demo,
     identity::enrollment::Enrollment,
     ingest::{Ingest, Store},
@@ -121,7 +121,7 @@ async fn serve(
     let ingest = Ingest::new(Arc::clone(&app));
     let instance = Instance {
         server_id: app.server_id,
-        schema_version: bootstrap::newest_migration(),
+        schema_version: migrator::newest(),
         http: url.clone(),
         agents: agents_at.to_string(),
     };

@@ -7,11 +7,10 @@ use std::{str::FromStr, time::Duration};
 use anyhow::{Context, bail, ensure};
 use sqlx::{
     AssertSqlSafe, Connection, PgConnection,
-    migrate::{Migrate, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::db::Db;
+use crate::db::{Db, migrator};
 
 /// Runs migrations and owns the tables.
 pub const OWNER: &str = "portreeve_owner";
@@ -21,14 +20,6 @@ pub const APP: &str = "portreeve_app";
 
 /// Name of the database in a private cluster.
 pub const DATABASE: &str = "portreeve";
-
-/// Forward only; applied ones are never edited.
-pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
-
-/// The newest migration that this program knows.
-pub fn newest_migration() -> i64 {
-    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
-}
 
 const CREATE_ROLES: &str = "
     do $$ begin create role portreeve_owner login; exception when duplicate_object then null; end $$;
@@ -90,20 +81,12 @@ impl Access {
 
     /// Applies what is missing; how many migrations that were.
     pub async fn migrate(&self) -> anyhow::Result<usize> {
-        let mut connection = PgConnection::connect_with(&self.owner).await?;
-        let before = applied(&mut connection).await?;
-        MIGRATIONS.run(&mut connection).await.context("a migration failed; the database is as it was before it")?;
-        let after = applied(&mut connection).await?;
-        connection.close().await?;
-        Ok(after - before)
+        migrator::run(&self.owner).await
     }
 
     /// How many migrations are still to be applied.
     pub async fn pending(&self) -> anyhow::Result<usize> {
-        let mut connection = PgConnection::connect_with(&self.owner).await?;
-        let done = applied(&mut connection).await?;
-        connection.close().await?;
-        Ok(MIGRATIONS.iter().count().saturating_sub(done))
+        migrator::pending(&self.owner).await
     }
 
     /// The pool of the server. Limits make a slow or dead database an error soon, and never a hang.
@@ -177,9 +160,4 @@ async fn ensure_roles(connection: &mut PgConnection) -> anyhow::Result<()> {
             .with_context(|| format!("{OWNER} may not make tables; as the database's owner run:\n  {grant};"))?;
     }
     Ok(())
-}
-
-async fn applied(connection: &mut PgConnection) -> anyhow::Result<usize> {
-    connection.ensure_migrations_table(&MIGRATIONS.table_name).await?;
-    Ok(connection.list_applied_migrations(&MIGRATIONS.table_name).await?.len())
 }

@@ -42,6 +42,8 @@ pub mod learned_ports;
 
 pub mod leases;
 
+pub mod migrator;
+
 pub mod operator;
 
 pub mod session;
