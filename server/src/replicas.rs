@@ -182,6 +182,10 @@ impl Replica {
     }
 
     async fn heard(&self, bulletin: Bulletin) {
+        if !bulletin.from.is_nil() {
+            // It may have started after the last heartbeat.
+            self.has_others.store(true, Ordering::Relaxed);
+        }
         let has_missed =
             !bulletin.from.is_nil() && self.hearing(|hearing| hearing.heard(bulletin.from, bulletin.number));
         if has_missed || bulletin.anything {

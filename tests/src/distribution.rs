@@ -23,7 +23,7 @@ pub const REFERENCE: [&str; 9] = [
 ];
 
 /// On the coordinator: read by themselves, before a client is known or for all of them.
-pub const LOCAL: [&str; 12] = [
+pub const LOCAL: [&str; 16] = [
     "_sqlx_migrations",
     "schema_contract",
     "installation",
@@ -36,6 +36,10 @@ pub const LOCAL: [&str; 12] = [
     "suspect_look",
     "lease",
     "server_instance",
+    "restore",
+    "retention",
+    "size_sample",
+    "sweep",
 ];
 
 /// Where the rows of a table lie.
