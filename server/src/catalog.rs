@@ -11,18 +11,14 @@ pub mod shadow;
 
 pub mod signature;
 
-use crate::db::{
-    Db,
-    hints::{self, Bulletin},
-};
+use crate::db::{Db, hints};
 use crate::live::{Hint, HintKind};
 
 /// Tells every server, this one included, that the catalog or an override changed.
 pub async fn announce(db: &Db) {
     // Of no client: it says nothing of any.
     let hint = Hint { client_id: 0, kind: HintKind::Catalog, id: String::new() };
-    let bulletin = Bulletin { hints: vec![hint], ..Bulletin::default() };
-    if let Err(error) = hints::send(db, &[bulletin]).await {
+    if let Err(error) = hints::send(db, &[hint]).await {
         tracing::debug!(error = format!("{error:#}"), "Servers will notice the change of the catalog by themselves");
     }
 }

@@ -156,7 +156,7 @@ impl Replica {
         if !self.has_others.load(Ordering::Relaxed) {
             return;
         }
-        if let Err(error) = hints::send(&self.app.db, &bulletins).await {
+        if let Err(error) = hints::tell(&self.app.db, &bulletins).await {
             debug!(error = format!("{error:#}"), "Could not tell other servers what changed; they will notice");
         }
     }

@@ -10,7 +10,7 @@ use crate::config::Place;
 use crate::db::{self, Scope};
 use crate::departures::{self, Fault, Moved};
 use crate::ingest::Store;
-use crate::live::{Bus, Hint};
+use crate::live::Bus;
 
 #[derive(Debug, Subcommand)]
 pub enum Action {
@@ -123,19 +123,17 @@ fn refusal(fault: Fault) -> anyhow::Error {
 /// A store whose hints go to the servers that run.
 struct Told {
     store: Store,
-    hints: tokio::sync::broadcast::Receiver<Hint>,
+    bus: Bus,
 }
 
 impl Told {
     fn new(opened: &Opened, links: &Links) -> Self {
         let bus = Bus::new();
-        let hints = bus.subscribe();
-        Self { store: Store::new(opened.db.clone(), bus, &links.public_url), hints }
+        Self { store: Store::new(opened.db.clone(), bus.clone(), &links.public_url), bus }
     }
 
-    async fn pass_on(mut self, opened: &Opened) {
-        let hints: Vec<Hint> = std::iter::from_fn(|| self.hints.try_recv().ok()).collect();
-        if let Err(error) = db::hints::send(&opened.db, &hints).await {
+    async fn pass_on(self, opened: &Opened) {
+        if let Err(error) = db::hints::pass_on(&opened.db, &self.bus).await {
             tracing::warn!(error = format!("{error:#}"), "A running server will show this when it is asked next");
         }
     }

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use clap::Args;
 use serde::Serialize;
-use uuid::Uuid;
 
 use crate::api::captures::{CaptureFinding, CaptureReport};
 use crate::api::model::SectionState;
@@ -93,7 +92,7 @@ async fn import(
     let store = Store::new(db.clone(), bus.clone(), &arguments.public_url);
     let imported = captures::import(&store, &Rulebook::load(db).await?, &place, reading, clock::now()).await;
     let imported = imported.map_err(refusal)?;
-    if let Err(error) = db::hints::send(db, &bus.take_gathered(Uuid::nil()).split(0)).await {
+    if let Err(error) = db::hints::pass_on(db, &bus).await {
         tracing::warn!(error = format!("{error:#}"), "A running server will show this when it is asked next");
     }
     Ok((CaptureReport::of_import(reading, &place, &imported), imported.captured_at))

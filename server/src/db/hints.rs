@@ -6,7 +6,7 @@ use sqlx::postgres::PgListener;
 use uuid::Uuid;
 
 use crate::db::Db;
-use crate::live::Hint;
+use crate::live::{Bus, Hint};
 
 /// What they are sent under.
 const TOPIC: &str = "portreeve_hints";
@@ -53,8 +53,19 @@ impl Bulletin {
     }
 }
 
+/// What a subcommand changed, to every server on this database.
+pub async fn send(db: &Db, hints: &[Hint]) -> anyhow::Result<()> {
+    let bulletin = Bulletin { hints: hints.to_vec(), ..Bulletin::default() };
+    tell(db, &bulletin.split(0)).await
+}
+
+/// What a subcommand published on a bus of its own, likewise.
+pub async fn pass_on(db: &Db, bus: &Bus) -> anyhow::Result<()> {
+    tell(db, &bus.take_gathered(Uuid::nil()).split(0)).await
+}
+
 /// To every server on this database.
-pub async fn send(db: &Db, bulletins: &[Bulletin]) -> anyhow::Result<()> {
+pub async fn tell(db: &Db, bulletins: &[Bulletin]) -> anyhow::Result<()> {
     let texts: Vec<String> = bulletins.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
     sqlx::query!("select count(pg_notify($1, said)) as sent from unnest($2::text[]) as said", TOPIC, &texts)
         .fetch_one(&db.pool)
