@@ -128,13 +128,8 @@ function Body({ host }: { host: HostDetail }) {
   const offset = host.facts.host?.utc_offset_minutes;
   return (
     <>
-      actions=
-      {
-        <Group gap="sm" justify="flex-end">
-          {host ? <RetireButton host={host} /> : null}
-          <MomentPicker id={id} />
-        </Group>
-      }
+      <Departure host={host} />
+      {at ? null : <CannotTell items={host.cannot_tell} />}
       <Tabs
         value={tab}
         keepMounted={false}
