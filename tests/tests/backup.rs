@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tests::agent::Agent;
 use tests::receiver::{Answer, Receiver};
@@ -40,7 +40,7 @@ async fn a_restored_server_comes_to_the_truth_and_sends_nothing_unasked() -> Res
 
     reach(&server, 9).await?;
     let folder = server.scratch().join("backup");
-    let folder = folder.to_str().expect("a path of this test");
+    let folder = folder.to_str().context("a path of this test")?;
     assert_eq!(server.command(&["backup", folder]).await?, folder);
     let again = server.command_with_input(&["backup", folder], "").await?;
     ensure!(!again.status.success(), "a backup was written over");
@@ -59,7 +59,7 @@ async fn a_restored_server_comes_to_the_truth_and_sends_nothing_unasked() -> Res
         std::fs::copy(format!("{folder}/{name}"), damaged.join(name))?;
     }
     std::fs::write(damaged.join("database.dump"), b"PGDMP")?;
-    let damaged = damaged.to_str().expect("a path of this test");
+    let damaged = damaged.to_str().context("a path of this test")?;
     let refused = server.command_with_input(&["restore", "--replace", damaged], "").await?;
     ensure!(refused.status.code() == Some(65), "a damaged backup was taken: {refused:?}");
 
@@ -114,7 +114,7 @@ async fn a_backup_needs_its_key_wherever_it_is_restored() -> Result<()> {
     server.sign_up().await?;
     let without = server.scratch().join("without");
     let with = server.scratch().join("with");
-    let path = |folder: &std::path::Path| folder.to_str().expect("a path of this test").to_owned();
+    let path = |folder: &std::path::Path| folder.to_string_lossy().into_owned();
     server.command(&["backup", &path(&without)]).await?;
     server.command(&["backup", "--with-key", &path(&with)]).await?;
     ensure!(!without.join("master.key").exists(), "the key lies in a backup that nobody asked it into");

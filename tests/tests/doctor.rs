@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde_json::Value;
 use sqlx::Connection as _;
 use tests::server::Server;
@@ -68,7 +68,7 @@ async fn an_empty_folder_stays_empty() -> Result<()> {
     let server = Server::start().await?;
     let nowhere = server.scratch().join("nowhere");
     let output = server
-        .command_with_input(&["--data-dir", nowhere.to_str().expect("a path of this test"), "doctor"], "")
+        .command_with_input(&["--data-dir", nowhere.to_str().context("a path of this test")?, "doctor"], "")
         .await?;
     assert!(String::from_utf8(output.stdout)?.contains("There is no private Postgres here yet."));
     assert!(!nowhere.exists());
