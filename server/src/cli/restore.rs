@@ -15,7 +15,7 @@ use crate::backup::{DUMP, KEY, Manifest, verify, write_private};
 use crate::cli::Refusal;
 use crate::clock;
 use crate::config::Place;
-use crate::db::bootstrap::{Access, DATABASE};
+use crate::db::bootstrap::{Access, DATABASE, create_roles};
 use crate::db::migrator::MIGRATIONS;
 use crate::db::{installation, restore as rows};
 use crate::identity::seal::{Purpose, Sealer};
@@ -58,6 +58,7 @@ pub async fn run(place: Place, arguments: Arguments) -> anyhow::Result<()> {
         None => {
             let cluster = Cluster::own(&place.data_dir).await?;
             let options = cluster.options();
+            create_roles(&options).await?;
             let target = Target { options: &options, database: DATABASE, archiver: &Archiver::private(&cluster) };
             let restored = target.restore(&place.data_dir, &arguments, &manifest).await;
             cluster.stop().await?;

@@ -33,6 +33,13 @@ const SHOW_LOG_SIZE: &str = "
       end if;
     end $$;";
 
+/// Makes our roles in a cluster of our own, where they are missing.
+pub async fn create_roles(superuser: &PgConnectOptions) -> sqlx::Result<()> {
+    let mut connection = PgConnection::connect_with(superuser).await?;
+    sqlx::raw_sql(CREATE_ROLES).execute(&mut connection).await?;
+    connection.close().await
+}
+
 /// How to connect to a database that has our roles.
 #[derive(Debug, Clone)]
 pub struct Access {
@@ -44,8 +51,8 @@ impl Access {
     /// In a cluster of our own: makes what is missing. Both roles sign in directly, so that no statement of the
     /// server's could switch to a mightier one.
     pub async fn private(superuser: &PgConnectOptions, database: &str) -> anyhow::Result<Self> {
+        create_roles(superuser).await?;
         let mut connection = PgConnection::connect_with(superuser).await?;
-        sqlx::raw_sql(CREATE_ROLES).execute(&mut connection).await?;
         let exists =
             sqlx::query_scalar!(r#"select exists (select from pg_database where datname = $1) as "exists!""#, database)
                 .fetch_one(&mut connection)
