@@ -594,25 +594,3 @@ async fn files_that_are_not_there_are_not_found() -> Result<()> {
     assert!(http.send("POST", "/findings", &html, "").await?.status >= 400);
     Ok(())
 }
-
-#[tokio::test]
-async fn health_and_figures_are_told_and_a_lost_database_is_no_failure_of_ours() -> Result<()> {
-    let Seeded { http, doors } = seeded().await?;
-    let token = http.token("ada", Role::Viewer, None).await?;
-    assert_eq!(http.send("GET", "/healthz", &[], "").await?.status, 200);
-    assert_eq!(http.send("GET", "/readyz", &[], "").await?.status, 200);
-    let figures = http.send("GET", "/metrics", &[], "").await?;
-    assert!(figures.body.contains("portreeve_hosts{freshness=\"reporting\"} 1"), "{}", figures.body);
-    assert!(figures.body.contains("portreeve_findings_open{severity=\"critical\"} 2"), "{}", figures.body);
-    assert!(figures.body.contains("route=\"/healthz\""), "{}", figures.body);
-    assert!(!figures.body.contains("DC2") && !figures.body.contains("quagga"));
-
-    doors.app.db.pool.close().await;
-    let answer = http.get("/api/v1/hosts", &token).await?;
-    assert_eq!((answer.status, answer.code().as_deref()), (503, Some("store.unavailable")));
-    assert!(answer.header("retry-after").is_some());
-    assert_eq!(http.send("GET", "/healthz", &[], "").await?.status, 200);
-    let ready = http.send("GET", "/readyz", &[], "").await?;
-    assert_eq!((ready.status, &ready.json()["database"]), (503, &json!(false)));
-    Ok(())
-}

@@ -33,7 +33,8 @@ impl Seeded {
 
     /// Who had udp/1812 at a time of the Sunday.
     async fn holder(&self, time: &str) -> Result<Value> {
-        Ok(self.get(&format!("hosts/11/ports?at=2026-11-01T{time}Z")).await?["items"][0]["process"].take())
+        let ports = self.get(&format!("hosts/11/ports?at=2026-11-01T{time}Z")).await?;
+        Ok(ports["items"][0]["process"].clone())
     }
 }
 
