@@ -14,6 +14,8 @@ use tokio::process::{Child, Command};
 
 /// Receivers of webhooks in tests are on loopback.
 const EGRESS: &str = "127.0.0.0/8";
+/// All hosts of a test come from one address.
+const ENROLL_BURST: &str = "20000";
 
 /// The folder that holds the binaries of this build: that of the running one, or above it, where tests lie in `deps`.
 pub fn binaries() -> Result<PathBuf> {
@@ -132,6 +134,7 @@ impl Server {
             .args(["--agents", &self.agents.to_string()])
             .args(["--enroll", &self.enroll.to_string()])
             .env("PORTREEVE_EGRESS_ALLOW", EGRESS)
+            .env("PORTREEVE_ENROLL_BURST", ENROLL_BURST)
             .envs(self.database_url.as_ref().map(|url| ("DATABASE_URL", url)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -15,8 +15,8 @@ use crate::fleet::v1::packed;
 use crate::fleet::v1::section_report::Body;
 use crate::wire::{MAX_MESSAGE, WireFault};
 
-/// Below this, deflating saves less than a packet.
-const WORTH_PACKING: usize = 1024;
+/// Below this, deflating saves little, as nothing repeats.
+const WORTH_PACKING: usize = 512;
 
 /// The section, packed where that makes it shorter.
 pub(super) fn pack(section: v1::SectionReport) -> v1::SectionReport {
