@@ -102,8 +102,11 @@ fn both<T, C>(before: &Section<T>, after: &Section<T>, compare: impl FnOnce(&T, 
     }
 }
 
+/// Sockets of one place, before and after.
+type Pair<'a> = (Vec<&'a Socket>, Vec<&'a Socket>);
+
 fn sockets(before: &[Socket], after: &[Socket]) -> SocketChanges {
-    let mut places: BTreeMap<(Port, IpAddr, u32), (Vec<&Socket>, Vec<&Socket>)> = BTreeMap::new();
+    let mut places: BTreeMap<(Port, IpAddr, u32), Pair<'_>> = BTreeMap::new();
     let place = |socket: &Socket| (socket.local_port(), socket.address, socket.scope);
     for socket in before {
         places.entry(place(socket)).or_default().0.push(socket);

@@ -77,7 +77,7 @@ impl Replica {
     /// Until the server stops; then it takes its leave.
     pub async fn live(self) {
         let live = async { tokio::join!(self.keep_beating(), self.keep_telling(), self.keep_hearing()) };
-        self.app.stopping.run_until_cancelled(live).await;
+        self.app.stopping.run_until_cancelled(Box::pin(live)).await;
         self.tell().await;
         // Its streams end now, and each says so itself. Those that cannot are closed by the next server that looks.
         if let Err(error) = instances::leave(&self.app.db.pool, self.instance.server_id).await {

@@ -196,7 +196,8 @@ pub async fn keep_current(app: &App) {
             tracing::warn!(error = format!("{error:#}"), "Could not load the catalog; trying again");
         }
         let changed = tokio::time::timeout(LOOK_AGAIN, hints.something_of(HintKind::Catalog));
-        drop(app.stopping.run_until_cancelled(changed).await);
+        // Whatever ended it: it looks again.
+        let _ = app.stopping.run_until_cancelled(changed).await;
     }
 }
 

@@ -18,23 +18,23 @@ insert into host (client_id, host_id, site_id, name, enrolled_at, os_generation,
 select client_id, number, client_id, case client_id when 1 then 'web' else 'quagga' end || number, now() - interval '60 days',
   'server-2019', '10.0.17763.' || number, 'agent'
 from fleet;
-insert into host_section (client_id, host_id, section, digest, facts, learned_at)
-select client_id, number, 'host', '\x01', '{"roles": {"known": ["iis", "nps"]}}', now()
+insert into host_section (client_id, host_id, section, digest, facts, learned_at, valid_from)
+select client_id, number, 'host', '\x01', '{"roles": {"known": ["iis", "nps"]}}', now(), now()
 from fleet;
-insert into host_section (client_id, host_id, section, digest, learned_at)
-select client_id, number, section, '\x01', now()
+insert into host_section (client_id, host_id, section, digest, learned_at, valid_from)
+select client_id, number, section, '\x01', now(), now()
 from fleet, unnest(array['services', 'updates']) as section;
 insert into host_judgement (client_id, host_id, cannot_tell, judged_at, basis)
 select client_id, number, '[]', now(), 'another'
 from fleet;
 -- On three of the hosts W3SVC is still down.
-insert into service_now (client_id, host_id, key, name, display_name, state, start, exit_code, depends_on, learned_at)
+insert into service_now (client_id, host_id, key, name, display_name, state, start, exit_code, depends_on, learned_at, valid_from)
 select client_id, number, lower(service), service, service,
   case when service = 'W3SVC' and number <= 3 then 'stopped' else 'running' end, 'auto',
-  case when service = 'W3SVC' and number <= 3 then 1067 end, '{}', now()
+  case when service = 'W3SVC' and number <= 3 then 1067 end, '{}', now(), now()
 from fleet, unnest(array['W3SVC', 'IAS', 'DNS']) as service;
-insert into update_now (client_id, host_id, source, id, kb, title, state, installed_at, learned_at)
-select client_id, number, 'uninstall_entry', kb, kb, 'Update (' || kb || ')', 'installed', now() - interval '7 days 1 hour', now()
+insert into update_now (client_id, host_id, source, id, kb, title, state, installed_at, learned_at, valid_from)
+select client_id, number, 'uninstall_entry', kb, kb, 'Update (' || kb || ')', 'installed', now() - interval '7 days 1 hour', now(), now()
 from fleet, unnest(array['KB5034439', 'KB5031111']) as kb
 where case kb when 'KB5034439' then exposed else beside end;
 insert into boot (client_id, host_id, number, boot_id, booted_at, first_seen_at, last_seen_at, sockets_seen, services_seen)

@@ -148,7 +148,7 @@ async fn references(connection: &mut PgConnection, places: &BTreeMap<String, Pla
         let fault = match (places.get(source), places.get(target)) {
             (Some(Place::Distributed), Some(Place::Distributed)) if row.get("has_client") => continue,
             (Some(Place::Distributed), Some(Place::Distributed)) => "does not include client_id",
-            (_, Some(Place::Reference)) | (Some(Place::Local), Some(Place::Local)) | (None, _) | (_, None) => continue,
+            (_, Some(Place::Reference) | None) | (Some(Place::Local), Some(Place::Local)) | (None, _) => continue,
             _ => "leads to a table that lies elsewhere",
         };
         faults.push(format!("{source}: the foreign key {name} to {target} {fault}"));

@@ -42,7 +42,7 @@ fn tables() -> Result<String> {
     let page = std::fs::read_to_string(root().join("docs/operating.md"))?;
     let (_, rest) = page.split_once("\n## Figures\n").context("docs/operating.md tells of figures")?;
     let section = rest.split("\n## ").next().unwrap_or_default();
-    Ok(section.lines().filter(|line| line.starts_with("| `")).map(|line| format!("{line}\n")).collect())
+    Ok(section.lines().filter(|line| line.starts_with("| `")).collect::<Vec<_>>().join("\n"))
 }
 
 /// The first column of the table of figures, where it is no expression.
@@ -127,7 +127,7 @@ async fn a_running_server_shows_what_is_told() -> Result<()> {
         Ok(is_there.iter().all(|name| text.contains(name)).then_some(text))
     })
     .await?;
-    let lines: String = shown.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+    let lines = shown.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
     let shown = without_parts(names(&lines), &told);
     let untold: Vec<_> = shown.difference(&told).collect();
     ensure!(untold.is_empty(), "shown, but not in docs/operating.md: {untold:?}");

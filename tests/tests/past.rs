@@ -1,5 +1,6 @@
 //! A simulated week through the real door: what tables and API say of any moment of it is what the hosts told then.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -48,8 +49,8 @@ async fn the_past_is_what_a_recorder_saw() -> Result<()> {
         for question in 0..QUESTIONS {
             let index = random.random_range(0..host.moments.len() - 1);
             let Some(time) = middle(host, index) else { continue };
-            let (said, seen) = (stored.at(time), &host.moments[index].seen);
-            ensure!(said == *seen, "{} at {time} (seed {seed}): {}", host.name, unlike(&said, seen));
+            let (told, seen) = (stored.at(time), &host.moments[index].seen);
+            ensure!(told == *seen, "{} at {time} (seed {seed}): {}", host.name, unlike(&told, seen));
             if question % API_EVERY == 0 {
                 let answered = Answered::at(&server, host_id, time).await?;
                 ensure!(answered == seen.counted(), "{} at {time} (seed {seed}): the API says {answered:?}", host.name);
@@ -75,21 +76,19 @@ fn middle(host: &Recorded, index: usize) -> Option<DateTime<Utc>> {
 }
 
 fn unlike(said: &Seen, seen: &Seen) -> String {
-    let sockets = (said.sockets.as_ref().map(|rows| rows.len()), seen.sockets.as_ref().map(|rows| rows.len()));
-    fn apart<T: Ord + std::fmt::Debug>(
-        a: Option<&std::collections::BTreeSet<T>>,
-        b: Option<&std::collections::BTreeSet<T>>,
-    ) -> String {
-        let (Some(a), Some(b)) = (a, b) else { return format!("known {} instead of {}", a.is_some(), b.is_some()) };
-        let rows = |from: &std::collections::BTreeSet<T>, without: &std::collections::BTreeSet<T>| {
-            format!("{:?}", from.difference(without).take(3).collect::<Vec<_>>())
-        };
-        format!("said alone {}, seen alone {}", rows(a, b), rows(b, a))
-    }
+    let sockets = (said.sockets.as_ref().map(BTreeSet::len), seen.sockets.as_ref().map(BTreeSet::len));
     format!(
         "{sockets:?} sockets: {}; services: {}; updates: {}",
         apart(said.sockets.as_ref(), seen.sockets.as_ref()),
         apart(said.services.as_ref(), seen.services.as_ref()),
         apart(said.updates.as_ref(), seen.updates.as_ref())
     )
+}
+
+fn apart<T: Ord + std::fmt::Debug>(a: Option<&BTreeSet<T>>, b: Option<&BTreeSet<T>>) -> String {
+    let (Some(a), Some(b)) = (a, b) else { return format!("known {} instead of {}", a.is_some(), b.is_some()) };
+    let rows = |from: &BTreeSet<T>, without: &BTreeSet<T>| {
+        format!("{:?}", from.difference(without).take(3).collect::<Vec<_>>())
+    };
+    format!("said alone {}, seen alone {}", rows(a, b), rows(b, a))
 }

@@ -93,14 +93,12 @@ async fn mislead(agent: &mut RawAgent, seq: u64, clock: DateTime<Utc>, facts: Fa
 
 /// Of every kind something.
 fn lively() -> Facts {
-    let update = |number: u32| -> Update {
-        serde_json::from_value(
-            json!({ "source": "component_package", "id": format!("KB{number}"), "kb": format!("KB{number}"),
-            "title": "Update", "state": "installed" }),
-        )
-        .expect("an update")
+    let update = |number: u32| -> Option<Update> {
+        let update = json!({ "source": "component_package", "id": format!("KB{number}"), "kb": format!("KB{number}"),
+            "title": "Update", "state": "installed" });
+        serde_json::from_value(update).ok()
     };
-    Facts { updates: Section::Known((5_000_000..5_000_006).map(update).collect()), ..blocked() }
+    Facts { updates: Section::Known((5_000_000..5_000_006).filter_map(update).collect()), ..blocked() }
 }
 
 fn after(mut facts: Facts, dice: &mut Dice) -> Facts {

@@ -259,12 +259,12 @@ impl From<changes::SocketChanges> for SocketChanges {
 
 impl From<changes::ServiceChanges> for ServiceChanges {
     fn from(changes: changes::ServiceChanges) -> Self {
-        let changed = changes.changed.into_iter().map(|change| ServiceChange {
+        let differ = changes.changed.into_iter().map(|change| ServiceChange {
             service: change.after.into(),
             members: change.members.into_iter().map(MemberChange::from).collect(),
         });
         Self {
-            changed: changed.collect(),
+            changed: differ.collect(),
             came: changes.came.into_iter().map(ServiceLine::from).collect(),
             went: changes.went.into_iter().map(ServiceLine::from).collect(),
             restarted: changes.restarted,

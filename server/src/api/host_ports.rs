@@ -96,20 +96,17 @@ pub async fn list(
     Path(id): Path<i64>,
     Query(query): Query<AtQuery>,
 ) -> Result<Json<HostPorts>, Problem> {
-    let (as_of, rows) = match query.moment(clock::now())? {
-        Some(at) => {
-            let Some(mut host) = HostAt::of(&caller.scope, &app.db, id, at).await? else {
-                return Err(Problem::not_found("host"));
-            };
-            let rows = Rows { sections: host.sections().await?, items: host.sockets().await? };
-            (Some(AsOf::of(&mut host, at).await?), rows)
-        }
-        None => {
-            let Some(rows) = read_host_rows::sockets(&caller.scope, &app.db, id).await? else {
-                return Err(Problem::not_found("host"));
-            };
-            (None, rows)
-        }
+    let (as_of, rows) = if let Some(at) = query.moment(clock::now())? {
+        let Some(mut host) = HostAt::of(&caller.scope, &app.db, id, at).await? else {
+            return Err(Problem::not_found("host"));
+        };
+        let rows = Rows { sections: host.sections().await?, items: host.sockets().await? };
+        (Some(AsOf::of(&mut host, at).await?), rows)
+    } else {
+        let Some(rows) = read_host_rows::sockets(&caller.scope, &app.db, id).await? else {
+            return Err(Problem::not_found("host"));
+        };
+        (None, rows)
     };
     let sockets = section_status(&rows.sections, SectionName::Sockets);
     Ok(Json(HostPorts { as_of, sockets, items: groups(&rows.items) }))

@@ -188,26 +188,23 @@ pub async fn list(
     Path(id): Path<i64>,
     Query(query): Query<AtQuery>,
 ) -> Result<Json<HostServices>, Problem> {
-    let (as_of, rows, findings) = match query.moment(clock::now())? {
-        Some(at) => {
-            let Some(mut host) = HostAt::of(&caller.scope, &app.db, id, at).await? else {
-                return Err(Problem::not_found("host"));
-            };
-            let rows = ServiceRows {
-                sections: host.sections().await?,
-                services: host.services().await?,
-                sockets: host.sockets().await?,
-                past: host.earlier_boots().await?,
-            };
-            (Some(AsOf::of(&mut host, at).await?), rows, Vec::new())
-        }
-        None => {
-            let Some(rows) = read_host_rows::services(&caller.scope, &app.db, id).await? else {
-                return Err(Problem::not_found("host"));
-            };
-            let filter = FindingFilter { state: Some("open"), host_id: Some(id), ..FindingFilter::default() };
-            (None, rows, read_findings::list(&caller.scope, &app.db, &filter, None, 500, clock::now()).await?)
-        }
+    let (as_of, rows, findings) = if let Some(at) = query.moment(clock::now())? {
+        let Some(mut host) = HostAt::of(&caller.scope, &app.db, id, at).await? else {
+            return Err(Problem::not_found("host"));
+        };
+        let rows = ServiceRows {
+            sections: host.sections().await?,
+            services: host.services().await?,
+            sockets: host.sockets().await?,
+            past: host.earlier_boots().await?,
+        };
+        (Some(AsOf::of(&mut host, at).await?), rows, Vec::new())
+    } else {
+        let Some(rows) = read_host_rows::services(&caller.scope, &app.db, id).await? else {
+            return Err(Problem::not_found("host"));
+        };
+        let filter = FindingFilter { state: Some("open"), host_id: Some(id), ..FindingFilter::default() };
+        (None, rows, read_findings::list(&caller.scope, &app.db, &filter, None, 500, clock::now()).await?)
     };
     Ok(Json(HostServices {
         as_of,

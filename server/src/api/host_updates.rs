@@ -135,20 +135,17 @@ pub async fn list(
     Path(id): Path<i64>,
     Query(query): Query<AtQuery>,
 ) -> Result<Json<HostUpdates>, Problem> {
-    let (as_of, mut rows) = match query.moment(clock::now())? {
-        Some(at) => {
-            let Some(mut host) = HostAt::of(&caller.scope, &app.db, id, at).await? else {
-                return Err(Problem::not_found("host"));
-            };
-            let rows = Rows { sections: host.sections().await?, items: host.updates().await? };
-            (Some(AsOf::of(&mut host, at).await?), rows)
-        }
-        None => {
-            let Some(rows) = read_host_rows::updates(&caller.scope, &app.db, id).await? else {
-                return Err(Problem::not_found("host"));
-            };
-            (None, rows)
-        }
+    let (as_of, mut rows) = if let Some(at) = query.moment(clock::now())? {
+        let Some(mut host) = HostAt::of(&caller.scope, &app.db, id, at).await? else {
+            return Err(Problem::not_found("host"));
+        };
+        let rows = Rows { sections: host.sections().await?, items: host.updates().await? };
+        (Some(AsOf::of(&mut host, at).await?), rows)
+    } else {
+        let Some(rows) = read_host_rows::updates(&caller.scope, &app.db, id).await? else {
+            return Err(Problem::not_found("host"));
+        };
+        (None, rows)
     };
     let findings = read_updates::findings(&caller.scope, &app.db, Some(id)).await?;
     let catalog = app.catalog();

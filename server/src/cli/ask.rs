@@ -131,7 +131,10 @@ async fn answer(db: &Db, arguments: &Arguments, now: DateTime<Utc>) -> anyhow::R
         Question::WhoHeld { host, port, at } => {
             let host = find(&scope, db, host, now).await?;
             let held = who_held(&scope, db, (&host, *port), *at, now).await?;
-            if arguments.json { return json(&held) } else { held.iter().map(holding).collect() }
+            if arguments.json {
+                return json(&held);
+            }
+            held.iter().map(holding).collect()
         }
         Question::Host { host, at } => {
             let host = find(&scope, db, host, now).await?;
@@ -163,7 +166,10 @@ async fn answer(db: &Db, arguments: &Arguments, now: DateTime<Utc>) -> anyhow::R
                 eprintln!("Of {unknown} hosts nobody knew then which ports they had open.");
             }
             let hosts: Vec<PortHost> = rows.into_iter().map(PortHost::from).collect();
-            if arguments.json { return json(&hosts) } else { hosts.iter().flat_map(host_with).collect() }
+            if arguments.json {
+                return json(&hosts);
+            }
+            hosts.iter().flat_map(host_with).collect()
         }
         Question::Changed { host, from, to, boots, around } => {
             let host = find(&scope, db, host, now).await?;
@@ -176,19 +182,21 @@ async fn answer(db: &Db, arguments: &Arguments, now: DateTime<Utc>) -> anyhow::R
             };
             let window = host_changes::window(&scope, db, host.host_id, &query, now).await.map_err(refusal)?;
             let changes = host_changes::between(&scope, db, host.host_id, window).await.map_err(refusal)?;
-            if arguments.json { return json(&changes) } else { changed(&changes) }
+            if arguments.json {
+                return json(&changes);
+            }
+            changed(&changes)
         }
     };
     Ok(lines.into_iter().map(|line: String| line + "\n").collect())
 }
 
 async fn find(scope: &Scope, db: &Db, said: &str, now: DateTime<Utc>) -> anyhow::Result<HostRow> {
-    let filter = match said.parse() {
-        Ok(id) => HostFilter { host_id: Some(id), ..HostFilter::default() },
-        Err(_) => {
-            let pattern = page::search_pattern(Some(said)).map_err(refusal)?;
-            HostFilter { pattern, ..HostFilter::default() }
-        }
+    let filter = if let Ok(id) = said.parse() {
+        HostFilter { host_id: Some(id), ..HostFilter::default() }
+    } else {
+        let pattern = page::search_pattern(Some(said)).map_err(refusal)?;
+        HostFilter { pattern, ..HostFilter::default() }
     };
     let is_it = |host: &HostRow| filter.host_id.is_some() || host.name.eq_ignore_ascii_case(said);
     let mut hosts = read_hosts::list(scope, db, &filter, None, AT_MOST, now).await?;
@@ -258,10 +266,8 @@ fn group(group: &PortGroup) -> String {
 }
 
 fn owner(process: Option<&str>, pid: Option<u32>, services: &[String]) -> String {
-    let mut owner = process.unwrap_or("owner not known").to_owned();
-    if let Some(pid) = pid {
-        owner += &format!(" (PID {pid})");
-    }
+    let process = process.unwrap_or("owner not known");
+    let owner = pid.map_or_else(|| process.to_owned(), |pid| format!("{process} (PID {pid})"));
     if services.is_empty() { owner } else { format!("{owner} {}", services.join(", ")) }
 }
 
@@ -352,6 +358,7 @@ fn json(answer: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string(answer)? + "\n")
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn refusal(problem: Problem) -> anyhow::Error {
     let detail = problem.detail().to_owned();
     match problem.code() {

@@ -45,25 +45,22 @@ pub async fn run(place: Place, arguments: Arguments) -> anyhow::Result<()> {
         println!("{} is whole: installation {} as of {taken}.", arguments.folder.display(), manifest.installation_id);
         return Ok(());
     }
-    match &place.database_url {
-        Some(url) => {
-            let options = PgConnectOptions::from_str(&url.0).context("DATABASE_URL is not an address")?;
-            // Makes the roles where they are missing.
-            Access::given(&url.0).await?;
-            let database = options.get_database().unwrap_or(options.get_username()).to_owned();
-            let target = Target { options: &options, database: &database, archiver: &Archiver::given(&options).await? };
-            prepare_data_dir(&place.data_dir)?;
-            target.restore(&place.data_dir, &arguments, &manifest).await?;
-        }
-        None => {
-            let cluster = Cluster::own(&place.data_dir).await?;
-            let options = cluster.options();
-            create_roles(&options).await?;
-            let target = Target { options: &options, database: DATABASE, archiver: &Archiver::private(&cluster) };
-            let restored = target.restore(&place.data_dir, &arguments, &manifest).await;
-            cluster.stop().await?;
-            restored?;
-        }
+    if let Some(url) = &place.database_url {
+        let options = PgConnectOptions::from_str(&url.0).context("DATABASE_URL is not an address")?;
+        // Makes the roles where they are missing.
+        Access::given(&url.0).await?;
+        let database = options.get_database().unwrap_or(options.get_username()).to_owned();
+        let target = Target { options: &options, database: &database, archiver: &Archiver::given(&options).await? };
+        prepare_data_dir(&place.data_dir)?;
+        target.restore(&place.data_dir, &arguments, &manifest).await?;
+    } else {
+        let cluster = Cluster::own(&place.data_dir).await?;
+        let options = cluster.options();
+        create_roles(&options).await?;
+        let target = Target { options: &options, database: DATABASE, archiver: &Archiver::private(&cluster) };
+        let restored = target.restore(&place.data_dir, &arguments, &manifest).await;
+        cluster.stop().await?;
+        restored?;
     }
     eprintln!("Restored installation {} as of {taken}.", manifest.installation_id);
     eprintln!("Webhooks are held until `portreeve-server deliveries release`.");

@@ -127,7 +127,7 @@ async fn serve(
     };
     let replica = Replica::enter(Arc::clone(&app), ingest.clone(), instance, others).await?;
     lifecycle.spawn("replica", async move {
-        replica.live().await;
+        Box::pin(replica.live()).await;
         Ok(())
     });
     lifecycle.spawn("agents", agents::serve(bound.agents, agents_tls, ingest.routes(), revocations, stop()));

@@ -113,7 +113,7 @@ pub async fn run(place: Place, arguments: Arguments) -> anyhow::Result<()> {
             None => std::future::pending().await,
         }
         over.cancel();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         () = play(hosts, shared, CancellationToken::new()) => Ok(()),

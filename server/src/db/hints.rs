@@ -111,14 +111,14 @@ mod tests {
         };
         let whole = Bulletin {
             from: Uuid::max(),
-            hints: (0..HINTS * 2 + 1).map(hint).collect(),
+            hints: (0..=HINTS * 2).map(hint).collect(),
             opened: vec![(i32::MAX, i64::MAX); STREAMS + 1],
             asked: vec![Uuid::max()],
             ..Bulletin::default()
         };
         let split = whole.clone().split(7);
         let numbers: Vec<i64> = split.iter().map(|bulletin| bulletin.number).collect();
-        assert_eq!(numbers, (7..7 + numbers.len() as i64).collect::<Vec<_>>());
+        assert_eq!(numbers, (7..).take(numbers.len()).collect::<Vec<_>>());
         assert_eq!(split.iter().flat_map(|bulletin| bulletin.hints.clone()).collect::<Vec<_>>(), whole.hints);
         assert_eq!(split.iter().flat_map(|bulletin| bulletin.opened.clone()).collect::<Vec<_>>(), whole.opened);
         for bulletin in &split {

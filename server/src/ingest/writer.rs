@@ -112,11 +112,16 @@ impl Writers {
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "reports that wait are far below 2^52")]
+fn count(reports: usize) -> f64 {
+    reports as f64
+}
+
 async fn run(store: Store, mut queue: mpsc::Receiver<Queued>, number: usize) {
     let waits = metrics::gauge!("portreeve_writer_queue", "writer" => number.to_string());
     let mut waiting = VecDeque::new();
     while let Some(batch) = gather(&mut queue, &mut waiting).await {
-        waits.set((queue.len() + waiting.len()) as f64);
+        waits.set(count(queue.len() + waiting.len()));
         let (jobs, askers): (Vec<Job>, Vec<_>) = batch
             .into_iter()
             .map(|queued| {
@@ -125,7 +130,7 @@ async fn run(store: Store, mut queue: mpsc::Receiver<Queued>, number: usize) {
                 (queued.job, queued.done)
             })
             .unzip();
-        metrics::histogram!("portreeve_writer_batch_hosts").record(jobs.len() as f64);
+        metrics::histogram!("portreeve_writer_batch_hosts").record(count(jobs.len()));
         for (asker, outcome) in askers.into_iter().zip(write(&store, &jobs).await) {
             // A stream that ended meanwhile asks again with its next Hello.
             drop(asker.send(outcome));

@@ -102,15 +102,14 @@ pub async fn play(hosts: Vec<(Host, Seat)>, play: Play, stop: CancellationToken)
 
 /// The identity that the folder holds, or a new one.
 pub async fn identity(server: &Server, seat: &Seat, gate: &Semaphore) -> anyhow::Result<Identity> {
-    let mut identity = match Identity::load(&seat.folder)? {
-        Some(identity) => identity,
-        None => {
-            let token = seat.token.as_ref().context("neither an identity nor a token")?;
-            let _turn = gate.acquire().await?;
-            let identity = enroll(server, token, &seat.name).await?;
-            identity.save(&seat.folder)?;
-            identity
-        }
+    let mut identity = if let Some(identity) = Identity::load(&seat.folder)? {
+        identity
+    } else {
+        let token = seat.token.as_ref().context("neither an identity nor a token")?;
+        let _turn = gate.acquire().await?;
+        let identity = enroll(server, token, &seat.name).await?;
+        identity.save(&seat.folder)?;
+        identity
     };
     // The server may listen elsewhere today.
     identity.server = server.clone();

@@ -1,6 +1,8 @@
 //! Prometheus of Debian as a yardstick: it scrapes the state of every service as one series each.
 //! <https://prometheus.io/docs/prometheus/latest/configuration/configuration/>
 
+#![expect(clippy::cast_precision_loss, reason = "figures are far below 2^52")]
+
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -41,10 +43,13 @@ pub async fn measure(hosts: usize, rounds: usize) -> Result<Scraped> {
     let (before, first) = (tree.cpu()?, scrapes.load(Ordering::Relaxed));
     reach(&scrapes, first + rounds).await?;
     let done = scrapes.load(Ordering::Relaxed) - first;
-    let scraped =
-        Scraped { samples: (done * hosts * SERVICES) as f64, cpu: tree.cpu()? - before, memory: tree.memory()? };
+    let spent = Scraped {
+        samples: (done * hosts * SERVICES) as f64,
+        cpu: tree.cpu()?.saturating_sub(before),
+        memory: tree.memory()?,
+    };
     server.kill().await?;
-    Ok(scraped)
+    Ok(spent)
 }
 
 async fn serve(hosts: usize, scrapes: Arc<AtomicUsize>) -> Result<SocketAddr> {
@@ -79,7 +84,7 @@ fn start(folder: &Path, target: SocketAddr) -> Result<Child> {
     );
     let path = folder.join("prometheus.yml");
     std::fs::write(&path, configuration)?;
-    Ok(Command::new(PROGRAM)
+    Command::new(PROGRAM)
         .arg(format!("--config.file={}", path.display()))
         .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
         .arg(format!("--web.listen-address={}", free_address()?))
@@ -87,7 +92,7 @@ fn start(folder: &Path, target: SocketAddr) -> Result<Child> {
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()
-        .with_context(|| format!("{PROGRAM} comes with Debian's prometheus"))?)
+        .with_context(|| format!("{PROGRAM} comes with Debian's prometheus"))
 }
 
 async fn reach(scrapes: &AtomicUsize, count: usize) -> Result<()> {

@@ -1,6 +1,8 @@
 //! Hosts whose services change, reported by real agents over mutual TLS to a real server: the same facts that the peers
 //! are given as values. Rules and history are on, as always.
 
+#![expect(clippy::cast_precision_loss, reason = "figures are far below 2^52")]
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -79,8 +81,8 @@ impl ServiceFleet {
         self.play(rounds).await?;
         Ok(Spent {
             values: (self.hosts.len() * SERVICES * rounds) as f64,
-            server_cpu: server.cpu()? - before.0,
-            postgres_cpu: postgres.cpu()? - before.1,
+            server_cpu: server.cpu()?.saturating_sub(before.0),
+            postgres_cpu: postgres.cpu()?.saturating_sub(before.1),
             wal: wal(&self.pool).await? - before.2,
             server_memory: server.memory()?,
         })

@@ -1,6 +1,8 @@
 //! What it costs Postgres to keep the sockets of a fleet, against COPY of the same rows into a table without an index, in
 //! one cluster and run. Reports go through the real door; only Postgres' own processor time and log are counted.
 
+#![expect(clippy::cast_precision_loss, reason = "figures are far below 2^52")]
+
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -130,7 +132,7 @@ impl Meter<'_> {
         Ok(Spent {
             rows: rows as f64,
             took: started.elapsed(),
-            cpu: self.postgres.cpu()? - cpu,
+            cpu: self.postgres.cpu()?.saturating_sub(cpu),
             wal: (wal(pool).await? - log) as f64,
         })
     }
@@ -192,9 +194,9 @@ async fn connect(doors: &Doors, size: Size) -> Result<Vec<Host>> {
     let mut hosts = Vec::with_capacity(size.hosts);
     for client in 0..size.clients {
         let site = doors.site(&format!("Client {client}")).await?;
-        let here = size.hosts / size.clients + usize::from(client < size.hosts % size.clients);
-        let token = doors.token(site, i32::try_from(here)?.max(1), TimeDelta::hours(1)).await?;
-        for _ in 0..here {
+        let of_it = size.hosts / size.clients + usize::from(client < size.hosts % size.clients);
+        let token = doors.token(site, i32::try_from(of_it)?.max(1), TimeDelta::hours(1)).await?;
+        for _ in 0..of_it {
             let number = hosts.len();
             let credentials = doors.enroll(&token, &format!("SRV{number}")).await?;
             let agent = RawAgent::connect(doors, &credentials, &hello(number as u128 + 1)).await?;
@@ -282,7 +284,7 @@ fn copied<'a>(hosts: impl Iterator<Item = &'a Facts>) -> Vec<u8> {
             // Family, bits of the net, no cidr, bytes of the address.
             field(&mut body, &[2, 32, 0, 4, 0, 0, 0, 0]);
             field(&mut body, socket.image.as_deref().unwrap_or_default().as_bytes());
-            field(&mut body, socket.services.iter().map(|name| name.as_str()).collect::<String>().as_bytes());
+            field(&mut body, socket.services.iter().map(rules::text::Text::as_str).collect::<String>().as_bytes());
         }
     }
     body.extend((-1_i16).to_be_bytes());

@@ -1,6 +1,8 @@
 //! Zabbix 6.0 of Debian as a yardstick: a server on the same Postgres, hosts with trapper items, and values sent by its own
 //! `zabbix_sender`. <https://www.zabbix.com/documentation/6.0/en/manual/config/items/itemtypes/trapper>
 
+#![expect(clippy::cast_precision_loss, reason = "figures are far below 2^52")]
+
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
@@ -46,8 +48,8 @@ pub async fn measure(fleet: &ServiceFleet, hosts: usize, rounds: usize) -> Resul
     are_stored(&pool, hosts, rounds + 1).await?;
     let spent = Spent {
         values: (hosts * SERVICES * rounds) as f64,
-        server_cpu: tree.cpu()? - before.0,
-        postgres_cpu: postgres.cpu()? - before.1,
+        server_cpu: tree.cpu()?.saturating_sub(before.0),
+        postgres_cpu: postgres.cpu()?.saturating_sub(before.1),
         wal: wal(&pool).await? - before.2,
         server_memory: tree.memory()?,
     };
@@ -114,7 +116,7 @@ async fn send(folder: &Path, port: u16, hosts: usize, round: usize) -> Result<()
                 file,
                 "BENCH{host} service[{service}] {} {}",
                 1_790_000_000 + round,
-                u8::from((host + service + round) % 2 == 0)
+                u8::from((host + service + round).is_multiple_of(2))
             )?;
         }
     }

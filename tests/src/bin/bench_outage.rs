@@ -3,6 +3,8 @@
 //!
 //! usage: make bench, or bench_outage [--hosts N] [--interval SECONDS] [--outage SECONDS]
 
+#![expect(clippy::cast_precision_loss, reason = "figures are far below 2^52")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -35,7 +35,8 @@ struct Arguments {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Bench {
-    bench: String,
+    #[serde(rename = "bench")]
+    name: String,
     command: String,
     rows: Vec<Row>,
 }
@@ -81,7 +82,7 @@ fn document(benches: &[Bench]) -> Result<String> {
     );
     for bench in benches {
         let title =
-            ORDER.iter().find(|(name, _)| *name == bench.bench).map_or(bench.bench.as_str(), |(_, title)| title);
+            ORDER.iter().find(|(name, _)| *name == bench.name).map_or(bench.name.as_str(), |(_, title)| title);
         write!(text, "\n## {title}\n\n`{}`\n\n| what | measured | limit |\n|---|---|---|\n", bench.command)?;
         for row in &bench.rows {
             let limit = match (row.limit_kind.as_deref(), row.limit) {

@@ -3,6 +3,8 @@
 //!
 //! usage: make bench, or bench_scale [--small N] [--large N] [--reports N]
 
+#![expect(clippy::cast_precision_loss, reason = "figures are far below 2^52")]
+
 use std::time::Duration;
 
 use anyhow::Result;

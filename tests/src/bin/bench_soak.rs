@@ -6,6 +6,8 @@
 //!
 //! usage: make bench, or bench_soak [--hosts N] [--seconds N]
 
+#![expect(clippy::cast_precision_loss, reason = "figures are far below 2^52")]
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

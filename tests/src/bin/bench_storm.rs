@@ -4,6 +4,8 @@
 //!
 //! usage: make bench, or bench_storm [--hosts N] [--sockets N]
 
+#![expect(clippy::cast_precision_loss, reason = "figures are far below 2^52")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -3,6 +3,8 @@
 //!
 //! usage: make bench, or bench_streams [--hosts N] [--sockets N] [--rounds N]
 
+#![expect(clippy::cast_precision_loss, reason = "figures are far below 2^52")]
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -50,7 +52,7 @@ async fn main() -> Result<()> {
     let [before, after] = mean_host::states(sockets)?;
     let fleet = LightFleet::start(enrolled, [&before, &after], Duration::from_secs_f64(many / A_SECOND))?;
     fleet.connected(PATIENCE).await?;
-    let connecting = tree.cpu()? - cpu;
+    let connecting = tree.cpu()?.saturating_sub(cpu);
     let each = (process.private_memory()?.saturating_sub(empty)) as f64 / many;
     table.hold("memory of the server by idle agent", each / 1e3, "KB", Limit::AtMost(40.0));
     table.note("processor time of the server by connection", connecting.as_secs_f64() * 1e3 / many, "ms");
@@ -67,8 +69,8 @@ async fn main() -> Result<()> {
     }
     let took = start.elapsed().as_secs_f64();
     table.note("an interval of reports of all hosts, until the last is acknowledged", took / f64::from(rounds), "s");
-    table.note("cores of the server meanwhile", (tree.cpu()? - before.0).as_secs_f64() / took, "");
-    table.note("cores of Postgres meanwhile", (postgres.cpu()? - before.1).as_secs_f64() / took, "");
+    table.note("cores of the server meanwhile", tree.cpu()?.saturating_sub(before.0).as_secs_f64() / took, "");
+    table.note("cores of Postgres meanwhile", postgres.cpu()?.saturating_sub(before.1).as_secs_f64() / took, "");
     let memory = (tree.memory()?, postgres.memory()?);
     table.note("memory of the server", memory.0 as f64 / GB, "GB");
     table.note("memory of Postgres", memory.1 as f64 / GB, "GB");

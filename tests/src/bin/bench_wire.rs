@@ -4,6 +4,8 @@
 //!
 //! usage: make bench, or bench_wire
 
+#![expect(clippy::cast_precision_loss, reason = "figures are far below 2^52")]
+
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Parser;
@@ -17,8 +19,8 @@ use tests::raw_agent::{changes, full};
 
 const SERVICES: usize = 200;
 const UPDATES: usize = 150;
-/// Of the sockets that close in an interval; as many open.
-const CHURN: f64 = 0.02;
+/// Of a hundred sockets that close in an interval; as many open.
+const CHURN: usize = 2;
 /// A length and a flag before each message. <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>
 const FRAME: usize = 5;
 /// osquery has no compression by default; this is the level that zstd itself takes.
@@ -70,7 +72,7 @@ impl Host {
     fn facts(self, interval: usize) -> Result<Facts> {
         let began = "2026-11-01T03:01:12Z".parse::<DateTime<Utc>>()?;
         let bound = |index: usize| began + TimeDelta::milliseconds(i64::try_from(index).unwrap_or(i64::MAX) * 731);
-        let moved = |count: usize| (count as f64 * CHURN).round() as usize * interval;
+        let moved = |count: usize| count * CHURN / 100 * interval;
         let listeners = (moved(self.listeners)..moved(self.listeners) + self.listeners).map(|index| {
             let owner = index % 40;
             json!({

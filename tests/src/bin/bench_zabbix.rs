@@ -4,6 +4,8 @@
 //!
 //! usage: make bench, or bench_zabbix [--hosts N] [--rounds N] with Debian's zabbix-server-pgsql and zabbix-agent
 
+#![expect(clippy::cast_precision_loss, reason = "figures are far below 2^52")]
+
 use anyhow::Result;
 use clap::Parser;
 use tests::bench::cost::microseconds;

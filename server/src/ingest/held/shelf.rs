@@ -34,13 +34,12 @@ impl Shelf {
         if text.is_empty() {
             return;
         }
-        match self.texts.get(text) {
-            Some(known) => *text = known.clone(),
-            None => {
-                self.fresh += text.len() + OVERHEAD;
-                self.texts.insert(text.clone());
-            }
+        if let Some(known) = self.texts.get(text) {
+            *text = known.clone();
+            return;
         }
+        self.fresh += text.len() + OVERHEAD;
+        self.texts.insert(text.clone());
     }
 
     fn forget(&mut self) {

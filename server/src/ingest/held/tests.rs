@@ -1,3 +1,5 @@
+//! What is dropped, what is shared, and what a host takes.
+
 use std::collections::BTreeMap;
 
 use rules::catalog::Catalog;
@@ -73,7 +75,7 @@ fn mean_host(number: usize) -> Delta {
     let service = |index: usize| {
         serde_json::json!({
             "name": format!("Service{index}"), "display_name": format!("A service of the system, number {index}"),
-            "state": if index % 2 == 0 { "running" } else { "stopped" }, "start": "auto", "pid": 1_000 + index, "exit_code": 0,
+            "state": if index.is_multiple_of(2) { "running" } else { "stopped" }, "start": "auto", "pid": 1_000 + index, "exit_code": 0,
             "image_path": format!(r"C:\Windows\System32\svchost.exe -k Service{index}"), "account": "LocalSystem",
             "depends_on": ["RpcSs"], "state_since": at,
             "recovery": { "actions": [{ "kind": "restart", "delay_ms": 60_000 }] },

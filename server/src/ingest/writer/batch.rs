@@ -15,7 +15,9 @@ use crate::ingest::writer::Job;
 pub(super) async fn write(store: &Store, jobs: &[Job], now: DateTime<Utc>) -> sqlx::Result<Vec<Option<Outcome>>> {
     let Some(client_id) = jobs.first().map(|job| job.session.client_id) else { return Ok(Vec::new()) };
     let mut words = Words::default();
-    jobs.iter().for_each(|job| words.append(job.words()));
+    for job in jobs {
+        words.append(job.words());
+    }
     let numbers = store.numbers(&words).await?;
 
     let mut transaction = store.db.begin(&Scope::of(client_id)).await?;
