@@ -62,6 +62,9 @@ pub struct Config {
     /// Where people reach the pages, such as https://portreeve.example; for links in webhooks. Default: --http.
     #[arg(long, env = "PORTREEVE_PUBLIC_URL")]
     pub public_url: Option<String>,
+    /// A streaming replica of the database given by --database-url; pages are read from it while it is hardly behind.
+    #[arg(long, env = "PORTREEVE_READ_DATABASE_URL", hide_env_values = true)]
+    pub read_database_url: Option<DatabaseUrl>,
     /// Folder of portreeve-agent.msi and portreeve-agent.exe, which are served under /agent/. Default: DATA_DIR/agent.
     #[arg(long, env = "PORTREEVE_AGENT_DIR")]
     pub agent_dir: Option<PathBuf>,

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::db::hints::Bulletin;
@@ -45,7 +46,7 @@ pub enum News {
 /// In-process broadcast, and what other servers are still to be told.
 #[derive(Debug, Clone)]
 pub struct Bus {
-    here: broadcast::Sender<News>,
+    here: broadcast::Sender<(Instant, News)>,
     elsewhere: Arc<Elsewhere>,
 }
 
@@ -83,7 +84,7 @@ impl Bus {
     /// To listeners of this server only.
     pub fn pass_on(&self, news: News) {
         // An error means that nobody listens, which is fine.
-        drop(self.here.send(news));
+        drop(self.here.send((Instant::now(), news)));
     }
 
     /// Tells other servers that the host has a stream here, in case that one of them holds an older one.
@@ -140,14 +141,14 @@ impl Default for Bus {
 
 /// Hears what is published from now on.
 #[derive(Debug)]
-pub struct Listener(broadcast::Receiver<News>);
+pub struct Listener(broadcast::Receiver<(Instant, News)>);
 
 impl Listener {
-    /// One that is slow loses hints, and is told so.
-    pub async fn next(&mut self) -> News {
+    /// With the time since when it can be read. One that is slow loses hints, and is told so.
+    pub async fn next(&mut self) -> (Instant, News) {
         match self.0.recv().await {
             Ok(news) => news,
-            Err(RecvError::Lagged(_)) => News::Anything,
+            Err(RecvError::Lagged(_)) => (Instant::now(), News::Anything),
             // Cannot happen while the server holds the bus; waiting is the harmless answer.
             Err(RecvError::Closed) => std::future::pending().await,
         }
@@ -155,6 +156,6 @@ impl Listener {
 
     /// Returns when something of this kind may have changed.
     pub async fn something_of(&mut self, kind: HintKind) {
-        while matches!(self.next().await, News::Hint(hint) if hint.kind != kind) {}
+        while matches!(self.next().await, (_, News::Hint(hint)) if hint.kind != kind) {}
     }
 }

@@ -4,22 +4,25 @@
 //! Invariant: when the test binary ends, however it ends, the cluster and its folder go with it.
 
 use std::{
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::Stdio,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use portreeve_server::{
     db::{Db, bootstrap::Access},
-    postgres::Cluster,
+    postgres::{Cluster, account::Account, binaries::Binaries},
 };
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgConnectOptions};
 use tokio::{
     process::{Child, Command},
     sync::OnceCell,
 };
+
+use crate::server::eventually;
 
 static CLUSTER: OnceCell<Shared> = OnceCell::const_new();
 static NAMES: AtomicU32 = AtomicU32::new(1);
@@ -57,19 +60,122 @@ impl Database {
     /// As `DATABASE_URL` takes it: an account that may speak as both roles.
     pub fn url(&self) -> Result<String> {
         let shared = CLUSTER.get().context("a database was made, so the cluster runs")?;
-        let options = shared.cluster.options();
-        let folder = options.get_socket().context("the cluster listens on a socket")?;
-        let name = self.access.app.get_database().context("the database has a name")?;
-        let (user, port) = (options.get_username(), options.get_port());
-        Ok(format!("postgres://{user}@localhost:{port}/{name}?host={}", folder.display()))
+        url_of(&shared.cluster.options().database(self.name()?))
+    }
+
+    fn name(&self) -> Result<&str> {
+        self.access.app.get_database().context("the database has a name")
+    }
+
+    /// A streaming replica of the cluster, and so of this database.
+    pub async fn replica(&self) -> Result<Replica> {
+        let shared = CLUSTER.get().context("a database was made, so the cluster runs")?;
+        let primary = shared.cluster.options();
+        let socket = primary.get_socket().context("the cluster listens on a socket")?;
+        let (account, programs) = (Account::for_postgres()?, Binaries::find(Path::new("")).await?);
+        let folder = cluster_folder()?.keep();
+        let (data, sockets) = (folder.join("postgres"), folder.join("sockets"));
+        for path in [&data, &sockets] {
+            std::fs::DirBuilder::new().mode(0o700).create(path)?;
+            if let Some(account) = &account {
+                std::os::unix::fs::chown(path, Some(account.uid), Some(account.gid))?;
+            }
+        }
+        let command = |program: &str| {
+            let mut command = Command::new(programs.path(program));
+            command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
+            if let Some(account) = &account {
+                command.uid(account.uid).gid(account.gid);
+            }
+            command
+        };
+        let copied = command("pg_basebackup")
+            .arg("--pgdata")
+            .arg(&data)
+            .arg("--host")
+            .arg(socket)
+            .args(["--port", &primary.get_port().to_string(), "--username", primary.get_username()])
+            .args(["--checkpoint=fast", "--write-recovery-conf", "--no-sync"])
+            .output()
+            .await?;
+        ensure!(copied.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&copied.stderr));
+        let postmaster = command("postgres")
+            .arg("-D")
+            .arg(&data)
+            .args(["-c", "listen_addresses=", "-c", &format!("port={}", primary.get_port())])
+            .args(["-c", &format!("unix_socket_directories={}", sockets.display())])
+            .stderr(Stdio::null())
+            .spawn()?;
+        let undertaker = undertaker(&folder)?;
+        let options = primary.socket(sockets).database(self.name()?);
+        let replica = Replica { options, postmaster, _undertaker: undertaker };
+        eventually("the replica answers", Duration::from_mins(1), async || Ok(Some(replica.superuser().await?)))
+            .await?
+            .close()
+            .await?;
+        Ok(replica)
     }
 
     /// A connection as superuser, who sees past every policy.
     pub async fn superuser(&self) -> Result<PgConnection> {
         let shared = CLUSTER.get().context("a database was made, so the cluster runs")?;
-        let name = self.access.app.get_database().context("the database has a name")?;
-        Ok(PgConnection::connect_with(&shared.cluster.options().database(name)).await?)
+        Ok(PgConnection::connect_with(&shared.cluster.options().database(self.name()?)).await?)
     }
+}
+
+/// A second Postgres, which plays what the first one wrote.
+#[derive(Debug)]
+pub struct Replica {
+    options: PgConnectOptions,
+    postmaster: Child,
+    _undertaker: Child,
+}
+
+impl Replica {
+    /// As [`Database::url`].
+    pub fn url(&self) -> Result<String> {
+        url_of(&self.options)
+    }
+
+    /// A connection as superuser.
+    pub async fn superuser(&self) -> Result<PgConnection> {
+        Ok(PgConnection::connect_with(&self.options).await?)
+    }
+
+    /// From now on it shows nothing newer, until [`Replica::resume`].
+    pub async fn pause(&self) -> Result<()> {
+        let mut connection = self.superuser().await?;
+        sqlx::raw_sql("select pg_wal_replay_pause()").execute(&mut connection).await?;
+        eventually("the replica is paused", Duration::from_secs(10), async || {
+            let mut connection = self.superuser().await?;
+            let state = "select pg_get_wal_replay_pause_state() = 'paused'";
+            let is_paused: bool = sqlx::query_scalar(state).fetch_one(&mut connection).await?;
+            Ok(is_paused.then_some(()))
+        })
+        .await
+    }
+
+    pub async fn resume(&self) -> Result<()> {
+        let mut connection = self.superuser().await?;
+        sqlx::raw_sql("select pg_wal_replay_resume()").execute(&mut connection).await?;
+        Ok(())
+    }
+
+    /// It ends, and so do the connections to it.
+    pub async fn stop(&mut self) -> Result<()> {
+        let pid = i32::try_from(self.postmaster.id().context("the replica runs")?)?;
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGINT)?;
+        tokio::time::timeout(Duration::from_secs(30), self.postmaster.wait()).await??;
+        Ok(())
+    }
+}
+
+/// As `DATABASE_URL` takes it.
+fn url_of(options: &PgConnectOptions) -> Result<String> {
+    let folder = options.get_socket().context("the cluster listens on a socket")?;
+    let name = options.get_database().context("the database has a name")?;
+    let (user, port) = (options.get_username(), options.get_port());
+    Ok(format!("postgres://{user}@localhost:{port}/{name}?host={}", folder.display()))
 }
 
 /// A folder for a cluster, which Postgres' account can reach when the tests run as root.

@@ -64,6 +64,8 @@ pub struct Server {
     subcommand: &'static str,
     /// `None`: a Postgres of its own.
     database_url: Option<String>,
+    /// `None`: pages are read where everything is.
+    read_database_url: Option<String>,
     process: Option<Child>,
     token: Option<String>,
     client: reqwest::Client,
@@ -78,6 +80,14 @@ impl Server {
     /// Starts a server on a Postgres that is there.
     pub async fn start_on(database_url: String) -> Result<Self> {
         Self::start_as("run", Some(database_url)).await
+    }
+
+    /// As [`Server::start_on`], with a replica of that Postgres for what pages read.
+    pub async fn start_reading(database_url: String, replica_url: String) -> Result<Self> {
+        let mut server = Self::new("run", Some(database_url))?;
+        server.read_database_url = Some(replica_url);
+        server.run().await?;
+        Ok(server)
     }
 
     /// As [`Server::start`], with the demonstration fleet.
@@ -115,6 +125,7 @@ impl Server {
             enroll: free_address()?,
             subcommand,
             database_url,
+            read_database_url: None,
             process: None,
             token: None,
             client: plain_client()?,
@@ -136,6 +147,7 @@ impl Server {
             .env("PORTREEVE_EGRESS_ALLOW", EGRESS)
             .env("PORTREEVE_ENROLL_BURST", ENROLL_BURST)
             .envs(self.database_url.as_ref().map(|url| ("DATABASE_URL", url)))
+            .envs(self.read_database_url.as_ref().map(|url| ("PORTREEVE_READ_DATABASE_URL", url)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -228,8 +240,18 @@ impl Server {
 
     /// POST of an API path as the administrator, without a body; status and answer.
     pub async fn post(&self, path: &str) -> Result<(u16, Value)> {
+        self.post_body(path, "").await
+    }
+
+    /// The same with a body of JSON.
+    pub async fn post_json(&self, path: &str, body: &Value) -> Result<(u16, Value)> {
+        self.post_body(path, body.to_string()).await
+    }
+
+    async fn post_body(&self, path: &str, body: impl Into<reqwest::Body>) -> Result<(u16, Value)> {
         let token = self.token.as_deref().context("sign_up comes first")?;
-        let response = self.client.post(format!("{}{path}", self.url())).bearer_auth(token).send().await?;
+        let request = self.client.post(format!("{}{path}", self.url())).bearer_auth(token);
+        let response = request.header("content-type", "application/json").body(body).send().await?;
         let status = response.status().as_u16();
         Ok((status, serde_json::from_str(&response.text().await?).unwrap_or_default()))
     }

@@ -217,7 +217,7 @@ async fn sixty_four_hosts_of_one_problem_never_wait_for_each_other() -> Result<(
     let (doors, http) = two_clients(&hosts).await?;
     // As many connections as writers: none waits for another's.
     let pool = PgPoolOptions::new().max_connections(64).connect_with(doors.database.access.app.clone()).await?;
-    let db = Db { pool };
+    let db = Db { pool, reading: None };
     let (ill, well) = (judgement(vec![finding("IAS", POOL), finding("DNS", POOL)]), judgement(Vec::new()));
     let mut writers = JoinSet::new();
     for host in hosts {

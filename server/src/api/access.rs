@@ -20,6 +20,7 @@ use crate::app::App;
 use crate::clock;
 use crate::config::Config;
 use crate::db::operator::{self, Principal};
+use crate::db::reading::Reading;
 use crate::db::{Scope, session};
 use crate::people::{ApiToken, Role, Secret};
 
@@ -104,6 +105,7 @@ pub async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next
         session::touch_session(&app.db.pool, secret, clock::now()).await?;
     }
     request.extensions_mut().insert(caller);
+    let _writing = app.db.reading.as_ref().filter(|_| !request.method().is_safe()).map(Reading::writing);
     Ok(next.run(request).await)
 }
 

@@ -87,7 +87,12 @@ struct Listener {
 /// Subscribed before the first `resync` is sent: a change is either read by the page or hinted at.
 fn events(listener: Listener) -> impl Stream<Item = Result<Event, Infallible>> {
     stream::unfold((listener, true), |(mut listener, is_first)| async move {
-        let event = if is_first { resync() } else { listener.next().await? };
+        let event = if is_first {
+            listener.until_readable(Instant::now()).await;
+            resync()
+        } else {
+            listener.next().await?
+        };
         Some((Ok(event), (listener, false)))
     })
 }
@@ -100,12 +105,23 @@ impl Listener {
             tokio::select! {
                 () = stopping.cancelled() => return None,
                 _ = self.recheck.tick() => self.caller = self.still_allowed().await?,
-                news = self.hints.next() => match news {
-                    News::Hint(hint) if hint.kind == HintKind::Catalog || self.caller.scope.0.contains(&hint.client_id) => return Some(event(hint)),
-                    News::Hint(_) => {}
-                    News::Anything => return Some(resync()),
-                },
+                (published, news) = self.hints.next() => {
+                    let event = match news {
+                        News::Hint(hint) if hint.kind == HintKind::Catalog || self.caller.scope.0.contains(&hint.client_id) => event(hint),
+                        News::Hint(_) => continue,
+                        News::Anything => resync(),
+                    };
+                    self.until_readable(published).await;
+                    return Some(event);
+                }
             }
+        }
+    }
+
+    /// A page that hears of a change reads at once, and a replica may be a little behind.
+    async fn until_readable(&self, published: Instant) {
+        if let Some(reading) = &self.app.db.reading {
+            self.app.stopping.run_until_cancelled(reading.catch_up(published)).await;
         }
     }
 

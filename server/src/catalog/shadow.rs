@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::db::catalog::releases::{self, ShadowRow, Sums};
 use crate::db::findings::severity_number;
-use crate::db::{Db, Scope, facts, findings, read, rejudge};
+use crate::db::{Db, Scope, facts, findings, rejudge};
 use crate::findings::plan::{self, FindingChange, Transition};
 use crate::ingest::recall;
 use crate::rulebook::Rulebook;
@@ -63,7 +63,7 @@ async fn host(
     (client_id, host_id): (i32, i64),
     now: DateTime<Utc>,
 ) -> anyhow::Result<Vec<ShadowRow>> {
-    let mut transaction = read::begin(&Scope::of(client_id), db).await?;
+    let mut transaction = db.begin(&Scope::of(client_id)).await?;
     let state = facts::load(&mut transaction, client_id, host_id).await?;
     let mut memory = recall(&mut transaction, (client_id, host_id), state.facts(), &candidate.catalog).await?;
     let judgement = candidate.judge(client_id, state.facts(), memory.history(state.facts()), now);

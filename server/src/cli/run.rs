@@ -15,7 +15,7 @@ use crate::{
     cli::open::Opened,
     clock,
     config::{Config, Place},
-    db::{identity::enrolled_hosts, instances::Instance, migrator},
+    db::{Db, identity::enrolled_hosts, instances::Instance, migrator, reading::Reading},
     demo,
     identity::enrollment::Enrollment,
     ingest::{Ingest, Store},
@@ -88,10 +88,11 @@ async fn serve(
     let (agents_at, enroll_at) = (bound.agents.local_addr()?, bound.enroll.local_addr()?);
     let bus = Bus::new();
     config.agent_dir.get_or_insert_with(|| opened.data_dir.join("agent"));
+    let reading = config.read_database_url.as_ref().map(|url| Reading::new(&url.0)).transpose()?;
     let app = Arc::new(App {
         server_id: Uuid::new_v4(),
         store: Store::new(opened.db.clone(), bus.clone(), config.public_url.as_deref().unwrap_or(&url)),
-        db: opened.db.clone(),
+        db: Db { reading, ..opened.db.clone() },
         bus,
         questions: Questions::default(),
         identity,
@@ -140,6 +141,13 @@ async fn serve(
         ingest.keep_presence().await;
         Ok(())
     });
+    if let Some(reading) = app.db.reading.clone() {
+        let (primary, stop) = (app.db.pool.clone(), stop());
+        lifecycle.spawn("read replica", async move {
+            reading.keep_measured(&primary, &stop).await;
+            Ok(())
+        });
+    }
     let keeper = Arc::clone(&app);
     lifecycle.spawn("catalog", async move {
         rulebook::keep_current(&keeper).await;

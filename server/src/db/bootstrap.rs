@@ -21,6 +21,10 @@ pub const APP: &str = "portreeve_app";
 /// Name of the database in a private cluster.
 pub const DATABASE: &str = "portreeve";
 
+/// They make a slow or dead database an error soon, and never a hang.
+pub(super) const LIMITS: [(&str, &str); 3] =
+    [("statement_timeout", "10s"), ("idle_in_transaction_session_timeout", "30s"), ("tcp_user_timeout", "10s")];
+
 const CREATE_ROLES: &str = "
     do $$ begin create role portreeve_owner login; exception when duplicate_object then null; end $$;
     do $$ begin create role portreeve_app login; exception when duplicate_object then null; end $$;";
@@ -96,13 +100,9 @@ impl Access {
         migrator::pending(&self.owner).await
     }
 
-    /// The pool of the server. Limits make a slow or dead database an error soon, and never a hang.
+    /// The pool of the server.
     pub async fn connect(&self) -> anyhow::Result<Db> {
-        let options = self.app.clone().options([
-            ("statement_timeout", "10s"),
-            ("idle_in_transaction_session_timeout", "30s"),
-            ("tcp_user_timeout", "10s"),
-        ]);
+        let options = self.app.clone().options(LIMITS);
         let pool = PgPoolOptions::new()
             .max_connections(20)
             .acquire_timeout(Duration::from_secs(3))
@@ -115,7 +115,7 @@ impl Access {
         .fetch_one(&pool)
         .await?;
         ensure!(!is_mighty, "role {APP} is a superuser or bypasses row-level security; take that from it");
-        Ok(Db { pool })
+        Ok(Db { pool, reading: None })
     }
 }
 

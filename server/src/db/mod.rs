@@ -4,6 +4,8 @@
 use sqlx::error::DatabaseError;
 use sqlx::{PgPool, Postgres, Transaction};
 
+use crate::db::reading::Reading;
+
 pub mod boots;
 
 pub mod bootstrap;
@@ -49,6 +51,8 @@ pub mod operator;
 pub mod session;
 
 pub mod read;
+
+pub mod reading;
 
 pub mod read_boots;
 
@@ -116,6 +120,8 @@ impl Scope {
 #[derive(Debug, Clone)]
 pub struct Db {
     pub pool: PgPool,
+    /// A replica for [`read`]. `None`: that reads `pool` too.
+    pub reading: Option<Reading>,
 }
 
 impl Db {

@@ -1,5 +1,6 @@
 //! What every read of the API starts with: a transaction that sees only the clients of its scope, cannot write, and
-//! ends itself after five seconds.
+//! ends itself after five seconds. It may read a replica, which is a little behind: what is decided or written rests on
+//! [`Db::begin`] instead.
 
 use anyhow::Context;
 use serde::de::DeserializeOwned;
@@ -24,7 +25,14 @@ pub async fn begin(scope: &Scope, db: &Db) -> sqlx::Result<Transaction<'static, 
 
 /// The same for queries that are best planned in one way.
 pub async fn begin_with(scope: &Scope, db: &Db, plans: Plans) -> sqlx::Result<Transaction<'static, Postgres>> {
-    let mut transaction = db.pool.begin().await?;
+    let replicated = match &db.reading {
+        Some(reading) => reading.begin().await,
+        None => None,
+    };
+    let mut transaction = match replicated {
+        Some(transaction) => transaction,
+        None => db.pool.begin().await?,
+    };
     // All of it in one statement: a short read is mostly waiting for answers.
     sqlx::query!(
         "

@@ -8,7 +8,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
-use crate::db::{Db, Scope, catalog, read};
+use crate::db::{Db, Scope, catalog};
 
 /// What happened before does not count: roles and systems were others then.
 const LOOK_BACK: TimeDelta = TimeDelta::days(120);
@@ -428,7 +428,7 @@ impl Stored {
 
 /// What the fleet suspects: counts over all clients, hosts of the scope. The least likely to be false first.
 pub async fn of_fleet(scope: &Scope, db: &Db) -> sqlx::Result<Vec<Stored>> {
-    let mut transaction = read::begin(scope, db).await?;
+    let mut transaction = db.begin(scope).await?;
     let rows = sqlx::query!("select * from suspect order by q, kbs, service").fetch_all(&mut *transaction).await?;
     let hosts = sqlx::query!(
         "

@@ -36,7 +36,7 @@ pub struct OverrideRow {
 /// to say.
 pub async fn in_force(db: &Db) -> sqlx::Result<BTreeMap<i32, Vec<Override>>> {
     let scope = db.everything().await?;
-    let mut transaction = read::begin(&scope, db).await?;
+    let mut transaction = db.begin(&scope).await?;
     let rows = sqlx::query!(
         "
         select client_id, entry_id, severity, reason, decided_by, until
