@@ -67,13 +67,11 @@ impl Reading {
         if !self.0.state.borrow().is_current() {
             return None;
         }
-        match self.0.pool.begin().await {
-            Ok(transaction) => Some(transaction),
-            Err(_) => {
-                self.0.state.send_modify(|state| state.holds = None);
-                None
-            }
+        let begun = self.0.pool.begin().await;
+        if begun.is_err() {
+            self.0.state.send_modify(|state| state.holds = None);
         }
+        begun.ok()
     }
 
     pub fn writing(&self) -> Writing {
