@@ -49,15 +49,19 @@ async fn the_past_is_what_a_recorder_saw() -> Result<()> {
         for question in 0..QUESTIONS {
             let index = random.random_range(0..host.moments.len() - 1);
             let Some(time) = middle(host, index) else { continue };
-            let (told, seen) = (stored.at(time), &host.moments[index].seen);
-            ensure!(told == *seen, "{} at {time} (seed {seed}): {}", host.name, unlike(&told, seen));
+            let (told, heard) = (stored.at(time), &host.moments[index].seen);
+            ensure!(told == *heard, "{} at {time} (seed {seed}): {}", host.name, unlike(&told, heard));
             if question % API_EVERY == 0 {
                 let answered = Answered::at(&server, host_id, time).await?;
-                ensure!(answered == seen.counted(), "{} at {time} (seed {seed}): the API says {answered:?}", host.name);
+                ensure!(
+                    answered == heard.counted(),
+                    "{} at {time} (seed {seed}): the API says {answered:?}",
+                    host.name
+                );
             }
             asked += 1;
-            unknown += usize::from(seen.updates.is_none());
-            differ += usize::from(*seen != first);
+            unknown += usize::from(heard.updates.is_none());
+            differ += usize::from(*heard != first);
         }
     }
     println!("{asked} moments, {differ} of them unlike the first, {unknown} with an unknown section");

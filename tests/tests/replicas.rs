@@ -183,7 +183,7 @@ async fn an_agent_moves_between_servers_and_nothing_is_lost_or_doubled() -> Resu
     let ids: BTreeSet<String> = receiver.received().iter().map(|one| one.id().to_owned()).collect();
     assert_eq!(ids.len(), LIFE.transitions());
     assert!(receiver.received().len() <= LIFE.transitions() + 4, "{} webhooks", receiver.received().len());
-    eventually("the dead server is buried", Duration::from_secs(60), async || {
+    eventually("the dead server is buried", Duration::from_mins(1), async || {
         let left: i64 = sqlx::query_scalar("select count(*) from server_instance").fetch_one(&pair.superuser).await?;
         Ok((left == 1).then_some(()))
     })

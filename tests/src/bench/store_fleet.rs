@@ -193,9 +193,9 @@ async fn report(hosts: &mut Vec<Host>, kind: Kind) -> Result<()> {
 async fn connect(doors: &Doors, size: Size) -> Result<Vec<Host>> {
     let mut hosts = Vec::with_capacity(size.hosts);
     for client in 0..size.clients {
-        let site = doors.site(&format!("Client {client}")).await?;
+        let place = doors.site(&format!("Client {client}")).await?;
         let of_it = size.hosts / size.clients + usize::from(client < size.hosts % size.clients);
-        let token = doors.token(site, i32::try_from(of_it)?.max(1), TimeDelta::hours(1)).await?;
+        let token = doors.token(place, i32::try_from(of_it)?.max(1), TimeDelta::hours(1)).await?;
         for _ in 0..of_it {
             let number = hosts.len();
             let credentials = doors.enroll(&token, &format!("SRV{number}")).await?;

@@ -81,8 +81,7 @@ fn document(benches: &[Bench]) -> Result<String> {
          Such machines are noisy, so limits are ratios of one run wherever a yardstick runs beside; a bench fails past twice its limit.\n"
     );
     for bench in benches {
-        let title =
-            ORDER.iter().find(|(name, _)| *name == bench.name).map_or(bench.name.as_str(), |(_, title)| title);
+        let title = ORDER.iter().find(|(name, _)| *name == bench.name).map_or(bench.name.as_str(), |(_, title)| title);
         write!(text, "\n## {title}\n\n`{}`\n\n| what | measured | limit |\n|---|---|---|\n", bench.command)?;
         for row in &bench.rows {
             let limit = match (row.limit_kind.as_deref(), row.limit) {
