@@ -154,7 +154,12 @@ pub async fn connect(server: &Server, token: &str, number: usize) -> Result<mpsc
         agents_port: server.agents().port(),
         proxy: portreeve_agent::proxy::ProxyChoice::Direct,
     };
-    let identity = portreeve_agent::enroll::enroll(&at, &token.parse()?, &name(number)).await?;
+    // The door lets in so many a second.
+    let token = token.parse()?;
+    let identity = eventually("the host is enrolled", Duration::from_mins(2), async || {
+        Ok(portreeve_agent::enroll::enroll(&at, &token, &name(number)).await.ok())
+    })
+    .await?;
     let agent = Agent {
         identity,
         state_dir: server.scratch().join(name(number)),

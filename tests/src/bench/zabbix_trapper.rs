@@ -88,12 +88,12 @@ async fn database(beside: &PgPool, hosts: usize) -> Result<PgPool> {
 }
 
 fn start(folder: &Path, at: &PgConnectOptions, port: u16) -> Result<Child> {
-    let socket = at.get_socket().context("Postgres is reached by a socket")?;
+    let socket = at.get_host();
     let configuration = format!(
         "ListenPort={port}\nListenIP=127.0.0.1\nDBHost={}\nDBPort={}\nDBName=zabbix\nDBUser={}\nLogFile={log}\nPidFile={pid}\n\
          SocketDir={folder}\nAllowRoot=1\nCacheSize=256M\nHistoryCacheSize=64M\nHistoryIndexCacheSize=64M\nValueCacheSize=32M\n\
          StartTrappers=5\nHousekeepingFrequency=0\n",
-        socket.display(),
+        socket,
         at.get_port(),
         at.get_username(),
         log = folder.join("server.log").display(),

@@ -14,7 +14,7 @@ const HOSTS_OF_CLIENT: usize = 20;
 
 #[derive(Debug, Parser)]
 struct Arguments {
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = 60)]
     hosts: usize,
     #[arg(long, default_value_t = 15)]
     rounds: usize,
