@@ -96,8 +96,7 @@ impl Doors {
         let agents_tls = tls::for_agents(&identity.authority, now)?;
         let enroll_tls = tls::for_enrollment(&identity.authority, now)?;
         let stopping = CancellationToken::new();
-        // All hosts of a test come from one address.
-        let config = Defaults::try_parse_from(["test", "--enroll-burst=2000"])?.config;
+        let config = Defaults::try_parse_from(["test"])?.config;
         let bus = Bus::new();
         let app = Arc::new(App {
             server_id: Uuid::new_v4(),

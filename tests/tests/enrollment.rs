@@ -169,14 +169,14 @@ async fn a_malformed_request_costs_no_use() -> Result<()> {
 async fn an_address_that_enrolls_too_fast_is_slowed_down() -> Result<()> {
     let doors = Doors::open().await?;
     let mut client = doors.enroll_client().await;
-    for _ in 0..2_200 {
+    for _ in 0..200 {
         let refused = client.enroll(EnrollRequest::default()).await.unwrap_err();
         if refused.code() == Code::ResourceExhausted {
             assert_eq!(code(&refused), "request.too-many");
             return Ok(());
         }
     }
-    panic!("2,200 attempts at once were all heard");
+    panic!("200 attempts at once were all heard");
 }
 
 #[tokio::test]

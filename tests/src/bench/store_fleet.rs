@@ -23,6 +23,9 @@ use crate::bench::cost::{Tree, wal};
 use crate::doors::Doors;
 use crate::raw_agent::{RawAgent, changes, full, hello};
 use crate::reporting_host::blocked;
+use crate::server::eventually;
+
+const ENROLLED_WITHIN: Duration = Duration::from_mins(1);
 
 /// How large, and how often.
 #[derive(Clone, Copy, Debug)]
@@ -198,7 +201,11 @@ async fn connect(doors: &Doors, size: Size) -> Result<Vec<Host>> {
         let token = doors.token(place, i32::try_from(of_it)?.max(1), TimeDelta::hours(1)).await?;
         for _ in 0..of_it {
             let number = hosts.len();
-            let credentials = doors.enroll(&token, &format!("SRV{number}")).await?;
+            // The door lets in so many a second.
+            let credentials = eventually("the host is enrolled", ENROLLED_WITHIN, async || {
+                Ok(doors.enroll(&token, &format!("SRV{number}")).await.ok())
+            })
+            .await?;
             let agent = RawAgent::connect(doors, &credentials, &hello(number as u128 + 1)).await?;
             hosts.push(Host { agent, facts: facts(number)?, seq: 0, at: clock::now() - TimeDelta::hours(1) });
         }
