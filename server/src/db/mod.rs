@@ -116,6 +116,16 @@ impl Scope {
     }
 }
 
+/// How much a transaction writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amount {
+    /// Planning would take longer than writing: a plan is made once for each connection.
+    Few,
+    /// A plan is made each time, from what tables hold at that moment: one that was made while they were empty reads all
+    /// of them when they have grown, until they are analyzed.
+    Many,
+}
+
 /// The pool of the running server. Tables without `client_id` may be read from `pool` directly.
 #[derive(Debug, Clone)]
 pub struct Db {
@@ -129,6 +139,23 @@ impl Db {
     pub async fn begin(&self, scope: &Scope) -> sqlx::Result<Transaction<'static, Postgres>> {
         let mut transaction = self.pool.begin().await?;
         narrow(&mut transaction, scope).await?;
+        Ok(transaction)
+    }
+
+    /// As [`Db::begin`], for statements that write by keys and are asked again and again.
+    pub async fn begin_writing(&self, scope: &Scope, amount: Amount) -> sqlx::Result<Transaction<'static, Postgres>> {
+        let plans = match amount {
+            Amount::Few => "force_generic_plan",
+            Amount::Many => "force_custom_plan",
+        };
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query!(
+            "select set_config('app.clients', $1, true) as clients, set_config('plan_cache_mode', $2, true) as plans",
+            scope.as_array(),
+            plans,
+        )
+        .fetch_one(&mut *transaction)
+        .await?;
         Ok(transaction)
     }
 

@@ -49,6 +49,16 @@ pub struct RowChanges {
     pub events_set: Vec<Event>,
 }
 
+impl RowChanges {
+    /// How many there are of all kinds.
+    pub fn len(&self) -> usize {
+        let gone =
+            self.sockets_gone.len() + self.services_gone.len() + self.updates_gone.len() + self.events_gone.len();
+        let set = self.sockets_new.len() + self.services_set.len() + self.updates_set.len() + self.events_set.len();
+        gone + set
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct HostState {
     facts: Facts,

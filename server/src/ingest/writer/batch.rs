@@ -6,9 +6,12 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 
 use crate::db::facts::{self, HostChange, Words};
-use crate::db::{Scope, boots, history, stream};
+use crate::db::{Amount, Scope, boots, history, stream};
 use crate::ingest::commit::{Events, Judged, Outcome, Store};
 use crate::ingest::writer::Job;
+
+/// Rows of a delta; a report of more is a first one or its like.
+const FEW: usize = 200;
 
 /// For each job what it changed beside facts. `None`: another stream of the agent owns the cursor. `jobs` are of one
 /// client, in the order of hosts.
@@ -20,7 +23,9 @@ pub(super) async fn write(store: &Store, jobs: &[Job], now: DateTime<Utc>) -> sq
     }
     let numbers = store.numbers(&words).await?;
 
-    let mut transaction = store.db.begin(&Scope::of(client_id)).await?;
+    let is_much = jobs.iter().any(|job| job.rows.len() > FEW);
+    let amount = if is_much { Amount::Many } else { Amount::Few };
+    let mut transaction = store.db.begin_writing(&Scope::of(client_id), amount).await?;
     let steps: Vec<_> = jobs.iter().map(|job| (job.session, job.step)).collect();
     let told = stream::advance(&mut transaction, client_id, &steps, now).await?;
     let own = || jobs.iter().zip(&told).filter_map(|(job, at)| Some((job, (*at)?)));
