@@ -83,6 +83,7 @@ export async function findPages(signedIn, url) {
     { name: "catalog", path: "/catalog", ready: region("Entries of the catalog") },
     { name: "catalog-overrides", path: "/catalog?tab=overrides", ready: heading("Catalog") },
     { name: "catalog-releases", path: "/catalog?tab=releases", ready: heading("Catalog") },
+    { name: "health", path: "/health", ready: region("Agents") },
     { name: "captures", path: "/captures", ready: heading("Add a server without an agent") },
     { name: "not-found", path: "/no-such-page", ready: { role: "link", name: "Go to the overview" } },
   ];

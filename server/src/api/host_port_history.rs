@@ -40,7 +40,8 @@ pub struct Holding {
     pub basis: Basis,
     /// When the report was made that first had it.
     pub seen_from: DateTime<Utc>,
-    /// When the report was made that no longer had it. `null`: it is open, as far as is known.
+    /// When the report was made that no longer had it, or the host booted before that. `null`: it is open, as far as is
+    /// known.
     pub until: Option<DateTime<Utc>>,
     /// `0.0.0.0` and `::` stand for all of the host's addresses.
     pub address: String,

@@ -24,4 +24,9 @@ test("what is unknown is no change, and a restart is one", () => {
   expect(isEmpty(NOTHING)).toBe(true);
   const again = { value: { came: [], went: [], taken_over: [], bound_again: 1 }, unknown: null };
   expect(isEmpty({ ...NOTHING, sockets: again })).toBe(false);
+  const unknown = "not known before: not reported yet";
+  const all = Object.fromEntries(
+    Object.entries(NOTHING).map(([name, part]) => [name, "value" in part ? { ...part, unknown } : part]),
+  );
+  expect(isEmpty({ ...NOTHING, ...all }), "of what nobody knows, nothing is told").toBe(false);
 });

@@ -13,8 +13,9 @@ export function presetOf({ from, to, around, boots }: Chosen): Preset {
   return from || to ? "times" : "day";
 }
 
-/** Whether nothing differs in the sections that are known at both moments. */
+/** Whether nothing differs in the sections that are known at both moments, of which there is at least one. */
 export function isEmpty({ sockets, services, updates, host, port_policy }: HostChanges): boolean {
+  if ([sockets, services, updates, host, port_policy].every((section) => section.unknown)) return false;
   const ports = sockets.value;
   const all = services.value;
   return [

@@ -101,7 +101,7 @@ const ARRIVALS: Column<UpdateLife>[] = [
   },
   {
     id: "installed",
-    header: "Installed",
+    header: "First listed as installed",
     cell: ({ installed_from, installed_until }) => (
       <>
         {installed_from ? utc(installed_from) : <span className="dimmed">never</span>}

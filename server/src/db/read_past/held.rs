@@ -32,7 +32,7 @@ impl Within {
 pub struct HeldRow {
     pub socket: Socket,
     pub valid_from: DateTime<Utc>,
-    /// `None`: it is still open, as far as is known.
+    /// When it was gone at the latest: no longer told, or the host booted. `None`: it is still open, as far as is known.
     pub valid_to: Option<DateTime<Utc>>,
     key: i64,
 }
@@ -63,7 +63,7 @@ pub async fn holders(
         r#"
         select held.key as "key!", bound_at, process_started_at, pid, image.path as "path?", port as "port!",
           scope as "scope!", protocol as "protocol!", state as "state!", specific_port, address as "address!: IpAddr",
-          service_list.names as "services!", valid_from as "valid_from!", valid_to
+          service_list.names as "services!", valid_from as "valid_from!", ended.at as "valid_to?"
         from (
           select key, bound_at, process_started_at, pid, image_id, port, scope, protocol, state, specific_port, address,
             service_list_id, valid_from, null::timestamptz as valid_to
@@ -75,9 +75,17 @@ pub async fn holders(
           from socket_span
           where client_id = $1 and host_id = $2 and port = $3 and protocol = $4 and valid_to > $5 and valid_from <= $6
         ) as held
+        -- No socket outlives a boot, whenever it was told.
+        cross join lateral (
+          select
+            case when valid_to is not null then least(valid_to, min(booted_at)) end as at
+          from boot
+          where client_id = $1 and host_id = $2 and booted_at > coalesce(bound_at, valid_from)
+        ) as ended
         left join image using (image_id)
-          join service_list using (service_list_id)
-        where $7::timestamptz is null or (valid_from, held.key) < ($7, $8)
+        join service_list using (service_list_id)
+        where (ended.at is null or ended.at > $5)
+          and ($7::timestamptz is null or (valid_from, held.key) < ($7, $8))
         order by valid_from desc, held.key desc
         limit $9
         "#,
