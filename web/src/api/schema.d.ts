@@ -2765,7 +2765,8 @@ export interface components {
                 state: components["schemas"]["SocketState"];
                 /**
                  * Format: date-time
-                 * @description When the report was made that no longer had it. `null`: it is open, as far as is known.
+                 * @description When the report was made that no longer had it, or the host booted before that. `null`: it is open, as far as is
+                 *     known.
                  */
                 until: string | null;
             }[];

@@ -4,81 +4,31 @@ import { useDebouncedValue } from "@mantine/hooks";
 import { Spotlight, type SpotlightActionData, type SpotlightActionGroupData } from "@mantine/spotlight";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import {
-  BookOpen,
-  ClipboardList,
-  Gauge,
-  Layers,
-  PackageCheck,
-  Plug,
-  RotateCcw,
-  Search,
-  Server,
-  TriangleAlert,
-} from "lucide-react";
+import { Plug, Search, Server, TriangleAlert } from "lucide-react";
 import { useState } from "react";
 import { findingsQuery, hostsQuery } from "../api/queries";
+import { usePages } from "./pages";
 
 const AT_MOST = 6;
 
 export function Palette() {
   const navigate = useNavigate();
+  const known = usePages();
   const [query, setQuery] = useState("");
   const [settled] = useDebouncedValue(query.trim(), 150);
   const enabled = settled.length >= 2;
   const hosts = useInfiniteQuery({ ...hostsQuery({ q: settled }), enabled });
   const findings = useInfiniteQuery({ ...findingsQuery({ q: settled, state: "open" }), enabled });
 
-  const pages: SpotlightActionData[] = [
-    {
-      id: "overview",
-      label: "Overview",
-      leftSection: <Gauge size={16} />,
-      onClick: () => navigate({ to: "/" }),
-    },
-    {
-      id: "problems",
-      label: "Problems",
-      leftSection: <Layers size={16} />,
-      onClick: () => navigate({ to: "/problems" }),
-    },
-    {
-      id: "findings",
-      label: "Findings",
-      leftSection: <TriangleAlert size={16} />,
-      onClick: () => navigate({ to: "/findings" }),
-    },
-    {
-      id: "reboot",
-      label: "Next reboot",
-      leftSection: <RotateCcw size={16} />,
-      onClick: () => navigate({ to: "/reboot" }),
-    },
-    {
-      id: "hosts",
-      label: "Hosts",
-      leftSection: <Server size={16} />,
-      onClick: () => navigate({ to: "/hosts" }),
-    },
-    {
-      id: "updates",
-      label: "Updates",
-      leftSection: <PackageCheck size={16} />,
-      onClick: () => navigate({ to: "/updates" }),
-    },
-    {
-      id: "captures",
-      label: "Captures: add a server without an agent",
-      leftSection: <ClipboardList size={16} />,
-      onClick: () => navigate({ to: "/captures" }),
-    },
-    {
-      id: "catalog",
-      label: "Catalog: entries, overrides, releases",
-      leftSection: <BookOpen size={16} />,
-      onClick: () => navigate({ to: "/catalog" }),
-    },
-  ].filter((page) => page.label.toLowerCase().includes(query.trim().toLowerCase()));
+  const pages: SpotlightActionData[] = known
+    .map((page) => ({ ...page, said: "more" in page ? `${page.label}: ${page.more}` : page.label }))
+    .filter(({ said }) => said.toLowerCase().includes(query.trim().toLowerCase()))
+    .map(({ to, said, icon: Icon }) => ({
+      id: to,
+      label: said,
+      leftSection: <Icon size={16} />,
+      onClick: () => navigate({ to }),
+    }));
 
   const foundHosts = enabled ? (hosts.data?.pages[0]?.items ?? []).slice(0, AT_MOST) : [];
   const foundFindings = enabled ? (findings.data?.pages[0]?.items ?? []).slice(0, AT_MOST) : [];

@@ -5,52 +5,28 @@ import { useDisclosure } from "@mantine/hooks";
 import { spotlight } from "@mantine/spotlight";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, Outlet, useRouterState } from "@tanstack/react-router";
-import {
-  BookOpen,
-  ClipboardList,
-  Gauge,
-  HeartPulse,
-  Layers,
-  PackageCheck,
-  RotateCcw,
-  Search,
-  Server,
-  TriangleAlert,
-} from "lucide-react";
+import { Search } from "lucide-react";
 import { useEffect } from "react";
 import { startLive } from "../api/live";
-import { overviewQuery, sessionQuery } from "../api/queries";
+import { overviewQuery } from "../api/queries";
 import { ConnectionBadge } from "./ConnectionBadge";
 import { Logo } from "./Logo";
 import { OperatorMenu } from "./OperatorMenu";
 import { Palette } from "./Palette";
+import { usePages } from "./pages";
 import classes from "./Shell.module.css";
 import { useHotkeySequences } from "./useHotkeySequences";
-
-const PAGES = [
-  { to: "/", label: "Overview", icon: Gauge, keys: "g o" },
-  { to: "/problems", label: "Problems", icon: Layers, keys: "g p" },
-  { to: "/findings", label: "Findings", icon: TriangleAlert, keys: "g f" },
-  { to: "/reboot", label: "Next reboot", icon: RotateCcw, keys: "g n" },
-  { to: "/hosts", label: "Hosts", icon: Server, keys: "g h" },
-  { to: "/updates", label: "Updates", icon: PackageCheck, keys: "g u" },
-  { to: "/captures", label: "Captures", icon: ClipboardList, keys: "g c" },
-  { to: "/catalog", label: "Catalog", icon: BookOpen, keys: "g k" },
-  { to: "/health", label: "Health", icon: HeartPulse, keys: "g i" },
-] as const;
 
 export function Shell() {
   const queries = useQueryClient();
   const [opened, menu] = useDisclosure(false);
   const path = useRouterState({ select: (state) => state.location.pathname });
   const overview = useQuery(overviewQuery);
-  const session = useQuery(sessionQuery);
-  // What it shows is the installation's, which viewers do not look after.
-  const pages = PAGES.filter(({ to }) => to !== "/health" || session.data?.role !== "viewer");
+  const pages = usePages();
   const critical = overview.data?.clients.reduce((sum, each) => sum + each.critical, 0) ?? 0;
 
   useEffect(() => startLive(queries), [queries]);
-  useHotkeySequences();
+  useHotkeySequences(pages);
 
   return (
     <AppShell

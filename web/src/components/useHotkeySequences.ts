@@ -1,21 +1,11 @@
 import { useNavigate } from "@tanstack/react-router";
 import { useEffect } from "react";
+import type { KnownPage } from "./pages";
 
 const SEQUENCE_MS = 1_200;
-const PAGES = {
-  o: "/",
-  p: "/problems",
-  f: "/findings",
-  n: "/reboot",
-  h: "/hosts",
-  u: "/updates",
-  c: "/captures",
-  k: "/catalog",
-  i: "/health",
-} as const;
 
 /** `g` then a letter goes to a page; `/` focuses the search of this one. Silent while something is being typed. */
-export function useHotkeySequences() {
+export function useHotkeySequences(pages: KnownPage[]) {
   const navigate = useNavigate();
   useEffect(() => {
     let pressedG = 0;
@@ -33,13 +23,13 @@ export function useHotkeySequences() {
         pressedG = event.timeStamp;
         return;
       }
-      const to = PAGES[event.key as keyof typeof PAGES];
+      const to = pages.find(({ key }) => key === event.key)?.to;
       if (to && event.timeStamp - pressedG < SEQUENCE_MS && pressedG > 0) navigate({ to });
       pressedG = 0;
     };
     window.addEventListener("keydown", onKey);
     return () => window.removeEventListener("keydown", onKey);
-  }, [navigate]);
+  }, [navigate, pages]);
 }
 
 function isTyping(target: EventTarget | null): boolean {

@@ -68,12 +68,25 @@ export function UpdatePage() {
 /** When it came to each host, as far as lists of updates are kept. */
 function Arrivals({ kb }: { kb: string }) {
   const query = useInfiniteQuery(updateHistoryQuery(kb));
-  const lives = query.data?.pages.flatMap((page) => page.items) ?? [];
-  if (lives.length === 0) return null;
   return (
     <Section title="When it came">
-      <DataTable label="When it came" rows={lives} columns={ARRIVALS} rowId={({ host }) => String(host.id)} />
-      <LoadMore {...query} />
+      <Content query={query}>
+        {(data) => {
+          const lives = data.pages.flatMap((page) => page.items);
+          if (lives.length === 0) return <Nothing title="No host is known to have had it" />;
+          return (
+            <>
+              <DataTable
+                label="When it came"
+                rows={lives}
+                columns={ARRIVALS}
+                rowId={({ host }) => String(host.id)}
+              />
+              <LoadMore {...query} />
+            </>
+          );
+        }}
+      </Content>
     </Section>
   );
 }
