@@ -141,7 +141,7 @@ pub async fn set(db: &Db, kind: Kind, change: Change, by: &str, now: DateTime<Ut
         setting.may_shorten = may;
     }
     rows::set(&db.pool, &setting, by, now).await?;
-    rows::make_due(&db.pool, kind).await?;
+    rows::make_due(&db.pool, kind, now - REMOVE_EVERY).await?;
     info!(
         kind = kind.as_str(),
         keep_days = setting.keep_days,

@@ -7,8 +7,6 @@ use serde::Deserialize;
 
 use crate::bench::table::figure;
 
-/// Hosts that the benches run with.
-const BENCH_HOSTS: f64 = 10_000.0;
 const FLEETS: [f64; 5] = [1_000.0, 10_000.0, 50_000.0, 200_000.0, 1_000_000.0];
 /// A machine is planned for this share of its processors.
 const BUSY: f64 = 0.5;
@@ -43,10 +41,11 @@ pub fn written(benchmarks: Option<&str>) -> Result<String> {
         let bench = benches.iter().find(|one| one.bench == bench)?;
         bench.rows.iter().find(|row| row.what == what).map(|row| row.measured)
     };
+    let hosts = measured("streams", "hosts");
     let interval = measured("streams", "an interval of reports of all hosts, until the last is acknowledged");
     // Cores that were busy for so long, over the hosts that reported meanwhile.
-    let by_report = |what| Some(measured("streams", what)? * interval? * 1e3 / BENCH_HOSTS);
-    let by_host = |what| Some(measured("streams", what)? * 1e6 / BENCH_HOSTS);
+    let by_report = |what| Some(measured("streams", what)? * interval? * 1e3 / hosts?);
+    let by_host = |what| Some(measured("streams", what)? * 1e6 / hosts?);
     let [server, postgres] = [
         figure_of(
             "s",

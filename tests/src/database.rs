@@ -171,7 +171,7 @@ impl Replica {
 }
 
 /// As `DATABASE_URL` takes it.
-fn url_of(options: &PgConnectOptions) -> Result<String> {
+pub fn url_of(options: &PgConnectOptions) -> Result<String> {
     let folder = options.get_socket().context("the cluster listens on a socket")?;
     let name = options.get_database().context("the database has a name")?;
     let (user, port) = (options.get_username(), options.get_port());

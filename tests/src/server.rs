@@ -336,6 +336,23 @@ impl Drop for Server {
     }
 }
 
+/// Reads an answer of events until one of them holds `text`.
+pub async fn hears(events: &mut reqwest::Response, text: &str) -> Result<()> {
+    let heard = async {
+        let mut said = String::new();
+        while let Some(bytes) = events.chunk().await? {
+            said.push_str(&String::from_utf8_lossy(&bytes));
+            if said.contains(text) {
+                return Ok(());
+            }
+        }
+        bail!("the events ended: {said}")
+    };
+    tokio::time::timeout(Duration::from_secs(30), heard)
+        .await
+        .with_context(|| format!("nothing was heard of {text}"))?
+}
+
 /// An address on loopback that was free a moment ago.
 pub fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)

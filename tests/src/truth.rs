@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
-use crate::server::Server;
+use crate::server::{Server, eventually};
 
 /// A host that lives through `steps` moments. IAS loses udp/1812 in every sixth moment and gets it back three moments later; meanwhile
 /// sockets come and go, a service flips, updates arrive.
@@ -148,6 +149,16 @@ async fn rows(pool: &PgPool, columns: &str, table: &str) -> sqlx::Result<Vec<PgR
     let host = "select client_id, host_id from host where name = 'TRUTH1'";
     let sql = format!("select {columns} from {table} where (client_id, host_id) = ({host})");
     sqlx::query(AssertSqlSafe(sql)).fetch_all(pool).await
+}
+
+/// Waits until the report of this moment is committed, so that what follows falls into the stream and not before it.
+pub async fn reach(server: &Server, step: i64) -> Result<()> {
+    eventually("the stream goes on", Duration::from_mins(1), async || {
+        let pool = database(server).await?;
+        let seq: Option<i64> = sqlx::query_scalar("select max(seq) from agent_stream").fetch_one(&pool).await?;
+        Ok(seq.filter(|&seq| seq > step).map(|_| ()))
+    })
+    .await
 }
 
 /// What the tables hold of the host that lives this life.

@@ -9,18 +9,9 @@ use serde_json::Value;
 use tests::agent::Agent;
 use tests::receiver::{Answer, Receiver};
 use tests::server::{Server, eventually};
-use tests::truth::{Life, database, stored};
+use tests::truth::{Life, database, reach, stored};
 
 const LIFE: Life = Life { steps: 63, step_ms: 150 };
-
-async fn reach(server: &Server, step: i64) -> Result<()> {
-    eventually("the stream goes on", Duration::from_mins(1), async || {
-        let pool = database(server).await?;
-        let seq: Option<i64> = sqlx::query_scalar("select max(seq) from agent_stream").fetch_one(&pool).await?;
-        Ok(seq.filter(|&seq| seq > step).map(|_| ()))
-    })
-    .await
-}
 
 fn ids(receiver: &Receiver) -> BTreeSet<String> {
     receiver.received().iter().map(|one| one.id().to_owned()).collect()

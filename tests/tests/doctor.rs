@@ -49,6 +49,23 @@ async fn a_server_that_runs_is_fine_and_faults_are_named() -> Result<()> {
     assert_eq!((code, states(&verdicts, "row-level-security")), (Some(1), vec!["bad"]));
     sqlx::raw_sql("alter table finding force row level security").execute(&mut connection).await?;
 
+    // One that is ahead is fine while it is upgraded, unless this version cannot live with it.
+    let later = "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+        values (9999, 'later', true, '', 0)";
+    sqlx::raw_sql(later).execute(&mut connection).await?;
+    let (code, verdicts) = examine(&server).await?;
+    assert_eq!((code, states(&verdicts, "migrations")), (Some(0), vec!["look"]));
+    sqlx::raw_sql("insert into schema_contract (version, why) values (9999, 'a column is gone')")
+        .execute(&mut connection)
+        .await?;
+    let (code, verdicts) = examine(&server).await?;
+    assert_eq!((code, states(&verdicts, "migrations")), (Some(1), vec!["bad"]));
+    sqlx::raw_sql(
+        "delete from schema_contract where version = 9999; delete from _sqlx_migrations where version = 9999",
+    )
+    .execute(&mut connection)
+    .await?;
+
     // A database that is behind is told, and stays as it is.
     sqlx::raw_sql("delete from _sqlx_migrations where version = (select max(version) from _sqlx_migrations)")
         .execute(&mut connection)

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use chrono::TimeDelta;
+use portreeve_server::api::metrics;
 use portreeve_server::db::Scope;
 use portreeve_server::ingest::Ingest;
 use proto::fleet::v1::Outcome;
@@ -15,6 +16,7 @@ const HOSTS: usize = 6;
 
 #[tokio::test]
 async fn a_report_that_the_database_refuses_costs_its_host_only() -> Result<()> {
+    let figures = metrics::install();
     let doors = Doors::open_with(|app| Ingest::new(app).routes()).await?;
     let site = doors.site("Contoso").await?;
     let token = doors.token(site, i32::try_from(HOSTS)?, TimeDelta::hours(1)).await?;
@@ -52,6 +54,11 @@ async fn a_report_that_the_database_refuses_costs_its_host_only() -> Result<()> 
         let counted: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *transaction).await?;
         assert_eq!(counted, expected, "{sql}");
     }
+    let figures = figures.render();
+    let figure =
+        |name: &str| -> Option<f64> { figures.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok() };
+    let (hosts, batches) = (figure("portreeve_writer_batch_hosts_sum "), figure("portreeve_writer_batch_hosts_count "));
+    assert!(hosts > batches, "no two reports were committed together: {hosts:?} hosts in {batches:?} transactions");
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use tests::receiver::{Answer, Receiver};
 use tests::recorder::{Recorded, Seen, Stored};
 use tests::server::{Server, eventually};
 use tests::simulation::{Plan, Simulation, live};
-use tests::truth::{Life, database, stored};
+use tests::truth::{Life, database, reach, stored};
 
 const LIFE: Life = Life { steps: 63, step_ms: 120 };
 
@@ -107,16 +107,6 @@ async fn begin(server: &mut Server, life: Life) -> Result<(Receiver, Agent)> {
     std::fs::write(&facts, life.lines())?;
     agent.replay(&facts)?;
     Ok((receiver, agent))
-}
-
-/// Waits until the report of this moment is committed, so that the kill falls into the stream and not before or after it.
-async fn reach(server: &Server, step: i64) -> Result<()> {
-    eventually("the stream goes on", Duration::from_mins(1), async || {
-        let pool = database(server).await?;
-        let seq: Option<i64> = sqlx::query_scalar("select max(seq) from agent_stream").fetch_one(&pool).await?;
-        Ok(seq.filter(|&seq| seq > step).map(|_| ()))
-    })
-    .await
 }
 
 async fn holds_the_truth(server: &Server, receiver: &Receiver, life: Life) -> Result<()> {

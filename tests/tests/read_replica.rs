@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use tests::database::{Database, Replica};
-use tests::server::{Server, eventually};
+use tests::server::{Server, eventually, hears};
 
 const SOON: Duration = Duration::from_secs(30);
 const CLIENTS: &str = "/api/v1/clients";
@@ -56,21 +56,6 @@ impl Fleet {
         let lag = figures.lines().find_map(|line| line.strip_prefix("portreeve_read_replica_lag_seconds "));
         Ok(lag.context("the lag is shown")?.parse()?)
     }
-}
-
-/// Reads an answer of events until one of them holds `text`.
-async fn hears(events: &mut reqwest::Response, text: &str) -> Result<()> {
-    let heard = async {
-        let mut said = String::new();
-        while let Some(bytes) = events.chunk().await? {
-            said.push_str(&String::from_utf8_lossy(&bytes));
-            if said.contains(text) {
-                return Ok(());
-            }
-        }
-        bail!("the events ended: {said}")
-    };
-    tokio::time::timeout(SOON, heard).await.with_context(|| format!("nothing was heard of {text}"))?
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use portreeve_server::db::leases;
 use portreeve_server::lease;
 use sqlx::PgPool;
@@ -15,7 +15,7 @@ use tests::balancer::Balancer;
 use tests::database::Database;
 use tests::doors::Doors;
 use tests::receiver::{Answer, Receiver};
-use tests::server::{Server, eventually};
+use tests::server::{Server, eventually, hears};
 use tests::truth::{Life, stored};
 use uuid::Uuid;
 
@@ -125,23 +125,6 @@ impl Pair {
         })
         .await
     }
-}
-
-/// Reads an answer of events until one of them holds `text`.
-async fn hears(events: &mut reqwest::Response, text: &str) -> Result<()> {
-    let heard = async {
-        let mut said = String::new();
-        while let Some(bytes) = events.chunk().await? {
-            said.push_str(&String::from_utf8_lossy(&bytes));
-            if said.contains(text) {
-                return Ok(());
-            }
-        }
-        bail!("the events ended: {said}")
-    };
-    tokio::time::timeout(Duration::from_secs(30), heard)
-        .await
-        .with_context(|| format!("nothing was heard of {text}"))?
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -62,6 +62,14 @@ impl Caller {
         ))
     }
 
+    /// What counts for every client is not for somebody who may see some of them.
+    pub fn require_whole(&self) -> Result<(), Problem> {
+        if self.client_ids.is_none() {
+            return Ok(());
+        }
+        Err(Problem::new(Code::RoleTooLow, "This concerns every client, and you may see some of them only."))
+    }
+
     /// Who this proof speaks for at this moment, without counting as use of a session.
     pub async fn recognise(app: &App, proof: Proof) -> anyhow::Result<Option<Self>> {
         let now = clock::now();

@@ -15,7 +15,7 @@ use crate::api::extract::{Body, Query};
 use crate::api::findings::Transition;
 use crate::api::model::HostRef;
 use crate::api::page::{self, Limit, Page};
-use crate::api::problem::{Code, Problem};
+use crate::api::problem::Problem;
 use crate::app::App;
 use crate::clock;
 use crate::db::read_deliveries::{self, DeliveryFilter, DeliveryRow};
@@ -143,9 +143,7 @@ pub async fn release(
     Body(body): Body<ReleaseBody>,
 ) -> Result<StatusCode, Problem> {
     caller.require(Role::Admin)?;
-    if caller.client_ids.is_some() {
-        return Err(Problem::new(Code::RoleTooLow, "This takes an admin who may see every client."));
-    }
+    caller.require_whole()?;
     let owed = if body.give_up { Owed::GiveUp } else { Owed::Send };
     if restore::release(&app.db, owed, clock::now()).await?.is_none() {
         return Err(Problem::not_found("held delivery"));

@@ -14,7 +14,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::access::{self, Caller};
-use crate::api::problem::{Code, Problem};
+use crate::api::problem::Problem;
 use crate::api::sign_in::PeerIp;
 use crate::app::App;
 use crate::clock;
@@ -65,10 +65,8 @@ pub async fn metrics(
     if !is_local(peer, &app) {
         let proof = access::proof(&headers, &app.config).ok_or_else(access::sign_in_required)?;
         let caller = Caller::recognise(&app, proof).await?.ok_or_else(access::sign_in_required)?;
-        if caller.client_ids.is_some() {
-            // The figures count the hosts and findings of every client.
-            return Err(Problem::new(Code::RoleTooLow, "Metrics are for operators who may see every client."));
-        }
+        // The figures count the hosts and findings of every client.
+        caller.require_whole()?;
     }
     fleet(&app).await;
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], install().render()).into_response())

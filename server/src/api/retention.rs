@@ -161,9 +161,7 @@ pub async fn set(
     Body(body): Body<RetentionBody>,
 ) -> Result<Json<Retention>, Problem> {
     caller.require(Role::Admin)?;
-    if caller.client_ids.is_some() {
-        return Err(Problem::new(Code::RoleTooLow, "Retention is set by admins who may see every client."));
-    }
+    caller.require_whole()?;
     let kind = Kind::parse(&kind).ok_or_else(|| Problem::not_found("kind"))?;
     let change = Change {
         keep_days: body.keep_days,

@@ -13,7 +13,8 @@ use serde::Serialize;
 use crate::api::host_changes::{self, ChangesQuery, HostChanges, MemberChange};
 use crate::api::host_port_history::Holding;
 use crate::api::host_ports::{PortGroup, groups};
-use crate::api::model::Known;
+use crate::api::hosts::section_status;
+use crate::api::model::{Known, SectionName};
 use crate::api::page;
 use crate::api::ports::PortHost;
 use crate::api::problem::{Code, Problem};
@@ -222,7 +223,7 @@ async fn who_held(
     let rows: Vec<HeldRow> =
         held::holders(scope, db, (host.host_id, port), within, None, AT_MOST).await?.unwrap_or_default();
     let mut then = HostAt::of(scope, db, host.host_id, at.unwrap_or(now)).await?.context("the host was there")?;
-    if let Some(reason) = then.facts().await?.sockets.unknown() {
+    if let Some(reason) = section_status(&then.sections().await?, SectionName::Sockets).reason {
         eprintln!("Nobody knew at {} which ports were open: {reason}.", time(at.unwrap_or(now)));
     }
     if rows.is_empty() {

@@ -16,8 +16,7 @@ use crate::cli::Refusal;
 use crate::clock;
 use crate::config::Place;
 use crate::db::bootstrap::{Access, DATABASE, create_roles};
-use crate::db::migrator::MIGRATIONS;
-use crate::db::{installation, restore as rows};
+use crate::db::{installation, migrator, restore as rows};
 use crate::identity::seal::{Purpose, Sealer};
 use crate::postgres::binaries::Binaries;
 use crate::postgres::{Cluster, archive::Archiver, prepare_data_dir};
@@ -35,7 +34,7 @@ pub struct Arguments {
 }
 
 pub async fn run(place: Place, arguments: Arguments) -> anyhow::Result<()> {
-    let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
+    let newest = migrator::newest();
     let programs = Binaries::find(&place.data_dir.join("postgres")).await?;
     let manifest = verify(&arguments.folder, newest, programs.major);
     let manifest = manifest.map_err(|fault| Refusal::BadInput(fault.to_string()))?;

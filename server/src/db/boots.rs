@@ -116,6 +116,9 @@ async fn write_one(
         Extent::Whole => boot.omitted.max(refused),
         Extent::Changed => boot.omitted.saturating_add(refused),
     };
+    if added == 0 && omitted == boot.omitted {
+        return Ok(());
+    }
     sqlx::query!(
         "update boot set kept = kept + $4, omitted = $5 where client_id = $1 and host_id = $2 and number = $3",
         client_id,

@@ -1,5 +1,7 @@
 //! What `doctor` asks of a database. Nothing here writes, and nothing here knows what is good.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
@@ -40,15 +42,17 @@ pub async fn postgres(connection: &mut PgConnection) -> sqlx::Result<Postgres> {
 }
 
 /// Numbers of the migrations that were applied; empty where no server ever ran.
-pub async fn migrations(connection: &mut PgConnection) -> sqlx::Result<Vec<i64>> {
+pub async fn migrations(connection: &mut PgConnection) -> sqlx::Result<BTreeSet<i64>> {
     let is_there: bool = sqlx::query_scalar("select to_regclass('public._sqlx_migrations') is not null")
         .fetch_one(&mut *connection)
         .await?;
     if !is_there {
-        return Ok(Vec::new());
+        return Ok(BTreeSet::new());
     }
     // Not checked by the compiler: the table is that of sqlx.
-    sqlx::query_scalar("select version from _sqlx_migrations where success").fetch_all(connection).await
+    let applied: Vec<i64> =
+        sqlx::query_scalar("select version from _sqlx_migrations where success").fetch_all(connection).await?;
+    Ok(applied.into_iter().collect())
 }
 
 /// Roles of ours that are missing, that are superusers or that bypass row-level security.

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 /// Forward only; applied ones are never edited. Some may have been applied that this program does not know.
-pub static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrations = sqlx::migrate!("../migrations");
     migrations.set_ignore_missing(true);
     migrations
@@ -65,7 +65,8 @@ pub async fn pending(owner: &PgConnectOptions) -> anyhow::Result<usize> {
     Ok(missing(&applied).count())
 }
 
-fn missing(applied: &BTreeSet<i64>) -> impl Iterator<Item = &Migration> {
+/// Migrations that are still to be applied.
+pub fn missing(applied: &BTreeSet<i64>) -> impl Iterator<Item = &Migration> {
     MIGRATIONS.iter().filter(|migration| !applied.contains(&migration.version))
 }
 
@@ -75,27 +76,45 @@ async fn applied(connection: &mut PgConnection) -> anyhow::Result<BTreeSet<i64>>
     Ok(applied.into_iter().map(|migration| migration.version).collect())
 }
 
+/// How a schema is to this program that was migrated by a later one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ahead {
+    /// It knows every migration.
+    No,
+    /// It can live with those that it does not know.
+    Fine(Vec<i64>),
+    /// It cannot live with this one, for this reason.
+    Contract(i64, String),
+}
+
 /// A server that was not upgraded yet may run on a newer schema, but not on every one.
-async fn refuse_a_newer_schema(connection: &mut PgConnection, applied: &BTreeSet<i64>) -> anyhow::Result<()> {
+pub async fn ahead(connection: &mut PgConnection, applied: &BTreeSet<i64>) -> sqlx::Result<Ahead> {
     let unknown: Vec<i64> = applied.iter().copied().filter(|version| !MIGRATIONS.version_exists(*version)).collect();
     if unknown.is_empty() {
-        return Ok(());
+        return Ok(Ahead::No);
     }
     let contract = sqlx::query!(
         "select version, why from schema_contract where version = any ($1) order by version limit 1",
         &unknown
     )
-    .fetch_optional(&mut *connection)
-    .await
-    .context("the database has migrations that this server does not know")?;
-    if let Some(contract) = contract {
-        bail!(
-            "the database is of a newer version, with which this one cannot live (migration {}: {}); upgrade this server",
-            contract.version,
-            contract.why
-        );
+    .fetch_optional(connection)
+    .await?;
+    Ok(contract.map_or(Ahead::Fine(unknown), |contract| Ahead::Contract(contract.version, contract.why)))
+}
+
+async fn refuse_a_newer_schema(connection: &mut PgConnection, applied: &BTreeSet<i64>) -> anyhow::Result<()> {
+    let ahead =
+        ahead(connection, applied).await.context("the database has migrations that this server does not know")?;
+    match ahead {
+        Ahead::No => {}
+        Ahead::Fine(unknown) => {
+            warn!(migrations = ?unknown, "The database is ahead of this server, which is fine until it is upgraded too");
+        }
+        Ahead::Contract(version, why) => bail!(
+            "the database is of a newer version, with which this one cannot live (migration {version}: {why}); upgrade this \
+             server"
+        ),
     }
-    warn!(migrations = ?unknown, "The database is ahead of this server, which is fine until it is upgraded too");
     Ok(())
 }
 

@@ -11,7 +11,7 @@ mod rows;
 
 use std::net::IpAddr;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use rules::facts::{Facts, Section, Service, Socket, Update};
 use rules::text::Text;
 use sqlx::{Postgres, Transaction};
@@ -19,13 +19,10 @@ use sqlx::{Postgres, Transaction};
 use crate::db::history;
 use crate::db::read::Plans;
 use crate::db::read_host_rows::begin_with;
-use crate::db::read_hosts::SectionRow;
+use crate::db::read_hosts::{SectionRow, UNHEARD_AFTER_END};
 use crate::db::{Db, Scope};
 
 use rows::{ServiceRow, SocketRow, UpdateRow};
-
-/// An agent that says nothing for this long is silent: three heartbeats.
-const SILENT_AFTER: TimeDelta = TimeDelta::minutes(3);
 
 /// A host and a moment, in a transaction that sees them.
 #[derive(Debug)]
@@ -190,7 +187,7 @@ impl HostAt {
             self.client_id,
             self.host_id,
             self.at,
-            self.at - SILENT_AFTER,
+            self.at - UNHEARD_AFTER_END,
         )
         .fetch_optional(&mut *self.transaction)
         .await

@@ -100,9 +100,10 @@ pub async fn set(pool: &PgPool, setting: &Setting, by: &str, now: DateTime<Utc>)
     .map(drop)
 }
 
-/// Lets the next look remove of this kind, whenever the last one did.
-pub async fn make_due(pool: &PgPool, kind: Kind) -> sqlx::Result<()> {
-    sqlx::query!("update sweep set begun_at = 'epoch' where name = $1", format!("remove/{}", kind.as_str()))
+/// Lets the next look remove of this kind: its last run counts as one that began no later than then.
+pub async fn make_due(pool: &PgPool, kind: Kind, begun_at: DateTime<Utc>) -> sqlx::Result<()> {
+    let name = format!("remove/{}", kind.as_str());
+    sqlx::query!("update sweep set begun_at = least(begun_at, $2) where name = $1", name, begun_at)
         .execute(pool)
         .await
         .map(drop)

@@ -51,7 +51,7 @@ pub struct RowChanges {
 
 impl RowChanges {
     /// How many there are of all kinds.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         let gone =
             self.sockets_gone.len() + self.services_gone.len() + self.updates_gone.len() + self.events_gone.len();
         let set = self.sockets_new.len() + self.services_set.len() + self.updates_set.len() + self.events_set.len();

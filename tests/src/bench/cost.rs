@@ -26,15 +26,20 @@ impl Tree {
         Ok(TICK * u32::try_from(ticks).context("years of processor time")?)
     }
 
+    /// Processor time of its first process alone, all its threads, until now.
+    pub fn own_cpu(self) -> Result<Duration> {
+        let ticks = stat(self.0).context("the process runs")?.own_ticks;
+        Ok(TICK * u32::try_from(ticks).context("years of processor time")?)
+    }
+
     /// Bytes in memory, pages shared with other processes counted by their share.
     pub fn memory(self) -> Result<u64> {
-        let mut bytes = 0;
-        for process in self.processes()? {
-            let Ok(text) = fs::read_to_string(format!("/proc/{process}/smaps_rollup")) else { continue };
-            let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("smaps_rollup names Pss")?;
-            bytes += line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024;
-        }
-        Ok(bytes)
+        self.processes()?.into_iter().map(memory).sum()
+    }
+
+    /// Those of its first process alone: a server is the parent of its own Postgres.
+    pub fn own_memory(self) -> Result<u64> {
+        memory(self.0)
     }
 
     pub fn processes(self) -> Result<Vec<u32>> {
@@ -55,8 +60,17 @@ impl Tree {
     }
 }
 
+/// None of a process that ended meanwhile.
+fn memory(process: u32) -> Result<u64> {
+    let Ok(text) = fs::read_to_string(format!("/proc/{process}/smaps_rollup")) else { return Ok(0) };
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("smaps_rollup names Pss")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+}
+
 struct Stat {
     parent: u32,
+    own_ticks: u64,
+    /// With those of children that were waited for.
     ticks: u64,
 }
 
@@ -65,8 +79,9 @@ fn stat(process: u32) -> Option<Stat> {
     let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The name may hold anything, and ends with the last bracket.
     let fields: Vec<&str> = text.get(text.rfind(')')? + 2..)?.split(' ').collect();
-    let ticks = fields.get(11..15)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum();
-    Some(Stat { parent: fields.get(1)?.parse().ok()?, ticks })
+    let ticks: Vec<u64> = fields.get(11..15)?.iter().filter_map(|field| field.parse().ok()).collect();
+    let own_ticks = ticks.iter().take(2).sum();
+    Some(Stat { parent: fields.get(1)?.parse().ok()?, own_ticks, ticks: ticks.iter().sum() })
 }
 
 /// Bytes of write-ahead log that Postgres wrote until now.

@@ -77,14 +77,14 @@ impl ServiceFleet {
     pub async fn measure(&mut self, rounds: usize) -> Result<Spent> {
         checkpoint(&self.pool).await?;
         let (server, postgres) = (Tree(self.server.process()?), self.postgres()?);
-        let before = (server.cpu()?, postgres.cpu()?, wal(&self.pool).await?);
+        let before = (server.own_cpu()?, postgres.cpu()?, wal(&self.pool).await?);
         self.play(rounds).await?;
         Ok(Spent {
             values: (self.hosts.len() * SERVICES * rounds) as f64,
-            server_cpu: server.cpu()?.saturating_sub(before.0),
+            server_cpu: server.own_cpu()?.saturating_sub(before.0),
             postgres_cpu: postgres.cpu()?.saturating_sub(before.1),
             wal: wal(&self.pool).await? - before.2,
-            server_memory: server.memory()?,
+            server_memory: server.own_memory()?,
         })
     }
 

@@ -8,18 +8,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
-use portreeve_agent::identity;
-use portreeve_agent::run::{Agent, Source};
-use portreeve_agent::spool::Limits;
-use portreeve_agent::stream::Pacing;
 use rules::check::parse_facts;
 use rules::facts::Facts;
 use sqlx::PgPool;
+use tests::bench::service_fleet::connect;
 use tests::bench::table::{Keep, Table};
 use tests::receiver::{Answer, Receiver};
 use tests::server::{Server, eventually};
 use tests::truth::{Life, database};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// Rounds that are measured; each opens or resolves the finding.
@@ -46,7 +43,7 @@ async fn main() -> Result<()> {
     server.command(&endpoint).await?;
 
     let [fine, blocked] = moments()?;
-    let facts = connect(&server, &token).await?;
+    let facts = connect(&server, &token, 0).await?;
     facts.send(fine.clone()).await?;
     let pool = database(&server).await?;
     eventually("the fleet and the bench host are there", Duration::from_mins(2), async || {
@@ -82,33 +79,6 @@ fn moments() -> Result<[Facts; 2]> {
     let fine = facts.pop_front().context("a first moment")?;
     let blocked = facts.pop_back().context("a last moment")?;
     Ok([fine, blocked])
-}
-
-/// An agent of this process, through the real doors; what is sent into the channel is what it observes.
-async fn connect(server: &Server, token: &str) -> Result<mpsc::Sender<Facts>> {
-    let at = identity::Server {
-        host: server.enroll().ip().to_string(),
-        enroll_port: server.enroll().port(),
-        agents_port: server.agents().port(),
-        proxy: portreeve_agent::proxy::ProxyChoice::Direct,
-    };
-    let identity = portreeve_agent::enroll::enroll(&at, &token.parse()?, "BENCH").await?;
-    let state_dir = server.scratch().join("bench-agent");
-    let agent = Agent {
-        identity,
-        state_dir,
-        fingerprint: Vec::new(),
-        pacing: Pacing::default(),
-        spool: Limits::default(),
-        clock: portreeve_agent::clock::now,
-    };
-    let (sender, receiver) = mpsc::channel(1);
-    let (collect_every, _) = watch::channel(Duration::from_mins(1));
-    tokio::spawn(async move {
-        let source = Source { facts: receiver, collect_every, connections: None };
-        portreeve_agent::run::run(agent, source, std::future::pending()).await
-    });
-    Ok(sender)
 }
 
 /// When each hint of a finding of this client came to a browser.

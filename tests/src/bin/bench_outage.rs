@@ -14,11 +14,11 @@ use clap::Parser;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use portreeve_server::postgres::Cluster;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgPoolOptions;
 use tests::bench::cost::Tree;
 use tests::bench::service_fleet::ServiceFleet;
 use tests::bench::table::{Keep, Limit, Table};
-use tests::database::cluster_folder;
+use tests::database::{cluster_folder, url_of};
 use tests::server::{Server, eventually};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -47,7 +47,7 @@ async fn main() -> Result<()> {
     let folder = cluster_folder()?;
     let cluster = Arc::new(Cluster::own(folder.path()).await?);
     let options = cluster.options();
-    let server = Server::start_on(url(&options)?).await?;
+    let server = Server::start_on(url_of(&options.clone().database("portreeve"))?).await?;
     let pool = PgPoolOptions::new().max_connections(2).connect_with(options.database("portreeve")).await?;
     let mut fleet = ServiceFleet::connect_to(server, pool.clone(), hosts).await?;
     live(&mut fleet, interval, interval * 2).await?;
@@ -120,9 +120,4 @@ async fn end_postgres(folder: &Path) -> Result<()> {
     let postmaster = text.lines().next().context("the pid file is empty")?.trim().parse()?;
     kill(Pid::from_raw(postmaster), Signal::SIGINT)?;
     eventually("Postgres has ended", PATIENCE, async || Ok((!pid_file.exists()).then_some(()))).await
-}
-
-fn url(options: &PgConnectOptions) -> Result<String> {
-    let socket = options.get_socket().context("the cluster is reached by a socket")?.display().to_string();
-    Ok(format!("postgres://{}@localhost/portreeve?host={socket}&port={}", options.get_username(), options.get_port()))
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tests::bench::table::figure;
 
 /// In which the document tells of them.
-const ORDER: [(&str, &str); 12] = [
+const ORDER: [(&str, &str); 11] = [
     ("store", "What it costs to keep rows current, against copying them into a table without an index"),
     ("zabbix", "Services beside Zabbix 6.0 on the same Postgres"),
     ("prometheus", "Services beside Prometheus"),
@@ -24,7 +24,6 @@ const ORDER: [(&str, &str); 12] = [
     ("outage", "Postgres away under load"),
     ("soak", "Tables after long writing"),
     ("latency", "From a change on the host to the ticket"),
-    ("replicas", "Several servers"),
 ];
 
 #[derive(Debug, Parser)]

@@ -46,13 +46,14 @@ async fn main() -> Result<()> {
     let (process, tree) = (Process(server.process()?), Tree(server.process()?));
     let postgres = Tree(u32::try_from(server.postmaster()?.as_raw())?);
     let many = hosts as f64;
+    table.note("hosts", many, "");
 
     let empty = process.private_memory()?;
-    let cpu = tree.cpu()?;
+    let cpu = tree.own_cpu()?;
     let [before, after] = mean_host::states(sockets)?;
     let fleet = LightFleet::start(enrolled, [&before, &after], Duration::from_secs_f64(many / A_SECOND))?;
     fleet.connected(PATIENCE).await?;
-    let connecting = tree.cpu()?.saturating_sub(cpu);
+    let connecting = tree.own_cpu()?.saturating_sub(cpu);
     let each = (process.private_memory()?.saturating_sub(empty)) as f64 / many;
     table.hold("memory of the server by idle agent", each / 1e3, "KB", Limit::AtMost(40.0));
     table.note("processor time of the server by connection", connecting.as_secs_f64() * 1e3 / many, "ms");
@@ -61,7 +62,7 @@ async fn main() -> Result<()> {
     fleet.report(1, Duration::from_secs_f64(many / FULL_A_SECOND));
     fleet.acknowledged(1, PATIENCE).await?;
     table.note("first full reports of all hosts", start.elapsed().as_secs_f64(), "s");
-    let before = (tree.cpu()?, postgres.cpu()?);
+    let before = (tree.own_cpu()?, postgres.cpu()?);
     let start = Instant::now();
     for round in 0..rounds {
         fleet.report(2 + u64::from(round), INTERVAL);
@@ -69,9 +70,9 @@ async fn main() -> Result<()> {
     }
     let took = start.elapsed().as_secs_f64();
     table.note("an interval of reports of all hosts, until the last is acknowledged", took / f64::from(rounds), "s");
-    table.note("cores of the server meanwhile", tree.cpu()?.saturating_sub(before.0).as_secs_f64() / took, "");
+    table.note("cores of the server meanwhile", tree.own_cpu()?.saturating_sub(before.0).as_secs_f64() / took, "");
     table.note("cores of Postgres meanwhile", postgres.cpu()?.saturating_sub(before.1).as_secs_f64() / took, "");
-    let memory = (tree.memory()?, postgres.memory()?);
+    let memory = (tree.own_memory()?, postgres.memory()?);
     table.note("memory of the server", memory.0 as f64 / GB, "GB");
     table.note("memory of Postgres", memory.1 as f64 / GB, "GB");
     let both = (memory.0 + memory.1) as f64 / GB;

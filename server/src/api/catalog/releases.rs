@@ -12,7 +12,6 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::access::Caller;
-use crate::api::catalog::require_whole;
 use crate::api::extract::{Body, Path};
 use crate::api::model::{ClientRef, HostRef, Severity};
 use crate::api::problem::{Code, Problem};
@@ -170,7 +169,8 @@ pub async fn import(
     State(app): State<Arc<App>>,
     Body(body): Body<NewReleaseBody>,
 ) -> Result<(StatusCode, Json<CreatedRelease>), Problem> {
-    require_whole(&caller)?;
+    caller.require(Role::Admin)?;
+    caller.require_whole()?;
     let brought = Brought {
         text: &body.text,
         signature: &body.signature,
@@ -220,7 +220,8 @@ pub async fn shadow(
     responses((status = 204, description = "It is in force"), (status = "default", response = Problem))
 )]
 pub async fn approve(caller: Caller, State(app): State<Arc<App>>, Path(id): Path<Uuid>) -> Result<StatusCode, Problem> {
-    require_whole(&caller)?;
+    caller.require(Role::Admin)?;
+    caller.require_whole()?;
     settled(release::approve(&app.db, id, &caller.name, clock::now()).await?)
 }
 
@@ -235,7 +236,8 @@ pub async fn approve(caller: Caller, State(app): State<Arc<App>>, Path(id): Path
     responses((status = 204, description = "It will not be in force"), (status = "default", response = Problem))
 )]
 pub async fn discard(caller: Caller, State(app): State<Arc<App>>, Path(id): Path<Uuid>) -> Result<StatusCode, Problem> {
-    require_whole(&caller)?;
+    caller.require(Role::Admin)?;
+    caller.require_whole()?;
     settled(release::discard(&app.db, id, &caller.name, clock::now()).await?)
 }
 

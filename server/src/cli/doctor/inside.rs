@@ -12,7 +12,7 @@ use crate::clock;
 use crate::config::Place;
 use crate::db::bootstrap::{Access, DATABASE};
 use crate::db::examine::{self, Counts, Postgres};
-use crate::db::migrator::MIGRATIONS;
+use crate::db::migrator::{self, Ahead};
 use crate::db::{installation, restore};
 use crate::identity::authority::Authority;
 use crate::identity::seal::{Purpose, Sealer};
@@ -62,11 +62,13 @@ async fn look_into(options: &PgConnectOptions, data: &Path) -> anyhow::Result<Ve
         let action = "As an administrator: create role NAME; alter role portreeve_app nosuperuser nobypassrls;";
         bad("roles", format!("Missing, or mightier than they may be: {}.", wrong.join(", ")), action)
     });
-    verdicts.push(migrated(&migrations));
     if migrations.is_empty() {
+        verdicts.push(look("migrations", "No server ever ran on this database.", "`run` prepares it."));
         connection.close().await?;
         return Ok(verdicts);
     }
+    let missing = migrator::missing(&migrations).count();
+    verdicts.push(migrated(missing, migrator::ahead(&mut connection, &migrations).await?));
     let open = examine::open_tables(&mut connection).await?;
     verdicts.push(if open.is_empty() {
         fine("row-level-security", "Row-level security is forced on every table of clients.")
@@ -77,7 +79,7 @@ async fn look_into(options: &PgConnectOptions, data: &Path) -> anyhow::Result<Ve
     verdicts.push(partitions(&examine::newest_weeks(&mut connection).await?, now));
     connection.close().await?;
     // What follows reads tables of the newest shape, as the server reads them.
-    if wrong.is_empty() && pending(&migrations) == 0 {
+    if wrong.is_empty() && missing == 0 {
         verdicts.extend(as_the_server(options, data, now).await?);
     }
     Ok(verdicts)
@@ -131,25 +133,22 @@ fn settings(postgres: &Postgres, now: DateTime<Utc>) -> Vec<Verdict> {
     verdicts
 }
 
-fn pending(applied: &[i64]) -> usize {
-    MIGRATIONS.iter().filter(|migration| !applied.contains(&migration.version)).count()
-}
-
-fn migrated(applied: &[i64]) -> Verdict {
+fn migrated(missing: usize, ahead: Ahead) -> Verdict {
     const WHAT: &str = "migrations";
-    if applied.is_empty() {
-        return look(WHAT, "No server ever ran on this database.", "`run` prepares it.");
-    }
-    if applied.iter().any(|version| MIGRATIONS.iter().all(|migration| migration.version != *version)) {
-        return bad(WHAT, "A newer server than this one prepared the database.", "Run that version, or a later one.");
-    }
-    match pending(applied) {
-        0 => fine(WHAT, "Every migration is applied."),
-        count => look(
-            WHAT,
-            format!("{count} migrations are not applied yet."),
-            "`run` or `migrate` applies them; back up first.",
-        ),
+    match ahead {
+        Ahead::Contract(version, why) => {
+            let text =
+                format!("The database is of a version that this one cannot live with (migration {version}: {why}).");
+            bad(WHAT, text, "Run that version, or a later one.")
+        }
+        Ahead::Fine(_) => {
+            look(WHAT, "The database is ahead of this version, which can live with it.", "Upgrade it too.")
+        }
+        Ahead::No if missing == 0 => fine(WHAT, "Every migration is applied."),
+        Ahead::No => {
+            let text = format!("{missing} migrations are not applied yet.");
+            look(WHAT, text, "`run` or `migrate` applies them; back up first.")
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::statvfs::statvfs;
 
 use super::{Verdict, bad, fine, look};
@@ -84,18 +85,15 @@ pub(super) fn disk(data: &Path) -> Option<Verdict> {
     })
 }
 
-/// Nothing where the system does not say.
+/// Nothing where the system does not say. The server raises its limit as far as it may.
 pub(super) fn open_files() -> Option<Verdict> {
     const WHAT: &str = "open-files";
-    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
-    let line = limits.lines().find(|line| line.starts_with("Max open files"))?;
-    // Soft, then hard; the server raises nothing by itself.
-    let soft: u64 = line.split_whitespace().nth(3)?.parse().ok()?;
-    Some(if soft < ENOUGH_FILES {
-        let text = format!("A process here may have {soft} open files: so many agents fewer some hundreds connect.");
-        look(WHAT, text, "For more, LimitNOFILE=65536 in the unit, or `ulimit -n 65536` before the start.")
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    Some(if most < ENOUGH_FILES {
+        let text = format!("A process here may have {most} open files: so many agents fewer some hundreds connect.");
+        look(WHAT, text, "For more, LimitNOFILE=65536 in the unit, or `ulimit -Hn 65536` before the start.")
     } else {
-        fine(WHAT, format!("A process here may have {soft} open files."))
+        fine(WHAT, format!("A process here may have {most} open files."))
     })
 }
 

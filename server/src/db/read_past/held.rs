@@ -9,9 +9,9 @@ use rules::socket_key::protocol_number;
 
 use crate::db::read::Plans;
 use crate::db::read_host_rows::begin_with;
+use crate::db::read_hosts::UNHEARD_AFTER_END;
 use crate::db::{Db, Scope, read};
 
-use super::SILENT_AFTER;
 use super::rows::SocketRow;
 
 /// A time of which any part counts; one moment where both ends are it.
@@ -275,7 +275,7 @@ pub async fn hosts_with(
         &client_ids,
         &host_ids,
         at,
-        at - SILENT_AFTER,
+        at - UNHEARD_AFTER_END,
     )
     .fetch_all(&mut *transaction)
     .await?;

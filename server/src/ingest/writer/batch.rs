@@ -10,8 +10,8 @@ use crate::db::{Amount, Scope, boots, history, stream};
 use crate::ingest::commit::{Events, Judged, Outcome, Store};
 use crate::ingest::writer::Job;
 
-/// Rows of a delta; a report of more is a first one or its like.
-const FEW: usize = 200;
+/// Rows of a delta, in the mean of a batch; where there are more, there is a first report among them, or its like.
+const FEW: usize = 64;
 
 /// For each job what it changed beside facts. `None`: another stream of the agent owns the cursor. `jobs` are of one
 /// client, in the order of hosts.
@@ -23,16 +23,20 @@ pub(super) async fn write(store: &Store, jobs: &[Job], now: DateTime<Utc>) -> sq
     }
     let numbers = store.numbers(&words).await?;
 
-    let is_much = jobs.iter().any(|job| job.rows.len() > FEW);
-    let amount = if is_much { Amount::Many } else { Amount::Few };
+    let rows: usize = jobs.iter().map(|job| job.rows.count()).sum();
+    let amount = if rows > FEW * jobs.len() { Amount::Many } else { Amount::Few };
     let mut transaction = store.db.begin_writing(&Scope::of(client_id), amount).await?;
     let steps: Vec<_> = jobs.iter().map(|job| (job.session, job.step)).collect();
     let told = stream::advance(&mut transaction, client_id, &steps, now).await?;
     let own = || jobs.iter().zip(&told).filter_map(|(job, at)| Some((job, (*at)?)));
     let changes: Vec<HostChange<'_>> = own().map(|(job, at)| change(job, at)).collect();
+    let started = Instant::now();
     let written = facts::write(&mut transaction, client_id, &changes, &numbers, now).await?;
+    took("facts", started);
     let ledgers: Vec<_> = own().filter_map(|(job, _)| Some((job.session.host_id, job.ledger.as_ref()?))).collect();
+    let started = Instant::now();
     boots::write(&mut transaction, client_id, &ledgers, &numbers, now).await?;
+    took("ledger", started);
     let mut outcomes = Vec::with_capacity(jobs.len());
     for (job, told) in jobs.iter().zip(&told) {
         let host = (client_id, job.session.host_id);
@@ -51,11 +55,15 @@ pub(super) async fn write(store: &Store, jobs: &[Job], now: DateTime<Utc>) -> sq
     }
     let started = Instant::now();
     transaction.commit().await?;
-    metrics::histogram!("portreeve_report_seconds", "stage" => "commit").record(started.elapsed().as_secs_f64());
+    took("commit", started);
     for (kind, rows) in written {
         metrics::counter!("portreeve_rows_written_total", "kind" => kind).increment(rows);
     }
     Ok(outcomes)
+}
+
+fn took(stage: &'static str, since: Instant) {
+    metrics::histogram!("portreeve_report_seconds", "stage" => stage).record(since.elapsed().as_secs_f64());
 }
 
 fn change(job: &Job, at: DateTime<Utc>) -> HostChange<'_> {
