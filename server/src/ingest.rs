@@ -33,6 +33,8 @@ use proto::fleet::v1::fleet_server::{Fleet, FleetServer};
 use proto::fleet::v1::{AgentMessage, ServerMessage};
 use proto::wire::MAX_MESSAGE;
 use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
+use tokio_stream::adapters::Map;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::Routes;
 use tonic::{Code, Request, Response, Status, Streaming};
@@ -44,7 +46,7 @@ use crate::db::identity::{CertifiedHost, host_of_certificate};
 use crate::db::instances::OpenStream;
 use crate::ingest::admission::Admission;
 use crate::ingest::held::Held;
-use crate::ingest::session::{Session, refused};
+use crate::ingest::session::{Sent, Session, refused};
 use crate::ingest::streams::Streams;
 use crate::ingest::writer::Writers;
 use crate::listeners::{AgentPeer, agents};
@@ -111,7 +113,7 @@ impl Ingest {
 
 #[tonic::async_trait]
 impl Fleet for Ingest {
-    type StreamStream = ReceiverStream<Result<ServerMessage, Status>>;
+    type StreamStream = Map<ReceiverStream<Sent>, fn(Sent) -> Result<ServerMessage, Status>>;
 
     async fn stream(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<Self::StreamStream>, Status> {
         let unknown = || coded::status(Code::Unauthenticated, "certificate.unknown", "no client certificate was shown");
@@ -127,6 +129,6 @@ impl Fleet for Ingest {
         let (sender, receiver) = mpsc::channel(OUTGOING);
         let session = Session::new(self.clone(), host, peer, clock::now);
         tokio::spawn(session.run(request.into_inner(), sender));
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        Ok(Response::new(ReceiverStream::new(receiver).map(|sent| *sent)))
     }
 }

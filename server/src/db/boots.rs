@@ -1,7 +1,7 @@
 //! The boot ledger, written: in the transaction of the report that it comes from. The cursor of the host's stream is
 //! locked by then, so that no two reports of a host write here at the same time.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
@@ -9,7 +9,7 @@ use rules::socket_key::protocol_number;
 use sqlx::PgConnection;
 
 use crate::db::facts::{Numbers, joined};
-use crate::ingest::ledger::{Entry, Extent, LedgerChange, ShutdownKind};
+use crate::ingest::ledger::{Extent, LedgerChange, ShutdownKind};
 
 /// Boots that are kept of a host.
 const KEPT_BOOTS: i32 = 60;
@@ -27,10 +27,27 @@ pub async fn write(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     note_gone(connection, client_id, changes).await?;
-    for (host_id, change) in changes.iter().filter(|(_, change)| change.adds()) {
-        write_one(connection, (client_id, *host_id), change, numbers, now).await?;
+    let adding: Vec<_> = changes.iter().copied().filter(|(_, change)| change.adds()).collect();
+    let mut known = known(connection, client_id, &adding).await?;
+    let mut boots = Vec::with_capacity(adding.len());
+    for (host_id, change) in adding {
+        let host = (client_id, host_id);
+        let boot = match known.remove(&host_id) {
+            Some(boot) => boot,
+            None => begin(connection, host, change, now).await?,
+        };
+        note_ends(connection, host, boot.number, change).await?;
+        boots.push((host_id, boot, change));
     }
-    Ok(())
+    add(connection, client_id, &boots, numbers, now).await
+}
+
+/// A boot that entries are added to.
+#[derive(Clone, Copy, Debug)]
+struct Boot {
+    number: i32,
+    /// For how many entries more.
+    room: usize,
 }
 
 /// Most sockets that go are in no ledger, and most reports say no more than that: one statement looks them all up.
@@ -69,13 +86,52 @@ async fn note_gone(
     Ok(())
 }
 
-async fn write_one(
+/// Boots of which all is told already that a change says of them as wholes, by host.
+async fn known(
+    connection: &mut PgConnection,
+    client_id: i32,
+    changes: &[(i64, &LedgerChange)],
+) -> sqlx::Result<HashMap<i64, Boot>> {
+    if changes.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let column = changes.iter().map(|(_, change)| change);
+    let rows = sqlx::query!(
+        r#"
+        select said.host_id as "host_id!", boot.number, boot.kept
+        from unnest($2::int8[], $3::text[], $4::bool[], $5::bool[], $6::bool[])
+          as said (host_id, boot_id, is_dated, sockets_seen, services_seen)
+        cross join lateral (
+          select number, kept, booted_at, sockets_seen, services_seen
+          from boot
+          where client_id = $1 and host_id = said.host_id and boot_id = said.boot_id
+          limit 1) as boot
+        where (boot.booted_at is not null or not said.is_dated)
+          and (boot.sockets_seen or not said.sockets_seen) and (boot.services_seen or not said.services_seen)
+        "#,
+        client_id,
+        &changes.iter().map(|(host_id, _)| *host_id).collect::<Vec<_>>(),
+        &column.clone().map(|change| change.boot_id.to_string()).collect::<Vec<_>>(),
+        &column.clone().map(|change| change.booted_at.is_some()).collect::<Vec<_>>(),
+        &column.clone().map(|change| change.sockets_seen).collect::<Vec<_>>(),
+        &column.map(|change| change.services_seen).collect::<Vec<_>>(),
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.host_id, Boot { number: row.number, room: room(row.kept) })).collect())
+}
+
+fn room(kept: i32) -> usize {
+    KEPT_ENTRIES.saturating_sub(usize::try_from(kept).unwrap_or(KEPT_ENTRIES))
+}
+
+/// Of a boot that is new, or of which something more is known now.
+async fn begin(
     connection: &mut PgConnection,
     (client_id, host_id): (i32, i64),
     change: &LedgerChange,
-    numbers: &Numbers,
     now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<Boot> {
     let boot = sqlx::query!(
         r#"
         insert into boot (client_id, host_id, number, boot_id, booted_at, first_seen_at, last_seen_at, sockets_seen,
@@ -87,7 +143,7 @@ async fn write_one(
         set booted_at = coalesce(boot.booted_at, excluded.booted_at), last_seen_at = excluded.last_seen_at,
           sockets_seen = boot.sockets_seen or excluded.sockets_seen,
           services_seen = boot.services_seen or excluded.services_seen
-        returning number, kept, omitted, first_seen_at = last_seen_at and kept = 0 as "is_new!"
+        returning number, kept, first_seen_at = last_seen_at and kept = 0 as "is_new!"
         "#,
         client_id,
         host_id,
@@ -103,33 +159,7 @@ async fn write_one(
         end_before(connection, (client_id, host_id), boot.number, change.booted_at).await?;
         forget(connection, (client_id, host_id), boot.number - KEPT_BOOTS).await?;
     }
-    note_ends(connection, (client_id, host_id), boot.number, change).await?;
-    let kept = usize::try_from(boot.kept).unwrap_or(KEPT_ENTRIES);
-    let (entries, added, refused) =
-        within_bounds(connection, (client_id, host_id, boot.number), &change.entries, kept).await?;
-    if entries.is_empty() && refused == 0 {
-        return Ok(());
-    }
-    upsert(connection, (client_id, host_id, boot.number), &entries, numbers, now).await?;
-    let omitted = match change.extent {
-        // The same ones again, for all that is known.
-        Extent::Whole => boot.omitted.max(refused),
-        Extent::Changed => boot.omitted.saturating_add(refused),
-    };
-    if added == 0 && omitted == boot.omitted {
-        return Ok(());
-    }
-    sqlx::query!(
-        "update boot set kept = kept + $4, omitted = $5 where client_id = $1 and host_id = $2 and number = $3",
-        client_id,
-        host_id,
-        boot.number,
-        added,
-        omitted,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
+    Ok(Boot { number: boot.number, room: room(boot.kept) })
 }
 
 /// A Hello follows: when the host was last heard of was in the boot that was the newest until then.
@@ -199,6 +229,14 @@ async fn end_before(
 
 /// Boots up to `number` go, with their entries and the events from before the oldest that stays.
 async fn forget(connection: &mut PgConnection, (client_id, host_id): (i32, i64), number: i32) -> sqlx::Result<()> {
+    sqlx::query!(
+        "delete from boot_entry where client_id = $1 and host_id = $2 and number <= $3",
+        client_id,
+        host_id,
+        number,
+    )
+    .execute(&mut *connection)
+    .await?;
     let forgotten = sqlx::query!(
         "delete from boot where client_id = $1 and host_id = $2 and number <= $3",
         client_id,
@@ -272,52 +310,29 @@ async fn note_ends(
     Ok(())
 }
 
-/// The entries that are there already or for which there is room, how many of them are new, and how many there is no
-/// room for.
-async fn within_bounds<'a>(
+/// Entries of boots, of all hosts in one statement. Told again, one learns whose it is and that its port is not gone; its
+/// time stays the first that was told, and one that says nothing new is not touched. What there is no room for is counted.
+async fn add(
     connection: &mut PgConnection,
-    (client_id, host_id, number): (i32, i64, i32),
-    entries: &'a [Entry],
-    kept: usize,
-) -> sqlx::Result<(Vec<&'a Entry>, i32, i32)> {
-    let keys: Vec<i64> = entries.iter().map(|entry| entry.key).collect();
-    let known = sqlx::query_scalar!(
-        "select key from boot_entry where client_id = $1 and host_id = $2 and number = $3 and key = any($4)",
-        client_id,
-        host_id,
-        number,
-        &keys,
-    )
-    .fetch_all(connection)
-    .await?;
-    let known: HashSet<i64> = known.into_iter().collect();
-    let mut room = KEPT_ENTRIES.saturating_sub(kept);
-    let (mut added, mut refused) = (0, 0);
-    let mut seen = HashSet::new();
-    let mut within = Vec::with_capacity(entries.len());
-    for entry in entries.iter().filter(|entry| seen.insert(entry.key)) {
-        if known.contains(&entry.key) {
-            within.push(entry);
-        } else if room > 0 {
-            room -= 1;
-            added += 1;
-            within.push(entry);
-        } else {
-            refused += 1;
-        }
-    }
-    Ok((within, added, refused))
-}
-
-/// Told again, an entry learns whose it is and that its port is not gone; its time stays the first that was told.
-async fn upsert(
-    connection: &mut PgConnection,
-    (client_id, host_id, number): (i32, i64, i32),
-    entries: &[&Entry],
+    client_id: i32,
+    boots: &[(i64, Boot, &LedgerChange)],
     numbers: &Numbers,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let column = entries.iter();
+    let mut entries = Vec::new();
+    for (host_id, boot, change) in boots {
+        let mut seen = HashSet::new();
+        let of_boot = change.entries.iter().filter(|entry| seen.insert(entry.key));
+        entries.extend(of_boot.map(|entry| (*host_id, *boot, change.extent == Extent::Whole, entry)));
+    }
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let host_ids: Vec<i64> = entries.iter().map(|(host_id, ..)| *host_id).collect();
+    let boot_numbers: Vec<i32> = entries.iter().map(|(_, boot, ..)| boot.number).collect();
+    let rooms: Vec<i64> = entries.iter().map(|(_, boot, ..)| i64::try_from(boot.room).unwrap_or(0)).collect();
+    let wholes: Vec<bool> = entries.iter().map(|(_, _, is_whole, _)| *is_whole).collect();
+    let column = entries.iter().map(|(.., entry)| *entry);
     let keys: Vec<i64> = column.clone().map(|entry| entry.key).collect();
     let kinds: Vec<i16> = column.clone().map(|entry| entry.kind as i16).collect();
     let bases: Vec<i16> = column.clone().map(|entry| entry.basis as i16).collect();
@@ -341,31 +356,59 @@ async fn upsert(
         column.map(|entry| entry.event.as_ref().and_then(|(_, record)| i64::try_from(*record).ok())).collect();
     sqlx::query!(
         r#"
-        insert into boot_entry (client_id, host_id, number, learned_at, key, kind, basis, at, protocol, address, port,
+        with said as (
+          select host_id, number, room, is_whole, key, kind, basis, at, protocol, address, port, last_port, port_count,
+            socket_key, pid, image_id, string_to_array(services, U&'\001f') as services, exit_code, service_exit_code,
+            log, record_id, place
+          from unnest($3::int8[], $4::int[], $5::int8[], $6::bool[], $7::int8[], $8::int2[], $9::int2[],
+            $10::timestamptz[], $11::int2[], $12::inet[], $13::int[], $14::int[], $15::int[], $16::int8[], $17::int8[],
+            $18::int[], $19::text[], $20::int8[], $21::int8[], $22::text[], $23::int8[]) with ordinality
+            as said (host_id, number, room, is_whole, key, kind, basis, at, protocol, address, port, last_port,
+              port_count, socket_key, pid, image_id, services, exit_code, service_exit_code, log, record_id, place)
+        ), news as (
+          select said.*, held.key is null as is_new,
+            row_number() over (partition by said.host_id, held.key is null order by said.place) as rank
+          from said
+          left join lateral (
+            select key, gone_at, socket_key, image_id, services, port_count
+            from boot_entry
+            where client_id = $1 and host_id = said.host_id and number = said.number and key = said.key
+            limit 1) as held on true
+          where held.key is null or held.gone_at is not null or held.socket_key is distinct from said.socket_key
+            or held.image_id is null and said.image_id is not null
+            or held.services <> said.services and said.services <> '{}' or held.port_count < said.port_count
+        ), counted as (
+          update boot
+          set kept = boot.kept + least(told.added, told.room)::int,
+            omitted = case when told.is_whole then greatest(boot.omitted, told.added - told.room)
+              else boot.omitted + greatest(0, told.added - told.room) end
+          from (
+            select host_id, number, room, is_whole, count(*) as added
+            from news
+            where is_new
+            group by host_id, number, room, is_whole) as told
+          where boot.client_id = $1 and boot.host_id = told.host_id and boot.number = told.number
+            and boot.host_id = any($3)
+        )
+        insert into boot_entry (client_id, learned_at, host_id, number, key, kind, basis, at, protocol, address, port,
           last_port, port_count, socket_key, pid, image_id, services, exit_code, service_exit_code, log, record_id)
-        select $1, $2, $3, $4, key, kind, basis, at, protocol, address, port, last_port, port_count, socket_key, pid,
-          image_id, string_to_array(services, U&'\001f'), exit_code, service_exit_code, log, record_id
-        from unnest($5::int8[], $6::int2[], $7::int2[], $8::timestamptz[], $9::int2[], $10::inet[], $11::int[],
-          $12::int[], $13::int[], $14::int8[], $15::int8[], $16::int[], $17::text[], $18::int8[], $19::int8[],
-          $20::text[], $21::int8[])
-          as entry (key, kind, basis, at, protocol, address, port, last_port, port_count, socket_key, pid, image_id,
-            services, exit_code, service_exit_code, log, record_id)
+        select $1, $2, host_id, number, key, kind, basis, at, protocol, address, port, last_port, port_count,
+          socket_key, pid, image_id, services, exit_code, service_exit_code, log, record_id
+        from news
+        where not is_new or rank <= room
         on conflict (client_id, host_id, number, key) do update
         set gone_at = null, socket_key = excluded.socket_key,
           image_id = coalesce(excluded.image_id, boot_entry.image_id),
           services = case when excluded.services = '{}' then boot_entry.services else excluded.services end,
           port = least(boot_entry.port, excluded.port), last_port = greatest(boot_entry.last_port, excluded.last_port),
           port_count = greatest(boot_entry.port_count, excluded.port_count)
-        where boot_entry.gone_at is not null
-          or boot_entry.socket_key is distinct from excluded.socket_key
-          or boot_entry.image_id is null and excluded.image_id is not null
-          or boot_entry.services <> excluded.services and excluded.services <> '{}'
-          or boot_entry.port_count < excluded.port_count
         "#,
         client_id,
-        host_id,
-        number,
         now,
+        &host_ids,
+        &boot_numbers,
+        &rooms,
+        &wholes,
         &keys,
         &kinds,
         &bases,

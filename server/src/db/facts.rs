@@ -4,6 +4,7 @@
 mod connections;
 mod dictionaries;
 mod read;
+pub(super) mod rows;
 mod write;
 
 use rules::text::Text;

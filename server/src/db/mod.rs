@@ -2,7 +2,7 @@
 //! as `portreeve_app`, which owns nothing and sees only rows of the clients that the transaction named.
 
 use sqlx::error::DatabaseError;
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
 
 use crate::db::reading::Reading;
 
@@ -116,16 +116,6 @@ impl Scope {
     }
 }
 
-/// How much a transaction writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Amount {
-    /// Planning would take longer than writing: a plan is made once for each connection.
-    Few,
-    /// A plan is made each time, from what tables hold at that moment: one that was made while they were empty reads all
-    /// of them when they have grown, until they are analyzed.
-    Many,
-}
-
 /// The pool of the running server. Tables without `client_id` may be read from `pool` directly.
 #[derive(Debug, Clone)]
 pub struct Db {
@@ -137,26 +127,21 @@ pub struct Db {
 impl Db {
     /// A transaction that sees and writes rows of these clients only. Without it (on `pool`) client tables look empty.
     pub async fn begin(&self, scope: &Scope) -> sqlx::Result<Transaction<'static, Postgres>> {
-        let mut transaction = self.pool.begin().await?;
-        narrow(&mut transaction, scope).await?;
-        Ok(transaction)
+        self.begin_with(scope, "auto").await
     }
 
-    /// As [`Db::begin`], for statements that write by keys and are asked again and again.
-    pub async fn begin_writing(&self, scope: &Scope, amount: Amount) -> sqlx::Result<Transaction<'static, Postgres>> {
-        let plans = match amount {
-            Amount::Few => "force_generic_plan",
-            Amount::Many => "force_custom_plan",
-        };
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query!(
-            "select set_config('app.clients', $1, true) as clients, set_config('plan_cache_mode', $2, true) as plans",
-            scope.as_array(),
-            plans,
-        )
-        .fetch_one(&mut *transaction)
-        .await?;
-        Ok(transaction)
+    /// As [`Db::begin`], for statements that look rows up by their keys and are asked again and again: they are planned
+    /// once for each connection, since planning would take longer than writing.
+    pub async fn begin_writing(&self, scope: &Scope) -> sqlx::Result<Transaction<'static, Postgres>> {
+        self.begin_with(scope, "force_generic_plan").await
+    }
+
+    /// In one round trip.
+    async fn begin_with(&self, scope: &Scope, plans: &'static str) -> sqlx::Result<Transaction<'static, Postgres>> {
+        let clients = scope.as_array();
+        let begin = format!("begin; set local app.clients = '{clients}'; set local plan_cache_mode = {plans}");
+        // Numbers and our own words.
+        self.pool.begin_with(AssertSqlSafe(begin)).await
     }
 
     /// Every client: for server-wide tasks, and for operators who are not confined.

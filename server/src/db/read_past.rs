@@ -7,7 +7,6 @@ pub mod held;
 
 pub mod lives;
 
-mod rows;
 
 use std::net::IpAddr;
 
@@ -22,7 +21,7 @@ use crate::db::read_host_rows::begin_with;
 use crate::db::read_hosts::{SectionRow, UNHEARD_AFTER_END};
 use crate::db::{Db, Scope};
 
-use rows::{ServiceRow, SocketRow, UpdateRow};
+use crate::db::facts::rows::{ServiceRow, SocketRow, UpdateRow};
 
 /// A host and a moment, in a transaction that sees them.
 #[derive(Debug)]

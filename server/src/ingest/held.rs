@@ -36,8 +36,8 @@ struct Shared {
 /// What is known of one host. Empty: to be loaded.
 #[derive(Debug, Default)]
 pub struct Known {
-    pub state: Option<HostState>,
-    pub memory: Option<Memory>,
+    pub state: Option<Box<HostState>>,
+    pub memory: Option<Box<Memory>>,
     /// What was reconciled last.
     pub judgement: Option<Arc<Judgement>>,
 }
@@ -151,7 +151,7 @@ fn size(known: &Known) -> Option<usize> {
     let judged = known.judgement.as_ref().map_or(0, |judgement| {
         (judgement.findings.len() + judgement.cannot_tell.len() + judgement.forecasts.len()) * FINDING
     });
-    Some(state.bytes() + known.memory.as_ref().map_or(0, Memory::bytes) + judged)
+    Some(state.bytes() + known.memory.as_ref().map_or(0, |memory| memory.bytes()) + judged)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -45,7 +45,9 @@ const SIGN: Duration = Duration::from_millis(500);
 /// How long the reason of an end may wait for an agent that does not read.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-pub(super) type Outgoing = mpsc::Sender<Result<ServerMessage, Status>>;
+/// Boxed: a channel has room for 32 from the start.
+pub(super) type Sent = Box<Result<ServerMessage, Status>>;
+pub(super) type Outgoing = mpsc::Sender<Sent>;
 pub(super) type Clock = fn() -> DateTime<Utc>;
 
 #[derive(Debug)]
@@ -84,7 +86,7 @@ impl Session {
             biased;
             () = self.ingest.app.identity.revocations.revoked(&self.peer.serial) => {
                 // An agent that does not read must not hold up the end of its stream.
-                let _ = outgoing.try_send(Ok(message(Answer::Revoked(Revoked {}))));
+                let _ = outgoing.try_send(Box::new(Ok(message(Answer::Revoked(Revoked {})))));
                 Err(agents::revoked())
             }
             () = self.ingest.app.stopping.cancelled() => {
@@ -103,7 +105,7 @@ impl Session {
         if let Err(status) = end {
             let code = coded::code_of(&status).unwrap_or("none").to_owned();
             info!(host.id = key.1, peer = %self.peer.address, code, "Ended a stream: {}", status.message());
-            let _ = tokio::time::timeout(FAREWELL, outgoing.send(Err(status))).await;
+            let _ = tokio::time::timeout(FAREWELL, outgoing.send(Box::new(Err(status)))).await;
         }
     }
 

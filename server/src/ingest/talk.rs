@@ -63,9 +63,9 @@ pub(super) struct Talk<'a> {
     /// Where what is known of the host lies between reports.
     place: Place,
     /// During a report. `None`: not loaded, or in doubt after a failed commit.
-    state: Option<HostState>,
+    state: Option<Box<HostState>>,
     /// `None`: not loaded, or in doubt likewise.
-    memory: Option<Memory>,
+    memory: Option<Box<Memory>>,
     /// What was reconciled last by this stream.
     judgement: Option<Arc<Judgement>>,
     /// The boot whose ledger holds all that `state` says.
@@ -373,7 +373,7 @@ impl<'a> Talk<'a> {
         }
     }
 
-    async fn take_state(&mut self) -> Result<HostState, Status> {
+    async fn take_state(&mut self) -> Result<Box<HostState>, Status> {
         if let Some(state) = self.state.take() {
             return Ok(state);
         }
@@ -385,13 +385,13 @@ impl<'a> Talk<'a> {
             transaction.commit().await?;
             Ok(state)
         };
-        let mut state = load.await.map_err(|error| store_unavailable(&error))?;
+        let mut state = Box::new(load.await.map_err(|error| store_unavailable(&error))?);
         self.place.share_state(&mut state);
         Ok(state)
     }
 
     /// Read anew when a boot begins: then the one before is the past.
-    async fn take_memory(&mut self, facts: &Facts, catalog: &Catalog) -> Result<Memory, Status> {
+    async fn take_memory(&mut self, facts: &Facts, catalog: &Catalog) -> Result<Box<Memory>, Status> {
         let boot = ledger::boot_of(facts);
         if let Some(memory) = self.memory.take().filter(|memory| memory.is_of(boot)) {
             return Ok(memory);
@@ -401,7 +401,7 @@ impl<'a> Talk<'a> {
             let mut transaction = self.session.ingest.app.db.begin(&Scope::of(host.0)).await?;
             let memory = recall(&mut transaction, host, facts, catalog).await?;
             transaction.commit().await?;
-            Ok(memory)
+            Ok(Box::new(memory))
         };
         load.await.map_err(|error| store_unavailable(&error))
     }
@@ -432,7 +432,7 @@ impl<'a> Talk<'a> {
     async fn send(&self, answer: Answer) -> Result<(), Status> {
         // Nobody reads any more; the agent will hear it from the next stream.
         let gone = |_| Status::cancelled("the agent is gone");
-        match tokio::time::timeout(SILENCE, self.outgoing.send(Ok(message(answer)))).await {
+        match tokio::time::timeout(SILENCE, self.outgoing.send(Box::new(Ok(message(answer))))).await {
             Ok(sent) => sent.map_err(gone),
             Err(_) => Err(silent()),
         }

@@ -61,15 +61,6 @@ pub(super) struct Job {
 }
 
 impl Job {
-    fn size(&self) -> usize {
-        let rows = &self.rows;
-        rows.sockets_gone.len()
-            + rows.sockets_new.len()
-            + rows.services_set.len()
-            + rows.updates_set.len()
-            + rows.events_set.len()
-    }
-
     fn words(&self) -> Words {
         let mut words = words(&self.rows);
         for entry in self.ledger.iter().flat_map(|ledger| &ledger.entries) {
@@ -159,7 +150,7 @@ async fn gather(queue: &mut mpsc::Receiver<Queued>, waiting: &mut VecDeque<Queue
 fn is_enough(waiting: &VecDeque<Queued>, client_id: i32) -> bool {
     let mut of_client = waiting.iter().filter(|queued| queued.job.session.client_id == client_id);
     let sizes = of_client.try_fold((0, 0), |(hosts, rows), queued| {
-        let (hosts, rows) = (hosts + 1, rows + queued.job.size());
+        let (hosts, rows) = (hosts + 1, rows + queued.job.rows.count());
         (hosts < HOSTS && rows < ENOUGH_ROWS).then_some((hosts, rows))
     });
     sizes.is_none()
@@ -171,7 +162,7 @@ fn take(waiting: &mut VecDeque<Queued>, client_id: i32) -> Vec<Queued> {
     for queued in std::mem::take(waiting) {
         let joins = queued.job.session.client_id == client_id && taken.len() < HOSTS && rows < ROWS;
         if joins {
-            rows += queued.job.size();
+            rows += queued.job.rows.count();
             taken.push(queued);
         } else {
             waiting.push_back(queued);

@@ -4,15 +4,13 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use proto::{Digests, SECTIONS};
-use rules::facts::{
-    Connections, Event, Facts, Host, PortPolicy, Section, Service, Socket, SocketState, StartMode, Update,
-};
-use rules::ports::Protocol;
+use rules::facts::{Connections, Event, Facts, Host, PortPolicy, Section, Service, Socket, Update};
 use rules::socket_key::SocketKey;
 use rules::text::Text;
 use sqlx::PgConnection;
 
-use crate::db::facts::{connections, of_word, section_name};
+use crate::db::facts::rows::{ServiceRow, SocketRow, UpdateRow};
+use crate::db::facts::{connections, section_name};
 use crate::ingest::state::{HostState, Stale};
 
 /// Digest of each section that was ever reported, for comparison with what the agent holds.
@@ -103,33 +101,29 @@ pub async fn sockets(
     )
     .fetch_all(connection)
     .await?;
-    let keys = rows.iter().map(|row| SocketKey(row.key)).collect();
-    let sockets = rows
-        .into_iter()
-        .map(|row| Socket {
-            protocol: if row.protocol == 6 { Protocol::Tcp } else { Protocol::Udp },
-            address: row.address,
-            scope: u32::try_from(row.scope).unwrap_or_default(),
-            port: u16::try_from(row.port).unwrap_or_default(),
-            state: match row.state {
-                1 => SocketState::Listen,
-                3 => SocketState::Connected,
-                _ => SocketState::Bound,
-            },
-            pid: row.pid.and_then(|pid| u32::try_from(pid).ok()),
-            image: row.path.map(Text::from),
-            process_started_at: row.process_started_at,
-            services: row.services.into_iter().map(Text::from).collect(),
-            specific_port: row.specific_port,
+    let socket_and_key = rows.into_iter().map(|row| {
+        let socket = SocketRow {
             bound_at: row.bound_at,
-        })
-        .collect();
-    Ok((sockets, keys))
+            process_started_at: row.process_started_at,
+            pid: row.pid,
+            path: row.path,
+            port: row.port,
+            scope: row.scope,
+            protocol: row.protocol,
+            state: row.state,
+            specific_port: row.specific_port,
+            address: row.address,
+            services: row.services,
+        };
+        (Socket::from(socket), SocketKey(row.key))
+    });
+    Ok(socket_and_key.unzip())
 }
 
 /// Rows of the section, whether it is known now or not.
 pub async fn services(connection: &mut PgConnection, client_id: i32, host_id: i64) -> sqlx::Result<Vec<Service>> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        ServiceRow,
         r#"
         select name, display_name, state, start, delayed, trigger_start, pid, exit_code, service_exit_code, image_path,
           account, depends_on, state_since, recovery
@@ -141,31 +135,13 @@ pub async fn services(connection: &mut PgConnection, client_id: i32, host_id: i6
     )
     .fetch_all(connection)
     .await?;
-    let number = |number: Option<i64>| number.and_then(|number| u32::try_from(number).ok());
-    let services = rows.into_iter().filter_map(|row| {
-        Some(Service {
-            name: row.name.into(),
-            display_name: row.display_name.into(),
-            state: of_word(&row.state)?,
-            start: row.start.and_then(|start| of_word::<StartMode>(&start)),
-            delayed: row.delayed,
-            trigger_start: row.trigger_start,
-            pid: number(row.pid),
-            exit_code: number(row.exit_code),
-            service_exit_code: number(row.service_exit_code),
-            image_path: row.image_path.map(Text::from),
-            account: row.account.map(Text::from),
-            depends_on: row.depends_on.into_iter().map(Text::from).collect(),
-            state_since: row.state_since,
-            recovery: row.recovery.and_then(|recovery| serde_json::from_value(recovery).ok()),
-        })
-    });
-    Ok(services.collect())
+    Ok(rows.into_iter().filter_map(ServiceRow::service).collect())
 }
 
 /// Rows of the section, whether it is known now or not.
 pub async fn updates(connection: &mut PgConnection, client_id: i32, host_id: i64) -> sqlx::Result<Vec<Update>> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        UpdateRow,
         r#"
         select source, id, kb, title, state, installed_at, removable, version, aliases, installed_by
         from update_now
@@ -176,21 +152,7 @@ pub async fn updates(connection: &mut PgConnection, client_id: i32, host_id: i64
     )
     .fetch_all(connection)
     .await?;
-    let updates = rows.into_iter().filter_map(|row| {
-        Some(Update {
-            source: of_word(&row.source)?,
-            id: row.id.into(),
-            kb: row.kb.map(Text::from),
-            title: row.title.into(),
-            state: of_word(&row.state)?,
-            installed_at: row.installed_at,
-            removable: row.removable,
-            version: row.version.map(Text::from),
-            aliases: row.aliases.into_iter().map(Text::from).collect(),
-            installed_by: row.installed_by.map(Text::from),
-        })
-    });
-    Ok(updates.collect())
+    Ok(rows.into_iter().filter_map(UpdateRow::update).collect())
 }
 
 /// Entries that the host still reports, whether the section is known now or not.

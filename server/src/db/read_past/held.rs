@@ -12,7 +12,7 @@ use crate::db::read_host_rows::begin_with;
 use crate::db::read_hosts::UNHEARD_AFTER_END;
 use crate::db::{Db, Scope, read};
 
-use super::rows::SocketRow;
+use crate::db::facts::rows::SocketRow;
 
 /// A time of which any part counts; one moment where both ends are it.
 #[derive(Clone, Copy, Debug)]

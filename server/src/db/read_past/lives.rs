@@ -7,7 +7,7 @@ use crate::db::read::Plans;
 use crate::db::read_host_rows::begin_with;
 use crate::db::{Db, Scope, read};
 
-use super::rows::ServiceRow;
+use crate::db::facts::rows::ServiceRow;
 
 /// A service as it was for a time.
 #[derive(Clone, Debug)]

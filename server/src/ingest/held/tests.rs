@@ -20,7 +20,7 @@ fn known(services: usize) -> Known {
     let services = Change::Full(Section::Known((0..services).map(service).collect()));
     let mut state = HostState::default();
     state.apply(Delta { services: Some(services), ..Delta::default() }, None, &HostClock::stored(0)).unwrap();
-    Known { state: Some(state), ..Known::default() }
+    Known { state: Some(state.into()), ..Known::default() }
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn take_in(place: &Place, number: usize, catalog: &Catalog) {
     let judgement = rules::judge(state.facts(), catalog, memory.history(state.facts()));
     let noted = memory.note(state.facts(), now).unwrap();
     memory.keep(noted);
-    place.put(Known { state: Some(state), memory: Some(memory), judgement: Some(judgement.into()) });
+    place.put(Known { state: Some(state.into()), memory: Some(memory.into()), judgement: Some(judgement.into()) });
 }
 
 /// Ten thousand of them leave room for Postgres in 4 GB.

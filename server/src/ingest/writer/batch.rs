@@ -6,12 +6,9 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 
 use crate::db::facts::{self, HostChange, Words};
-use crate::db::{Amount, Scope, boots, history, stream};
+use crate::db::{Scope, boots, history, stream};
 use crate::ingest::commit::{Events, Judged, Outcome, Store};
 use crate::ingest::writer::Job;
-
-/// Rows of a delta, in the mean of a batch; where there are more, there is a first report among them, or its like.
-const FEW: usize = 64;
 
 /// For each job what it changed beside facts. `None`: another stream of the agent owns the cursor. `jobs` are of one
 /// client, in the order of hosts.
@@ -23,9 +20,7 @@ pub(super) async fn write(store: &Store, jobs: &[Job], now: DateTime<Utc>) -> sq
     }
     let numbers = store.numbers(&words).await?;
 
-    let rows: usize = jobs.iter().map(|job| job.rows.count()).sum();
-    let amount = if rows > FEW * jobs.len() { Amount::Many } else { Amount::Few };
-    let mut transaction = store.db.begin_writing(&Scope::of(client_id), amount).await?;
+    let mut transaction = store.db.begin_writing(&Scope::of(client_id)).await?;
     let steps: Vec<_> = jobs.iter().map(|job| (job.session, job.step)).collect();
     let told = stream::advance(&mut transaction, client_id, &steps, now).await?;
     let own = || jobs.iter().zip(&told).filter_map(|(job, at)| Some((job, (*at)?)));

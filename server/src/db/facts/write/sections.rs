@@ -63,8 +63,11 @@ pub(super) async fn set(
           insert into section_span (client_id, host_id, section, valid_from, valid_to, unknown_reason, facts)
           select $1, held.host_id, held.section, held.valid_from, said.at, held.unknown_reason, held.facts
           from said
-          join host_section as held
-            on held.client_id = $1 and held.host_id = said.host_id and held.section = said.section
+          cross join lateral (
+            select *
+            from host_section
+            where client_id = $1 and host_id = said.host_id and section = said.section
+            limit 1) as held
           where held.valid_from < said.at
             and (held.unknown_reason, held.facts)
               is distinct from (said.unknown_reason, coalesce(said.facts, held.facts))

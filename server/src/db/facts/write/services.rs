@@ -97,7 +97,11 @@ pub(super) async fn set(
             held.start, held.delayed, held.trigger_start, held.pid, held.exit_code, held.service_exit_code,
             held.image_path, held.account, held.depends_on, held.recovery, held.state_since, held.learned_at
           from said
-          join service_now as held on held.client_id = $1 and held.host_id = said.host_id and held.key = said.key
+          cross join lateral (
+            select *
+            from service_now
+            where client_id = $1 and host_id = said.host_id and key = said.key
+            limit 1) as held
           where held.valid_from < said.at
             and (held.name, held.display_name, held.state, held.start, held.delayed, held.trigger_start, held.pid,
                 held.exit_code, held.service_exit_code, held.image_path, held.account, held.depends_on,

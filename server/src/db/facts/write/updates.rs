@@ -84,8 +84,11 @@ pub(super) async fn set(
           select $1, held.host_id, held.source, held.id, held.valid_from, said.at, held.kb, held.title, held.state,
             held.installed_at, held.removable, held.version, held.aliases, held.installed_by, held.learned_at
           from said
-          join update_now as held
-            on held.client_id = $1 and held.host_id = said.host_id and held.source = said.source and held.id = said.id
+          cross join lateral (
+            select *
+            from update_now
+            where client_id = $1 and host_id = said.host_id and source = said.source and id = said.id
+            limit 1) as held
           where held.valid_from < said.at
             and (held.kb, held.title, held.state, held.installed_at, held.removable, held.version, held.aliases,
                 held.installed_by)

@@ -1,4 +1,4 @@
-//! Rows of the past as facts.
+//! Stored rows, of now and of the past, as facts.
 
 use std::net::IpAddr;
 
@@ -11,18 +11,18 @@ use serde_json::Value;
 use crate::db::facts::of_word;
 
 #[derive(Debug)]
-pub(super) struct SocketRow {
-    pub(super) bound_at: Option<DateTime<Utc>>,
-    pub(super) process_started_at: Option<DateTime<Utc>>,
-    pub(super) pid: Option<i64>,
-    pub(super) path: Option<String>,
-    pub(super) port: i32,
-    pub(super) scope: i64,
-    pub(super) protocol: i16,
-    pub(super) state: i16,
-    pub(super) specific_port: Option<bool>,
-    pub(super) address: IpAddr,
-    pub(super) services: Vec<String>,
+pub(in crate::db) struct SocketRow {
+    pub(in crate::db) bound_at: Option<DateTime<Utc>>,
+    pub(in crate::db) process_started_at: Option<DateTime<Utc>>,
+    pub(in crate::db) pid: Option<i64>,
+    pub(in crate::db) path: Option<String>,
+    pub(in crate::db) port: i32,
+    pub(in crate::db) scope: i64,
+    pub(in crate::db) protocol: i16,
+    pub(in crate::db) state: i16,
+    pub(in crate::db) specific_port: Option<bool>,
+    pub(in crate::db) address: IpAddr,
+    pub(in crate::db) services: Vec<String>,
 }
 
 impl From<SocketRow> for Socket {
@@ -48,26 +48,26 @@ impl From<SocketRow> for Socket {
 }
 
 #[derive(Debug)]
-pub(super) struct ServiceRow {
-    pub(super) name: String,
-    pub(super) display_name: String,
-    pub(super) state: String,
-    pub(super) start: Option<String>,
-    pub(super) delayed: Option<bool>,
-    pub(super) trigger_start: Option<bool>,
-    pub(super) pid: Option<i64>,
-    pub(super) exit_code: Option<i64>,
-    pub(super) service_exit_code: Option<i64>,
-    pub(super) image_path: Option<String>,
-    pub(super) account: Option<String>,
-    pub(super) depends_on: Vec<String>,
-    pub(super) state_since: Option<DateTime<Utc>>,
-    pub(super) recovery: Option<Value>,
+pub(in crate::db) struct ServiceRow {
+    pub(in crate::db) name: String,
+    pub(in crate::db) display_name: String,
+    pub(in crate::db) state: String,
+    pub(in crate::db) start: Option<String>,
+    pub(in crate::db) delayed: Option<bool>,
+    pub(in crate::db) trigger_start: Option<bool>,
+    pub(in crate::db) pid: Option<i64>,
+    pub(in crate::db) exit_code: Option<i64>,
+    pub(in crate::db) service_exit_code: Option<i64>,
+    pub(in crate::db) image_path: Option<String>,
+    pub(in crate::db) account: Option<String>,
+    pub(in crate::db) depends_on: Vec<String>,
+    pub(in crate::db) state_since: Option<DateTime<Utc>>,
+    pub(in crate::db) recovery: Option<Value>,
 }
 
 impl ServiceRow {
     /// `None`: a state that this version does not know.
-    pub(super) fn service(self) -> Option<Service> {
+    pub(in crate::db) fn service(self) -> Option<Service> {
         Some(Service {
             name: self.name.into(),
             display_name: self.display_name.into(),
@@ -88,22 +88,22 @@ impl ServiceRow {
 }
 
 #[derive(Debug)]
-pub(super) struct UpdateRow {
-    pub(super) source: String,
-    pub(super) id: String,
-    pub(super) kb: Option<String>,
-    pub(super) title: String,
-    pub(super) state: String,
-    pub(super) installed_at: Option<DateTime<Utc>>,
-    pub(super) removable: Option<bool>,
-    pub(super) version: Option<String>,
-    pub(super) aliases: Vec<String>,
-    pub(super) installed_by: Option<String>,
+pub(in crate::db) struct UpdateRow {
+    pub(in crate::db) source: String,
+    pub(in crate::db) id: String,
+    pub(in crate::db) kb: Option<String>,
+    pub(in crate::db) title: String,
+    pub(in crate::db) state: String,
+    pub(in crate::db) installed_at: Option<DateTime<Utc>>,
+    pub(in crate::db) removable: Option<bool>,
+    pub(in crate::db) version: Option<String>,
+    pub(in crate::db) aliases: Vec<String>,
+    pub(in crate::db) installed_by: Option<String>,
 }
 
 impl UpdateRow {
     /// `None`: a source or state that this version does not know.
-    pub(super) fn update(self) -> Option<Update> {
+    pub(in crate::db) fn update(self) -> Option<Update> {
         Some(Update {
             source: of_word(&self.source)?,
             id: self.id.into(),
