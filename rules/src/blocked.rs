@@ -66,7 +66,7 @@ fn unseen_blocks(service: &Service, findings: &[Finding], view: &View<'_>) -> Ve
     let subject = |port: Port| {
         Subject::from([("service".to_owned(), service.name.to_string()), ("port".to_owned(), port.to_string())])
     };
-    let ports = distinct(view.claims_of(&service.name).into_iter().map(|claim| claim.port));
+    let ports = distinct(view.claims_of(&service.name).iter().map(|claim| claim.port));
     ports
         .into_iter()
         .filter(|&port| findings.iter().all(|finding| finding.subject != subject(port)))
@@ -340,7 +340,7 @@ pub(crate) fn block_holds_claim(view: &View<'_>) -> Answer {
         }
     }
     let running = view.services().filter(|service| service.state == ServiceState::Running);
-    let mut claims = running.flat_map(|service| view.claims_of(&service.name));
+    let mut claims = running.flat_map(|service| view.claims_of(&service.name).into_owned());
     Answer::from_bool(claims.any(|claim| claim.need == Need::Required && block(claim, view).is_some()))
 }
 

@@ -64,7 +64,7 @@ struct Pair<'v, 'a> {
 fn pairs<'v, 'a>(view: &'v View<'a>) -> Vec<Pair<'v, 'a>> {
     let mut by_port: BTreeMap<Port, Vec<(&'a Service, &'v Claim)>> = BTreeMap::new();
     for service in view.services().filter(|service| Expected::of(service) == Expected::Yes) {
-        for claim in view.claims_of(&service.name).into_iter().filter(|claim| claim.need == Need::Required) {
+        for claim in view.claims_of(&service.name).iter().copied().filter(|claim| claim.need == Need::Required) {
             by_port.entry(claim.port).or_default().push((service, claim));
         }
     }

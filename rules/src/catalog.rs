@@ -15,7 +15,7 @@ mod taker;
 mod validate;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
 pub(crate) use bad_update::is_normalized_kb;
@@ -53,7 +53,7 @@ pub struct Catalog {
     claims: Vec<Claim>,
     takers: Vec<Taker>,
     bad_updates: Vec<BadUpdate>,
-    claims_by_service: BTreeMap<String, Vec<usize>>,
+    claims_by_service: HashMap<String, Vec<usize>>,
     /// Claims whose service name holds a `*`, by what stands before it.
     claims_by_pattern: BTreeMap<String, Vec<usize>>,
     claims_by_port: BTreeMap<Port, Vec<usize>>,
@@ -141,12 +141,11 @@ impl Catalog {
     /// The same with the name in lower case.
     pub(crate) fn claims_of_key(&self, name: &str, os: Option<OsGeneration>) -> impl Iterator<Item = &Claim> + use<'_> {
         let found = match self.claims_by_service.get(name) {
-            Some(found) => found.clone(),
-            None => self.by_pattern(name),
+            Some(found) => Cow::Borrowed(found.as_slice()),
+            None => Cow::Owned(self.by_pattern(name)),
         };
-        found
-            .into_iter()
-            .map(|index| &self.claims[index])
+        (0..found.len())
+            .map(move |at| &self.claims[found[at]])
             .filter(move |claim| os.is_none_or(|generation| claim.os.holds(generation)))
     }
 

@@ -59,7 +59,7 @@ pub(crate) fn verdict(service: &Service, view: &View<'_>) -> Verdict {
     let claims = view.claims_of(&service.name);
     let mut findings: Vec<Finding> = Vec::new();
     let mut hinges_on_events = false;
-    for claim in &claims {
+    for claim in claims.iter() {
         let Some(holder) =
             Holder::foreign(service, claim, view).filter(|holder| is_another(service, claim, holder, view))
         else {

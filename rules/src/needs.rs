@@ -37,7 +37,7 @@ pub fn service_ports<'a>(facts: &'a Facts, catalog: &'a Catalog, history: &'a Hi
 }
 
 fn of_service<'a>(service: &'a Service, view: &View<'a>) -> ServicePorts<'a> {
-    let mut claims = view.claims_of(&service.name);
+    let mut claims = view.claims_of(&service.name).into_owned();
     claims.sort_by_key(|claim| claim.port);
     let needs: Vec<_> = claims.into_iter().map(|claim| (claim.clone(), held_by(service, claim, view))).collect();
     let own = view.sockets().filter(|socket| blocked::is_of(service, socket, view));

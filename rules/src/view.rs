@@ -132,23 +132,21 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn service(&self, name: &str) -> Option<&'a Service> {
-        find(&self.services, &name.to_lowercase()).map(|named| named.service)
+        find(&self.services, name).map(|named| named.service)
     }
 
     /// What `service` needs on this host: as the catalog knows it, and as its earlier boots have shown.
-    pub(crate) fn claims_of(&self, service: &str) -> Vec<&Claim> {
-        let name = service.to_lowercase();
-        let mut claims: Vec<&Claim> = match find(&self.services, &name) {
-            Some(known) => known.claims.clone(),
-            None => self.catalog.claims_of_key(&name, self.generation()).collect(),
+    pub(crate) fn claims_of(&self, service: &str) -> Cow<'_, [&Claim]> {
+        let known = match find(&self.services, service) {
+            Some(known) => Cow::Borrowed(known.claims.as_slice()),
+            None => Cow::Owned(self.catalog.claims_of(service, self.generation()).collect()),
         };
         if self.learned.is_empty() {
-            return claims;
+            return known;
         }
-        let learned = self.learned.get(&name).into_iter().flatten();
-        let new: Vec<&Claim> = learned.filter(|new| claims.iter().all(|claim| claim.port != new.port)).collect();
-        claims.extend(new);
-        claims
+        let learned = self.learned.get(&service.to_lowercase()).into_iter().flatten();
+        let new: Vec<&Claim> = learned.filter(|new| known.iter().all(|claim| claim.port != new.port)).collect();
+        if new.is_empty() { known } else { Cow::Owned([&*known, &new].concat()) }
     }
 
     /// The services that may own `socket`: those that it names, or else those that run in its process.
@@ -264,10 +262,16 @@ fn named<'a>(facts: &'a Facts, claims: impl Fn(&str) -> Vec<&'a Claim>) -> Vec<N
     named.into_iter().map(with_claims).collect()
 }
 
-/// `name` in lower case.
+/// By a name in any case. It is asked for every service by several rules, so that nothing is copied for it.
 fn find<'v, 'a>(services: &'v [Named<'a>], name: &str) -> Option<&'v Named<'a>> {
-    let at = services.binary_search_by(|named| named.name.as_str().cmp(name)).ok()?;
-    services.get(at)
+    let at = if name.is_ascii() {
+        let lower = || name.bytes().map(|byte| byte.to_ascii_lowercase());
+        services.binary_search_by(|named| named.name.bytes().cmp(lower()))
+    } else {
+        let lower = name.to_lowercase();
+        services.binary_search_by(|named| named.name.cmp(&lower))
+    };
+    services.get(at.ok()?)
 }
 
 fn is_installed(update: &Update) -> bool {

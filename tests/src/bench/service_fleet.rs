@@ -75,6 +75,8 @@ impl ServiceFleet {
 
     /// Plays so many rounds, each after the one before is stored, and tells what they cost.
     pub async fn measure(&mut self, rounds: usize) -> Result<Spent> {
+        // As after a while: statistics are there, and dirty pages have been written.
+        sqlx::query("analyze").execute(&self.pool).await?;
         checkpoint(&self.pool).await?;
         let (server, postgres) = (Tree(self.server.process()?), self.postgres()?);
         let before = (server.own_cpu()?, postgres.cpu()?, wal(&self.pool).await?);

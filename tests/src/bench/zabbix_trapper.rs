@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use flate2::read::MultiGzDecoder;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::process::{Child, Command};
@@ -54,7 +56,9 @@ pub async fn measure(fleet: &ServiceFleet, hosts: usize, rounds: usize) -> Resul
         wal: wal(&pool).await? - before.2,
         server_memory: tree.memory()?,
     };
-    server.kill().await?;
+    // Killed, it would leave the processes that it started.
+    kill(Pid::from_raw(i32::try_from(server.id().context("Zabbix runs")?)?), Signal::SIGTERM)?;
+    server.wait().await?;
     pool.close().await;
     Ok(spent)
 }

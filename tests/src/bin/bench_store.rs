@@ -12,6 +12,10 @@ use tests::bench::table::{Keep, Limit, Table};
 /// Hosts of one client where clients are many.
 const HOSTS_OF_CLIENT: usize = 20;
 
+/// That of the server, which is a part of this program here.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[derive(Debug, Parser)]
 struct Arguments {
     #[arg(long, default_value_t = 60)]

@@ -78,7 +78,7 @@ pub(super) async fn set(
     let recovery: Vec<Option<serde_json::Value>> = column
         .map(|service| service.recovery.as_ref().and_then(|recovery| serde_json::to_value(recovery).ok()))
         .collect();
-    let done = sqlx::query!(
+    let written = sqlx::query_scalar!(
         r#"
         with said as (
           select host_id, at, key, name, display_name, state, start, delayed, trigger_start, pid, exit_code,
@@ -89,46 +89,51 @@ pub(super) async fn set(
             $18::timestamptz[], $19::jsonb[])
             as said (host_id, at, key, name, display_name, state, start, delayed, trigger_start, pid, exit_code,
               service_exit_code, image_path, account, depends_on, state_since, recovery)
+        ), matched as (
+          select said.*, held.place, held.is_other
+          from said
+          left join lateral (
+            select ctid as place,
+              (name, display_name, state, start, delayed, trigger_start, pid, exit_code, service_exit_code, image_path,
+                account, depends_on, state_since, recovery)
+              is distinct from (said.name, said.display_name, said.state, said.start, said.delayed,
+                said.trigger_start, said.pid, said.exit_code, said.service_exit_code, said.image_path, said.account,
+                said.depends_on, said.state_since, said.recovery) as is_other
+            from service_now
+            where client_id = $1 and host_id = said.host_id and key = said.key
+            limit 1) as held on true
         ), ended as (
           insert into service_span (client_id, host_id, key, valid_from, valid_to, name, display_name, state, start,
             delayed, trigger_start, pid, exit_code, service_exit_code, image_path, account, depends_on, recovery,
             state_since, learned_at)
-          select $1, held.host_id, held.key, held.valid_from, said.at, held.name, held.display_name, held.state,
+          select $1, held.host_id, held.key, held.valid_from, matched.at, held.name, held.display_name, held.state,
             held.start, held.delayed, held.trigger_start, held.pid, held.exit_code, held.service_exit_code,
             held.image_path, held.account, held.depends_on, held.recovery, held.state_since, held.learned_at
-          from said
-          cross join lateral (
-            select *
-            from service_now
-            where client_id = $1 and host_id = said.host_id and key = said.key
-            limit 1) as held
-          where held.valid_from < said.at
-            and (held.name, held.display_name, held.state, held.start, held.delayed, held.trigger_start, held.pid,
-                held.exit_code, held.service_exit_code, held.image_path, held.account, held.depends_on,
-                held.state_since, held.recovery)
-              is distinct from (said.name, said.display_name, said.state, said.start, said.delayed,
-                said.trigger_start, said.pid, said.exit_code, said.service_exit_code, said.image_path, said.account,
-                said.depends_on, said.state_since, said.recovery)
+          from matched
+          join service_now as held on held.ctid = matched.place
+          where matched.is_other and held.valid_from < matched.at
+        ), changed as (
+          update service_now
+          set learned_at = $2, valid_from = matched.at, name = matched.name, display_name = matched.display_name,
+            state = matched.state, start = matched.start, delayed = matched.delayed,
+            trigger_start = matched.trigger_start, pid = matched.pid, exit_code = matched.exit_code,
+            service_exit_code = matched.service_exit_code, image_path = matched.image_path,
+            account = matched.account, depends_on = matched.depends_on, state_since = matched.state_since,
+            recovery = matched.recovery
+          from matched
+          where service_now.ctid = matched.place and matched.is_other
+          returning service_now.key
+        ), added as (
+          insert into service_now (client_id, learned_at, host_id, valid_from, key, name, display_name, state, start,
+            delayed, trigger_start, pid, exit_code, service_exit_code, image_path, account, depends_on, state_since,
+            recovery)
+          select $1, $2, host_id, at, key, name, display_name, state, start, delayed, trigger_start, pid, exit_code,
+            service_exit_code, image_path, account, depends_on, state_since, recovery
+          from matched
+          where place is null
+          returning key
         )
-        insert into service_now as held (client_id, learned_at, host_id, valid_from, key, name, display_name, state,
-          start, delayed, trigger_start, pid, exit_code, service_exit_code, image_path, account, depends_on,
-          state_since, recovery)
-        select $1, $2, host_id, at, key, name, display_name, state, start, delayed, trigger_start, pid, exit_code,
-          service_exit_code, image_path, account, depends_on, state_since, recovery
-        from said
-        on conflict (client_id, host_id, key) do update
-        set learned_at = excluded.learned_at, valid_from = excluded.valid_from, name = excluded.name,
-          display_name = excluded.display_name, state = excluded.state, start = excluded.start,
-          delayed = excluded.delayed, trigger_start = excluded.trigger_start, pid = excluded.pid,
-          exit_code = excluded.exit_code, service_exit_code = excluded.service_exit_code,
-          image_path = excluded.image_path, account = excluded.account, depends_on = excluded.depends_on,
-          state_since = excluded.state_since, recovery = excluded.recovery
-        where (held.name, held.display_name, held.state, held.start, held.delayed, held.trigger_start, held.pid,
-            held.exit_code, held.service_exit_code, held.image_path, held.account, held.depends_on, held.state_since,
-            held.recovery)
-          is distinct from (excluded.name, excluded.display_name, excluded.state, excluded.start, excluded.delayed,
-            excluded.trigger_start, excluded.pid, excluded.exit_code, excluded.service_exit_code, excluded.image_path,
-            excluded.account, excluded.depends_on, excluded.state_since, excluded.recovery)
+        select (select count(*) from changed) + (select count(*) from added) as "written!"
         "#,
         client_id,
         now,
@@ -150,7 +155,7 @@ pub(super) async fn set(
         &since as &[Option<DateTime<Utc>>],
         &recovery as &[Option<serde_json::Value>],
     )
-    .execute(connection)
+    .fetch_one(connection)
     .await?;
-    Ok(done.rows_affected())
+    Ok(written.unsigned_abs())
 }

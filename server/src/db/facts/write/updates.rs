@@ -69,7 +69,7 @@ pub(super) async fn set(
     let versions: Vec<Option<String>> = column.clone().map(|update| string(update.version.as_ref())).collect();
     let aliases: Vec<String> = column.clone().map(|update| joined(&update.aliases)).collect();
     let installers: Vec<Option<String>> = column.map(|update| string(update.installed_by.as_ref())).collect();
-    let done = sqlx::query!(
+    let written = sqlx::query_scalar!(
         r#"
         with said as (
           select host_id, at, source, id, kb, title, state, installed_at, removable, version,
@@ -78,37 +78,43 @@ pub(super) async fn set(
             $10::timestamptz[], $11::bool[], $12::text[], $13::text[], $14::text[])
             as said (host_id, at, source, id, kb, title, state, installed_at, removable, version, aliases,
               installed_by)
+        ), matched as (
+          select said.*, held.place, held.is_other
+          from said
+          left join lateral (
+            select ctid as place,
+              (kb, title, state, installed_at, removable, version, aliases, installed_by)
+              is distinct from (said.kb, said.title, said.state, said.installed_at, said.removable, said.version,
+                said.aliases, said.installed_by) as is_other
+            from update_now
+            where client_id = $1 and host_id = said.host_id and source = said.source and id = said.id
+            limit 1) as held on true
         ), ended as (
           insert into update_span (client_id, host_id, source, id, valid_from, valid_to, kb, title, state,
             installed_at, removable, version, aliases, installed_by, learned_at)
-          select $1, held.host_id, held.source, held.id, held.valid_from, said.at, held.kb, held.title, held.state,
+          select $1, held.host_id, held.source, held.id, held.valid_from, matched.at, held.kb, held.title, held.state,
             held.installed_at, held.removable, held.version, held.aliases, held.installed_by, held.learned_at
-          from said
-          cross join lateral (
-            select *
-            from update_now
-            where client_id = $1 and host_id = said.host_id and source = said.source and id = said.id
-            limit 1) as held
-          where held.valid_from < said.at
-            and (held.kb, held.title, held.state, held.installed_at, held.removable, held.version, held.aliases,
-                held.installed_by)
-              is distinct from (said.kb, said.title, said.state, said.installed_at, said.removable, said.version,
-                said.aliases, said.installed_by)
+          from matched
+          join update_now as held on held.ctid = matched.place
+          where matched.is_other and held.valid_from < matched.at
+        ), changed as (
+          update update_now
+          set learned_at = $2, valid_from = matched.at, kb = matched.kb, title = matched.title, state = matched.state,
+            installed_at = matched.installed_at, removable = matched.removable, version = matched.version,
+            aliases = matched.aliases, installed_by = matched.installed_by
+          from matched
+          where update_now.ctid = matched.place and matched.is_other
+          returning update_now.id
+        ), added as (
+          insert into update_now (client_id, learned_at, host_id, valid_from, source, id, kb, title, state,
+            installed_at, removable, version, aliases, installed_by)
+          select $1, $2, host_id, at, source, id, kb, title, state, installed_at, removable, version, aliases,
+            installed_by
+          from matched
+          where place is null
+          returning id
         )
-        insert into update_now as held (client_id, learned_at, host_id, valid_from, source, id, kb, title, state,
-          installed_at, removable, version, aliases, installed_by)
-        select $1, $2, host_id, at, source, id, kb, title, state, installed_at, removable, version, aliases,
-          installed_by
-        from said
-        on conflict (client_id, host_id, source, id) do update
-        set learned_at = excluded.learned_at, valid_from = excluded.valid_from, kb = excluded.kb,
-          title = excluded.title, state = excluded.state, installed_at = excluded.installed_at,
-          removable = excluded.removable, version = excluded.version, aliases = excluded.aliases,
-          installed_by = excluded.installed_by
-        where (held.kb, held.title, held.state, held.installed_at, held.removable, held.version, held.aliases,
-            held.installed_by)
-          is distinct from (excluded.kb, excluded.title, excluded.state, excluded.installed_at, excluded.removable,
-            excluded.version, excluded.aliases, excluded.installed_by)
+        select (select count(*) from changed) + (select count(*) from added) as "written!"
         "#,
         client_id,
         now,
@@ -125,7 +131,7 @@ pub(super) async fn set(
         &aliases,
         &installers as &[Option<String>],
     )
-    .execute(connection)
+    .fetch_one(connection)
     .await?;
-    Ok(done.rows_affected())
+    Ok(written.unsigned_abs())
 }
