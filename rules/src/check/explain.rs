@@ -49,8 +49,7 @@ fn service_lines(name: &str, view: &View<'_>) -> Vec<String> {
         degraded::Verdict::Fine => {}
     }
     let risks = at_risk::risks(service, &at_risk::Pools::default(), view);
-    let mut ports: Vec<(Port, &Need)> =
-        view.claims_of(name).iter().map(|claim| (claim.port, &claim.need)).collect();
+    let mut ports: Vec<(Port, &Need)> = view.claims_of(name).iter().map(|claim| (claim.port, &claim.need)).collect();
     ports.sort_by_key(|(port, _)| *port);
     for (port, need) in ports {
         let when = match need {

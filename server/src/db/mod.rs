@@ -88,6 +88,8 @@ pub mod restore;
 
 pub mod silence;
 
+pub mod statistics;
+
 pub mod stream;
 
 pub mod suspects;

@@ -7,7 +7,6 @@ pub mod held;
 
 pub mod lives;
 
-
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};

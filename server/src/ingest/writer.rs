@@ -6,6 +6,7 @@
 //! transaction is committed.
 
 mod batch;
+mod growth;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::ingest::commit::{CommitFault, Events, Outcome, Store, words};
 use crate::ingest::ledger::LedgerChange;
 use crate::ingest::memory::Noted;
 use crate::ingest::state::RowChanges;
+use crate::ingest::writer::growth::Growth;
 
 /// Most hosts of a transaction: sixteen have nine tenths of the gain of any number.
 const HOSTS: usize = 16;
@@ -84,9 +86,10 @@ struct Queued {
 impl Writers {
     pub(super) fn start(store: &Store) -> Self {
         let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let growth = Growth::new();
         let start = |number: usize| {
             let (sender, queue) = mpsc::channel(QUEUE);
-            tokio::spawn(run(store.clone(), queue, number));
+            tokio::spawn(run(store.clone(), growth.clone(), queue, number));
             sender
         };
         Self((0..count).map(start).collect())
@@ -108,7 +111,7 @@ fn count(reports: usize) -> f64 {
     reports as f64
 }
 
-async fn run(store: Store, mut queue: mpsc::Receiver<Queued>, number: usize) {
+async fn run(store: Store, growth: Growth, mut queue: mpsc::Receiver<Queued>, number: usize) {
     let waits = metrics::gauge!("portreeve_writer_queue", "writer" => number.to_string());
     let mut waiting = VecDeque::new();
     while let Some(batch) = gather(&mut queue, &mut waiting).await {
@@ -122,10 +125,12 @@ async fn run(store: Store, mut queue: mpsc::Receiver<Queued>, number: usize) {
             })
             .unzip();
         metrics::histogram!("portreeve_writer_batch_hosts").record(count(jobs.len()));
+        let rows: usize = jobs.iter().map(|job| job.rows.count()).sum();
         for (asker, outcome) in askers.into_iter().zip(write(&store, &jobs).await) {
             // A stream that ended meanwhile asks again with its next Hello.
             drop(asker.send(outcome));
         }
+        growth.add(&store.db, rows as u64);
     }
 }
 
