@@ -5,10 +5,22 @@ create function keep_statistics() returns void
   language plpgsql security definer
   set search_path = public, pg_temp
 as $$
+declare
+  grown regclass;
 begin
-  analyze socket_now, service_now, update_now, host_section, agent_stream, boot, boot_entry, event, service_good;
+  for grown in
+    select oid::regclass
+    from pg_class
+    where relnamespace = 'public'::regnamespace
+      and relname in ('socket_now', 'service_now', 'update_now', 'host_section', 'agent_stream', 'boot', 'boot_entry', 'event',
+        'service_good', 'host', 'finding', 'problem_member')
+      and pg_relation_size(oid) > 65536 + 2 * relpages::bigint * current_setting('block_size')::bigint
+    order by relname
+  loop
+    execute format('analyze %s', grown);
+  end loop;
 end
 $$;
-comment on function keep_statistics() is 'Lets Postgres count the rows of what is known now; plans are made anew after it.';
+comment on function keep_statistics() is 'Lets Postgres count the rows of what is known now, in tables twice as large as when it last did; plans are made anew after it.';
 revoke all on function keep_statistics() from public;
 grant execute on function keep_statistics() to portreeve_app;

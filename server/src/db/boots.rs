@@ -27,6 +27,7 @@ pub async fn write(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     note_gone(connection, client_id, changes).await?;
+    note_seen(connection, client_id, changes, now).await?;
     let adding: Vec<_> = changes.iter().copied().filter(|(_, change)| change.adds()).collect();
     let mut known = known(connection, client_id, &adding).await?;
     let mut boots = Vec::with_capacity(adding.len());
@@ -40,6 +41,34 @@ pub async fn write(
         boots.push((host_id, boot, change));
     }
     add(connection, client_id, &boots, numbers, now).await
+}
+
+/// Boots of which all is told, as once by every stream, were seen now.
+async fn note_seen(
+    connection: &mut PgConnection,
+    client_id: i32,
+    changes: &[(i64, &LedgerChange)],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let whole: Vec<_> = changes.iter().filter(|(_, change)| change.extent == Extent::Whole).collect();
+    if whole.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        r#"
+        update boot
+        set last_seen_at = $2
+        from unnest($3::int8[], $4::text[]) as said (host_id, boot_id)
+        where boot.client_id = $1 and boot.host_id = said.host_id and boot.boot_id = said.boot_id
+        "#,
+        client_id,
+        now,
+        &whole.iter().map(|(host_id, _)| *host_id).collect::<Vec<_>>(),
+        &whole.iter().map(|(_, change)| change.boot_id.to_string()).collect::<Vec<_>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// A boot that entries are added to.

@@ -148,8 +148,8 @@ async fn refuse_beside_older_servers(connection: &mut PgConnection, applied: &BT
 
 fn waited_for_a_lock(error: &MigrateError) -> bool {
     let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else { return false };
-    // 55P03 lock_not_available.
-    error.as_database_error().and_then(DatabaseError::code).as_deref() == Some("55P03")
+    // 55P03 lock_not_available, 40P01 deadlock_detected.
+    matches!(error.as_database_error().and_then(DatabaseError::code).as_deref(), Some("55P03" | "40P01"))
 }
 
 /// Who holds locks on our tables now, in words.

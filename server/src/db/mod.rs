@@ -129,19 +129,19 @@ pub struct Db {
 impl Db {
     /// A transaction that sees and writes rows of these clients only. Without it (on `pool`) client tables look empty.
     pub async fn begin(&self, scope: &Scope) -> sqlx::Result<Transaction<'static, Postgres>> {
-        self.begin_with(scope, "auto").await
+        self.begin_with(scope, "").await
     }
 
     /// As [`Db::begin`], for statements that look rows up by their keys and are asked again and again: they are planned
     /// once for each connection, since planning would take longer than writing.
     pub async fn begin_writing(&self, scope: &Scope) -> sqlx::Result<Transaction<'static, Postgres>> {
-        self.begin_with(scope, "force_generic_plan").await
+        self.begin_with(scope, "; set local plan_cache_mode = force_generic_plan").await
     }
 
     /// In one round trip.
     async fn begin_with(&self, scope: &Scope, plans: &'static str) -> sqlx::Result<Transaction<'static, Postgres>> {
         let clients = scope.as_array();
-        let begin = format!("begin; set local app.clients = '{clients}'; set local plan_cache_mode = {plans}");
+        let begin = format!("begin; set local app.clients = '{clients}'{plans}");
         // Numbers and our own words.
         self.pool.begin_with(AssertSqlSafe(begin)).await
     }

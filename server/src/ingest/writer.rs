@@ -125,12 +125,13 @@ async fn run(store: Store, growth: Growth, mut queue: mpsc::Receiver<Queued>, nu
             })
             .unzip();
         metrics::histogram!("portreeve_writer_batch_hosts").record(count(jobs.len()));
-        let rows: usize = jobs.iter().map(|job| job.rows.count()).sum();
-        for (asker, outcome) in askers.into_iter().zip(write(&store, &jobs).await) {
+        let mut rows = 0;
+        for ((job, asker), outcome) in jobs.iter().zip(askers).zip(write(&store, &jobs).await) {
+            rows += if outcome.is_ok() { job.rows.count() as u64 } else { 0 };
             // A stream that ended meanwhile asks again with its next Hello.
             drop(asker.send(outcome));
         }
-        growth.add(&store.db, rows as u64);
+        growth.add(&store.db, rows);
     }
 }
 

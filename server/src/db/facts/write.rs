@@ -1,8 +1,8 @@
 //! Changed rows of hosts of one client, in few statements: what is gone first, then what came or changed. What ends
 //! becomes a span in the same statement. Rows go as arrays in the order of the hosts and are unnested; lists inside a
-//! row go as one text with a separator that no [`rules::text::Text`] can hold. What is stored of a row is looked up by
-//! `lateral (… limit 1)`, which is by its key whatever Postgres thinks that a table holds: while that was empty at the last
-//! look, a join would read all rows of the client instead.
+//! row go as one text with a separator that no [`rules::text::Text`] can hold. What is stored of a service, an
+//! update or a section is looked up by `lateral (… limit 1)`, which is by its key whatever Postgres thinks that a table
+//! holds: while that was empty at the last look, a join would read all rows of the client instead.
 //!
 //! Invariant: a span is written once, when it ends, and no span is empty.
 

@@ -164,23 +164,18 @@ pub async fn hosts_with(
         select host.host_id, host.name as host_name, host.site_id, site.name as site_name, host.client_id,
           client.name as client_name
         from (
-          -- Each list of holders is read once and hashed; only a page of hosts is joined.
+          -- Holders are read once; only a page of hosts is joined.
           select client_id, host_id, site_id, name
           from host
           where client_id = any ($1)
-            and (
-              exists (
-                select
-                from socket_now as open
-                where open.client_id = host.client_id and open.host_id = host.host_id and port = $2 and protocol = $3
-                  and valid_from <= $4
-              )
-              or exists (
-                select
-                from socket_span as gone
-                where gone.client_id = host.client_id and gone.host_id = host.host_id and port = $2 and protocol = $3
-                  and valid_to > $4 and valid_from <= $4
-              )
+            and (client_id, host_id) in (
+              select client_id, host_id
+              from socket_now
+              where client_id = any ($1) and port = $2 and protocol = $3 and valid_from <= $4
+              union all
+              select client_id, host_id
+              from socket_span
+              where client_id = any ($1) and port = $2 and protocol = $3 and valid_to > $4 and valid_from <= $4
             )
             and ($5::text is null or (name, host_id) > ($5, $6))
           order by name, host_id

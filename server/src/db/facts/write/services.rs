@@ -110,7 +110,7 @@ pub(super) async fn set(
             held.start, held.delayed, held.trigger_start, held.pid, held.exit_code, held.service_exit_code,
             held.image_path, held.account, held.depends_on, held.recovery, held.state_since, held.learned_at
           from matched
-          join service_now as held on held.ctid = matched.place
+          join service_now as held on held.client_id = $1 and held.ctid = matched.place
           where matched.is_other and held.valid_from < matched.at
         ), changed as (
           update service_now
@@ -121,7 +121,7 @@ pub(super) async fn set(
             account = matched.account, depends_on = matched.depends_on, state_since = matched.state_since,
             recovery = matched.recovery
           from matched
-          where service_now.ctid = matched.place and matched.is_other
+          where service_now.client_id = $1 and service_now.ctid = matched.place and matched.is_other
           returning service_now.key
         ), added as (
           insert into service_now (client_id, learned_at, host_id, valid_from, key, name, display_name, state, start,

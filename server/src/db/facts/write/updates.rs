@@ -95,7 +95,7 @@ pub(super) async fn set(
           select $1, held.host_id, held.source, held.id, held.valid_from, matched.at, held.kb, held.title, held.state,
             held.installed_at, held.removable, held.version, held.aliases, held.installed_by, held.learned_at
           from matched
-          join update_now as held on held.ctid = matched.place
+          join update_now as held on held.client_id = $1 and held.ctid = matched.place
           where matched.is_other and held.valid_from < matched.at
         ), changed as (
           update update_now
@@ -103,7 +103,7 @@ pub(super) async fn set(
             installed_at = matched.installed_at, removable = matched.removable, version = matched.version,
             aliases = matched.aliases, installed_by = matched.installed_by
           from matched
-          where update_now.ctid = matched.place and matched.is_other
+          where update_now.client_id = $1 and update_now.ctid = matched.place and matched.is_other
           returning update_now.id
         ), added as (
           insert into update_now (client_id, learned_at, host_id, valid_from, source, id, kb, title, state,
