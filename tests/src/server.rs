@@ -353,9 +353,15 @@ pub async fn hears(events: &mut reqwest::Response, text: &str) -> Result<()> {
         .with_context(|| format!("nothing was heard of {text}"))?
 }
 
-/// An address on loopback that was free a moment ago.
+/// An address on loopback that was free a moment ago. Its port lies below those that the system draws for outgoing
+/// connections, one of which could take it meanwhile.
 pub fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+    const FIRST: u16 = 10_000;
+    const PORTS: u16 = 22_000;
+    let [high, low, ..] = uuid::Uuid::new_v4().into_bytes();
+    let start = u16::from_be_bytes([high, low]) % PORTS;
+    let free = |step| TcpListener::bind((Ipv4Addr::LOCALHOST, FIRST + (start + step) % PORTS)).ok()?.local_addr().ok();
+    (0..PORTS).find_map(free).context("no port is free")
 }
 
 /// Straight to loopback: no proxy of the environment, no TLS.

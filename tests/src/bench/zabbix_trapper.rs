@@ -6,7 +6,6 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -22,7 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::bench::cost::{Tree, checkpoint, wal};
 use crate::bench::service_fleet::{SERVICES, ServiceFleet, Spent};
-use crate::server::eventually;
+use crate::server::{eventually, free_address};
 
 const SERVER: &str = "/usr/sbin/zabbix_server";
 const SENDER: &str = "/usr/bin/zabbix_sender";
@@ -36,7 +35,8 @@ const PATIENCE: Duration = Duration::from_mins(5);
 pub async fn measure(fleet: &ServiceFleet, hosts: usize, rounds: usize) -> Result<Spent> {
     let pool = database(&fleet.pool, hosts).await?;
     let folder = tempfile::Builder::new().prefix("portreeve-bench-").tempdir()?;
-    let port = free_port()?;
+    // It listens on no port above 32,767, as it happens.
+    let port = free_address()?.port();
     let mut server = start(folder.path(), &fleet.pool.connect_options(), port)?;
     let tree = Tree(server.id().context("the server runs")?);
     // A round that is not counted: items and caches are there after it.
@@ -61,12 +61,6 @@ pub async fn measure(fleet: &ServiceFleet, hosts: usize, rounds: usize) -> Resul
     server.wait().await?;
     pool.close().await;
     Ok(spent)
-}
-
-/// Zabbix listens on no port above 32,767.
-fn free_port() -> Result<u16> {
-    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    (20_000..32_000).find(free).context("no port below 32,000 is free")
 }
 
 /// A database with Zabbix' schema and the hosts.
