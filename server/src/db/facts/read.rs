@@ -9,7 +9,7 @@ use rules::socket_key::SocketKey;
 use rules::text::Text;
 use sqlx::PgConnection;
 
-use crate::db::facts::rows::{ServiceRow, SocketRow, UpdateRow};
+use crate::db::facts::rows::{ServiceRow, UpdateRow, socket_of};
 use crate::db::facts::{connections, section_name};
 use crate::ingest::state::{HostState, Stale};
 
@@ -102,20 +102,8 @@ pub async fn sockets(
     .fetch_all(connection)
     .await?;
     let socket_and_key = rows.into_iter().map(|row| {
-        let socket = SocketRow {
-            bound_at: row.bound_at,
-            process_started_at: row.process_started_at,
-            pid: row.pid,
-            path: row.path,
-            port: row.port,
-            scope: row.scope,
-            protocol: row.protocol,
-            state: row.state,
-            specific_port: row.specific_port,
-            address: row.address,
-            services: row.services,
-        };
-        (Socket::from(socket), SocketKey(row.key))
+        let key = SocketKey(row.key);
+        (socket_of!(row), key)
     });
     Ok(socket_and_key.unzip())
 }

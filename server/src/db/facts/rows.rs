@@ -47,6 +47,26 @@ impl From<SocketRow> for Socket {
     }
 }
 
+/// The socket of a record that has other columns beside those of a [`SocketRow`].
+macro_rules! socket_of {
+    ($record:ident) => {
+        rules::facts::Socket::from(crate::db::facts::rows::SocketRow {
+            bound_at: $record.bound_at,
+            process_started_at: $record.process_started_at,
+            pid: $record.pid,
+            path: $record.path,
+            port: $record.port,
+            scope: $record.scope,
+            protocol: $record.protocol,
+            state: $record.state,
+            specific_port: $record.specific_port,
+            address: $record.address,
+            services: $record.services,
+        })
+    };
+}
+pub(in crate::db) use socket_of;
+
 #[derive(Debug)]
 pub(in crate::db) struct ServiceRow {
     pub(in crate::db) name: String,

@@ -12,7 +12,7 @@ use crate::db::read_host_rows::begin_with;
 use crate::db::read_hosts::UNHEARD_AFTER_END;
 use crate::db::{Db, Scope, read};
 
-use crate::db::facts::rows::SocketRow;
+use crate::db::facts::rows::socket_of;
 
 /// A time of which any part counts; one moment where both ends are it.
 #[derive(Clone, Copy, Debug)]
@@ -105,20 +105,7 @@ pub async fn holders(
         key: row.key,
         valid_from: row.valid_from,
         valid_to: row.valid_to,
-        socket: SocketRow {
-            bound_at: row.bound_at,
-            process_started_at: row.process_started_at,
-            pid: row.pid,
-            path: row.path,
-            port: row.port,
-            scope: row.scope,
-            protocol: row.protocol,
-            state: row.state,
-            specific_port: row.specific_port,
-            address: row.address,
-            services: row.services,
-        }
-        .into(),
+        socket: socket_of!(row),
     });
     Ok(Some(held.collect()))
 }
@@ -242,20 +229,7 @@ pub async fn hosts_with(
     .await?;
     for row in sockets {
         let Some(host) = place(&mut hosts, row.number) else { continue };
-        let socket = SocketRow {
-            bound_at: row.bound_at,
-            process_started_at: row.process_started_at,
-            pid: row.pid,
-            path: row.path,
-            port: row.port,
-            scope: row.scope,
-            protocol: row.protocol,
-            state: row.state,
-            specific_port: row.specific_port,
-            address: row.address,
-            services: row.services,
-        };
-        host.sockets.push(socket.into());
+        host.sockets.push(socket_of!(row));
     }
     let standing = sqlx::query!(
         r#"
