@@ -228,11 +228,16 @@ async fn advance(
     told.into_iter().flatten().next().ok_or(CommitFault::Fenced)
 }
 
-async fn commit(transaction: sqlx::Transaction<'static, sqlx::Postgres>) -> sqlx::Result<()> {
+pub(super) async fn commit(transaction: sqlx::Transaction<'static, sqlx::Postgres>) -> sqlx::Result<()> {
     let started = Instant::now();
     transaction.commit().await?;
-    metrics::histogram!("portreeve_report_seconds", "stage" => "commit").record(started.elapsed().as_secs_f64());
+    took("commit", started);
     Ok(())
+}
+
+/// A stage of a report, or of a batch of them, is done.
+pub(super) fn took(stage: &'static str, since: Instant) {
+    metrics::histogram!("portreeve_report_seconds", "stage" => stage).record(since.elapsed().as_secs_f64());
 }
 
 /// What of these rows is written by its number.

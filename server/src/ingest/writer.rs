@@ -22,7 +22,7 @@ use crate::clock;
 use crate::db::facts::{SectionRow, Words};
 use crate::db::refuses;
 use crate::db::stream::{Session, Step};
-use crate::ingest::commit::{CommitFault, Events, Outcome, Store, words};
+use crate::ingest::commit::{CommitFault, Events, Outcome, Store, took, words};
 use crate::ingest::ledger::LedgerChange;
 use crate::ingest::memory::Noted;
 use crate::ingest::state::RowChanges;
@@ -119,8 +119,7 @@ async fn run(store: Store, growth: Growth, mut queue: mpsc::Receiver<Queued>, nu
         let (jobs, askers): (Vec<Job>, Vec<_>) = batch
             .into_iter()
             .map(|queued| {
-                let waited = queued.since.elapsed().as_secs_f64();
-                metrics::histogram!("portreeve_report_seconds", "stage" => "queue").record(waited);
+                took("queue", queued.since);
                 (queued.job, queued.done)
             })
             .unzip();

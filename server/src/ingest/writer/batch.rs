@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::db::facts::{self, HostChange, Words};
 use crate::db::{Scope, boots, history, stream};
-use crate::ingest::commit::{Events, Judged, Outcome, Store};
+use crate::ingest::commit::{Events, Judged, Outcome, Store, commit, took};
 use crate::ingest::writer::Job;
 
 /// For each job what it changed beside facts. `None`: another stream of the agent owns the cursor. `jobs` are of one
@@ -48,17 +48,11 @@ pub(super) async fn write(store: &Store, jobs: &[Job], now: DateTime<Utc>) -> sq
         let judged = Judged { judgement: &job.judgement, basis: &job.basis, before: job.before.as_deref() };
         outcomes.push(Some(store.reconcile(&mut transaction, host, &judged, now).await?));
     }
-    let started = Instant::now();
-    transaction.commit().await?;
-    took("commit", started);
+    commit(transaction).await?;
     for (kind, rows) in written {
         metrics::counter!("portreeve_rows_written_total", "kind" => kind).increment(rows);
     }
     Ok(outcomes)
-}
-
-fn took(stage: &'static str, since: Instant) {
-    metrics::histogram!("portreeve_report_seconds", "stage" => stage).record(since.elapsed().as_secs_f64());
 }
 
 fn change(job: &Job, at: DateTime<Utc>) -> HostChange<'_> {
