@@ -3,6 +3,8 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+use std::time::Duration;
+
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 use portreeve_server::people::Role;
@@ -15,6 +17,7 @@ use serde_json::{Value, json};
 use tests::http_door::HttpDoor;
 use tests::raw_agent::{RawAgent, RawMessage, changes, full, hello};
 use tests::reporting_host::Host;
+use tests::server::eventually;
 
 /// Boot number `boot` was so many weeks after this.
 fn booted(boot: i64) -> DateTime<Utc> {
@@ -215,6 +218,37 @@ async fn what_happens_later_in_a_boot_is_added() -> Result<()> {
         host.texts("select coalesce(shutdown, 'not known') from boot order by number").await?,
         ["asked", "unexpected", "not known"]
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stream_sees_the_boot_that_it_tells_of() -> Result<()> {
+    let host = Host::new("DC2").await?;
+    let told = facts(1, "DNS");
+    tell(&mut host.connect(&hello(1)).await?, 1, None, &told).await?;
+    host.meddle("update boot set last_seen_at = now() - interval '2 hours'").await?;
+    host.meddle("update agent_stream set last_seen_at = now() - interval '1 hour'").await?;
+    let since = "select extract(epoch from now() - last_seen_at)::int8 / 60 from boot";
+    let mut agent = host.connect(&hello(1)).await?;
+    assert_eq!(host.number(since).await?, 60, "as long as it tells nothing");
+    tell(&mut agent, 2, None, &told).await?;
+    assert_eq!(host.number(since).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn postgres_counts_the_rows_of_hosts_that_join() -> Result<()> {
+    let host = Host::new("DC2").await?;
+    // As long as it has its say, nobody else counts.
+    host.meddle("alter table socket_now set (autovacuum_enabled = off)").await?;
+    let counted = "select reltuples::int8 from pg_class where relname = 'socket_now'";
+    assert_eq!(host.number(counted).await?, -1, "never");
+    tell(&mut host.connect(&hello(1)).await?, 1, None, &facts(1, "DNS")).await?;
+    let sockets = eventually("the rows are counted", Duration::from_mins(1), async || {
+        Ok(Some(host.number(counted).await?).filter(|rows| *rows >= 0))
+    })
+    .await?;
+    assert_eq!(sockets, 2_502);
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use crate::ingest::ledger::{Extent, LedgerChange, ShutdownKind};
 /// Boots that are kept of a host.
 const KEPT_BOOTS: i32 = 60;
 /// Entries that are kept of a boot; further ones are counted.
-const KEPT_ENTRIES: usize = 2_000;
+const KEPT_ENTRIES: i32 = 2_000;
 /// Events that are kept of a host, beside those that it still reports.
 const KEPT_EVENTS: i64 = 100_000;
 
@@ -76,7 +76,13 @@ async fn note_seen(
 struct Boot {
     number: i32,
     /// For how many entries more.
-    room: usize,
+    room: i32,
+}
+
+impl Boot {
+    fn new(number: i32, kept: i32) -> Self {
+        Self { number, room: (KEPT_ENTRIES - kept).max(0) }
+    }
 }
 
 /// Most sockets that go are in no ledger, and most reports say no more than that: one statement looks them all up.
@@ -147,11 +153,7 @@ async fn known(
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.host_id, Boot { number: row.number, room: room(row.kept) })).collect())
-}
-
-fn room(kept: i32) -> usize {
-    KEPT_ENTRIES.saturating_sub(usize::try_from(kept).unwrap_or(KEPT_ENTRIES))
+    Ok(rows.into_iter().map(|row| (row.host_id, Boot::new(row.number, row.kept))).collect())
 }
 
 /// Of a boot that is new, or of which something more is known now.
@@ -188,7 +190,7 @@ async fn begin(
         end_before(connection, (client_id, host_id), boot.number, change.booted_at).await?;
         forget(connection, (client_id, host_id), boot.number - KEPT_BOOTS).await?;
     }
-    Ok(Boot { number: boot.number, room: room(boot.kept) })
+    Ok(Boot::new(boot.number, boot.kept))
 }
 
 /// A Hello follows: when the host was last heard of was in the boot that was the newest until then.
@@ -359,7 +361,7 @@ async fn add(
     }
     let host_ids: Vec<i64> = entries.iter().map(|(host_id, ..)| *host_id).collect();
     let boot_numbers: Vec<i32> = entries.iter().map(|(_, boot, ..)| boot.number).collect();
-    let rooms: Vec<i64> = entries.iter().map(|(_, boot, ..)| i64::try_from(boot.room).unwrap_or(0)).collect();
+    let rooms: Vec<i32> = entries.iter().map(|(_, boot, ..)| boot.room).collect();
     let wholes: Vec<bool> = entries.iter().map(|(_, _, is_whole, _)| *is_whole).collect();
     let column = entries.iter().map(|(.., entry)| *entry);
     let keys: Vec<i64> = column.clone().map(|entry| entry.key).collect();
@@ -389,7 +391,7 @@ async fn add(
           select host_id, number, room, is_whole, key, kind, basis, at, protocol, address, port, last_port, port_count,
             socket_key, pid, image_id, string_to_array(services, U&'\001f') as services, exit_code, service_exit_code,
             log, record_id, place
-          from unnest($3::int8[], $4::int[], $5::int8[], $6::bool[], $7::int8[], $8::int2[], $9::int2[],
+          from unnest($3::int8[], $4::int[], $5::int[], $6::bool[], $7::int8[], $8::int2[], $9::int2[],
             $10::timestamptz[], $11::int2[], $12::inet[], $13::int[], $14::int[], $15::int[], $16::int8[], $17::int8[],
             $18::int[], $19::text[], $20::int8[], $21::int8[], $22::text[], $23::int8[]) with ordinality
             as said (host_id, number, room, is_whole, key, kind, basis, at, protocol, address, port, last_port,
@@ -416,8 +418,9 @@ async fn add(
             from news
             where is_new
             group by host_id, number, room, is_whole) as told
-          where boot.client_id = $1 and boot.host_id = told.host_id and boot.number = told.number
-            and boot.host_id = any($3)
+          -- The list bounds what is read where a client has many hosts and few tell something.
+          where boot.client_id = $1 and boot.host_id = any($3) and boot.host_id = told.host_id
+            and boot.number = told.number
         )
         insert into boot_entry (client_id, learned_at, host_id, number, key, kind, basis, at, protocol, address, port,
           last_port, port_count, socket_key, pid, image_id, services, exit_code, service_exit_code, log, record_id)

@@ -249,6 +249,7 @@ pub async fn advance(
           $11::int8[], $12::timestamptz[]) with ordinality
           as said (host_id, stream_id, session_id, from_seq, to_seq, clock_skew_ms, more_quarantined,
             more_dropped_rows, more_gaps, told_at, number)
+        -- The list bounds what is read where a client has many hosts and few report.
         where agent_stream.client_id = $1 and agent_stream.host_id = any($3) and agent_stream.host_id = said.host_id
           and agent_stream.stream_id = said.stream_id and agent_stream.session_id = said.session_id
           and agent_stream.seq = said.from_seq
