@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_mins(5);
 pub async fn measure(fleet: &ServiceFleet, hosts: usize, rounds: usize) -> Result<Spent> {
     let pool = database(&fleet.pool, hosts).await?;
     let folder = tempfile::Builder::new().prefix("portreeve-bench-").tempdir()?;
-    // It listens on no port above 32,767, as it happens.
+    // Zabbix refuses ports above 32,767; these lie below.
     let port = free_address()?.port();
     let mut server = start(folder.path(), &fleet.pool.connect_options(), port)?;
     let tree = Tree(server.id().context("the server runs")?);
