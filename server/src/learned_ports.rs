@@ -14,12 +14,19 @@ use crate::db::Scope;
 use crate::db::learned_ports::{self, Counted, LearnedPort};
 
 const EVERY: Duration = Duration::from_hours(6);
+/// After the start of a server: by then its hosts have reported.
+const SETTLED: Duration = Duration::from_mins(5);
 /// Fewer hosts may be one customer's own program.
 pub const MIN_HOSTS: i64 = 3;
 
-/// Counts again and again. A count that fails is left to the next one. To be run by one server, under a lease.
+/// Counts again and again, and not while a fleet comes back to a server that starts. A count that fails is left to the
+/// next one. To be run by one server, under a lease.
 pub async fn keep_counting(app: &App) {
-    let mut interval = tokio::time::interval(EVERY);
+    let left = match learned_ports::learned_at(&app.db).await {
+        Ok(Some(at)) => EVERY.saturating_sub((clock::now() - at).to_std().unwrap_or_default()),
+        Ok(None) | Err(_) => Duration::ZERO,
+    };
+    let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + left.max(SETTLED), EVERY);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
@@ -29,13 +36,16 @@ pub async fn keep_counting(app: &App) {
     }
 }
 
-/// One count of all hosts, client by client.
+/// One count of all hosts, client by client and a few hosts at a time.
 pub async fn count(app: &App, now: DateTime<Utc>) -> sqlx::Result<()> {
     let mut all = Counted::default();
     for client_id in app.db.everything().await?.0 {
-        let counted = learned_ports::count(&Scope::of(client_id), &app.db).await?;
-        add(&mut all.held, counted.held);
-        add(&mut all.ran, counted.ran);
+        let mut after = 0;
+        while let Some((last, counted)) = learned_ports::count(&Scope::of(client_id), &app.db, after).await? {
+            add(&mut all.held, counted.held);
+            add(&mut all.ran, counted.ran);
+            after = last;
+        }
     }
     let number = |count: i64| i32::try_from(count).unwrap_or(i32::MAX);
     let learned = all.held.into_iter().filter(|(_, hosts)| *hosts >= MIN_HOSTS).map(|(held, hosts)| {

@@ -3,20 +3,20 @@
 //! server is asked through the database, where question and answer lie until the answer is read.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use prost::Message as _;
 use proto::fleet::v1::ConnectionList;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::db::questions::{self as rows, Asked, Outcome};
 
-/// Questions of a host that wait for its stream.
-const WAITING: usize = 4;
+/// Questions of a host that wait for its stream, which takes the newest first.
+const WAITING: usize = 16;
 
 /// (client, host).
 type HostKey = (i32, i64);
@@ -38,34 +38,65 @@ pub enum Unanswered {
     Silent,
 }
 
-/// The streams of this process that take questions.
+/// The ears of the streams of this process.
 #[derive(Clone, Debug, Default)]
-pub struct Questions(Arc<Mutex<HashMap<HostKey, mpsc::Sender<Question>>>>);
+pub struct Questions(Arc<Mutex<HashMap<HostKey, Weak<Ear>>>>);
+
+/// What is asked of one stream. A queue of tokio would take a kilobyte of every stream that nobody asks.
+#[derive(Debug, Default)]
+pub struct Ear {
+    waiting: Mutex<Vec<Question>>,
+    asked: Notify,
+}
 
 impl Questions {
-    /// Opens the ear of a stream, in place of an older stream's. It is closed when the receiver goes; a closed one lies here
-    /// until the host comes back, because looking for others would cost a look at every host for every stream that opens.
-    pub fn listen(&self, host: HostKey) -> mpsc::Receiver<Question> {
-        let (sender, receiver) = mpsc::channel(WAITING);
-        self.lock().insert(host, sender);
-        receiver
+    /// Opens the ear of a stream, in place of an older stream's. It closes when it is dropped; a closed one lies here until
+    /// the host comes back, because looking for others would cost a look at every host for every stream that opens.
+    pub fn listen(&self, host: HostKey) -> Arc<Ear> {
+        let ear = Arc::new(Ear::default());
+        lock(&self.0).insert(host, Arc::downgrade(&ear));
+        ear
     }
 
     /// The answer of the host's agent, within `patience`.
     pub async fn ask(&self, host: HostKey, limit: u32, patience: Duration) -> Result<ConnectionList, Unanswered> {
-        let sender = self.lock().get(&host).cloned().ok_or(Unanswered::NotConnected)?;
         let (answer, answered) = oneshot::channel();
-        let asked = async {
-            sender.send(Question { limit, answer }).await.map_err(|_| Unanswered::NotConnected)?;
-            // The stream ended.
-            answered.await.map_err(|_| Unanswered::NotConnected)
-        };
-        tokio::time::timeout(patience, asked).await.unwrap_or(Err(Unanswered::Silent))
+        {
+            let ear = lock(&self.0).get(&host).and_then(Weak::upgrade).ok_or(Unanswered::NotConnected)?;
+            ear.ask(Question { limit, answer })?;
+        }
+        // Dropped: the stream ended.
+        let answered = tokio::time::timeout(patience, answered).await.map_err(|_| Unanswered::Silent)?;
+        answered.map_err(|_| Unanswered::NotConnected)
+    }
+}
+
+impl Ear {
+    /// The next question, whenever it comes.
+    pub async fn hear(&self) -> Question {
+        loop {
+            let next = lock(&self.waiting).pop();
+            match next {
+                Some(question) => return question,
+                None => self.asked.notified().await,
+            }
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<HostKey, mpsc::Sender<Question>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ask(&self, question: Question) -> Result<(), Unanswered> {
+        let mut waiting = lock(&self.waiting);
+        waiting.retain(|question| !question.answer.is_closed());
+        if waiting.len() >= WAITING {
+            return Err(Unanswered::Silent);
+        }
+        waiting.push(question);
+        self.asked.notify_one();
+        Ok(())
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How often the answer of another server is looked for.
@@ -148,10 +179,11 @@ mod tests {
         let questions = Questions::default();
         let ask = |host| questions.ask(host, 10, Duration::from_millis(20));
         assert_eq!(ask((1, 1)).await, Err(Unanswered::NotConnected));
-        let mut ear = questions.listen((1, 1));
+        let ear = questions.listen((1, 1));
         assert_eq!(ask((1, 2)).await, Err(Unanswered::NotConnected));
         assert_eq!(ask((1, 1)).await, Err(Unanswered::Silent));
-        assert!(ear.recv().await.is_some_and(|question| question.limit == 10 && question.answer.is_closed()));
+        let question = ear.hear().await;
+        assert!(question.limit == 10 && question.answer.is_closed());
         drop(ear);
         assert_eq!(ask((1, 1)).await, Err(Unanswered::NotConnected));
     }

@@ -40,6 +40,8 @@ pub struct Rulebook {
     pub catalog: Arc<Catalog>,
     /// As [`db::catalog::revision`] counts.
     pub revision: i64,
+    /// A hash of all that the catalog is made of.
+    pub version: Arc<str>,
     /// Clients of which something was decided, or hosts failed after a suspect update.
     clients: BTreeMap<i32, Decided>,
     /// Every other client.
@@ -88,7 +90,7 @@ impl Rulebook {
         });
         let clients = clients.collect();
         let others = Decided::new(&version, Vec::new(), suspects.iter().map(StoredSuspect::for_others).collect());
-        Ok(Self { catalog: Arc::new(catalog), revision, clients, others })
+        Ok(Self { catalog: Arc::new(catalog), revision, version: version.into(), clients, others })
     }
 
     /// The same decisions with another catalog: for a shadow run, which asks for no basis.

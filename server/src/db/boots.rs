@@ -43,28 +43,29 @@ pub async fn write(
     add(connection, client_id, &boots, numbers, now).await
 }
 
-/// Boots of which all is told, as once by every stream, were seen now.
+/// Boots of which a stream reports for the first time were seen now.
 async fn note_seen(
     connection: &mut PgConnection,
     client_id: i32,
     changes: &[(i64, &LedgerChange)],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let whole: Vec<_> = changes.iter().filter(|(_, change)| change.extent == Extent::Whole).collect();
-    if whole.is_empty() {
+    let opening: Vec<_> = changes.iter().filter_map(|(id, change)| Some((id, *change, change.opens.as_ref()?))).collect();
+    if opening.is_empty() {
         return Ok(());
     }
     sqlx::query!(
         r#"
         update boot
-        set last_seen_at = $2
-        from unnest($3::int8[], $4::text[]) as said (host_id, boot_id)
+        set last_seen_at = $2, derived_by = said.derived_by
+        from unnest($3::int8[], $4::text[], $5::text[]) as said (host_id, boot_id, derived_by)
         where boot.client_id = $1 and boot.host_id = said.host_id and boot.boot_id = said.boot_id
         "#,
         client_id,
         now,
-        &whole.iter().map(|(host_id, _)| *host_id).collect::<Vec<_>>(),
-        &whole.iter().map(|(_, change)| change.boot_id.to_string()).collect::<Vec<_>>(),
+        &opening.iter().map(|(host_id, ..)| **host_id).collect::<Vec<_>>(),
+        &opening.iter().map(|(_, change, _)| change.boot_id.to_string()).collect::<Vec<_>>(),
+        &opening.iter().map(|(.., derived_by)| derived_by.to_string()).collect::<Vec<_>>(),
     )
     .execute(connection)
     .await?;
@@ -166,14 +167,15 @@ async fn begin(
     let boot = sqlx::query!(
         r#"
         insert into boot (client_id, host_id, number, boot_id, booted_at, first_seen_at, last_seen_at, sockets_seen,
-          services_seen)
-        select $1, $2, coalesce(max(number), 0) + 1, $3, $4, $5, $5, $6, $7
+          services_seen, derived_by)
+        select $1, $2, coalesce(max(number), 0) + 1, $3, $4, $5, $5, $6, $7, $8
         from boot
         where client_id = $1 and host_id = $2
         on conflict (client_id, host_id, boot_id) do update
         set booted_at = coalesce(boot.booted_at, excluded.booted_at), last_seen_at = excluded.last_seen_at,
           sockets_seen = boot.sockets_seen or excluded.sockets_seen,
-          services_seen = boot.services_seen or excluded.services_seen
+          services_seen = boot.services_seen or excluded.services_seen,
+          derived_by = coalesce(excluded.derived_by, boot.derived_by)
         returning number, kept, first_seen_at = last_seen_at and kept = 0 as "is_new!"
         "#,
         client_id,
@@ -183,6 +185,7 @@ async fn begin(
         now,
         change.sockets_seen,
         change.services_seen,
+        change.opens.as_deref(),
     )
     .fetch_one(&mut *connection)
     .await?;

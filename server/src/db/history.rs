@@ -28,6 +28,8 @@ pub struct Past {
     pub ran: BTreeMap<String, BTreeSet<i32>>,
     /// What the installation shows of the services that this host has now.
     pub elsewhere: Vec<LearnedPort>,
+    /// As `boot.derived_by` of the present boot. `None`: it is not stored, or was told by an older server.
+    pub derived_by: Option<String>,
 }
 
 /// A port that one program held.
@@ -48,28 +50,31 @@ pub async fn past(
     (client_id, host_id): (i32, i64),
     present: Option<&str>,
 ) -> sqlx::Result<Past> {
-    let boots = sqlx::query_scalar!(
+    let rows = sqlx::query!(
         r#"
-        select number
+        select number, derived_by, boot_id is not distinct from $3 as "is_present!"
         from boot
-        where client_id = $1 and host_id = $2 and sockets_seen and boot_id is distinct from $3
+        where client_id = $1 and host_id = $2 and (sockets_seen or boot_id = $3)
         order by number desc
         limit $4
         "#,
         client_id,
         host_id,
         present,
-        BOOTS,
+        BOOTS + 1,
     )
     .fetch_all(&mut *connection)
     .await?;
+    let derived_by = rows.iter().find(|row| row.is_present).and_then(|row| row.derived_by.clone());
+    let mut boots: Vec<i32> = rows.iter().filter(|row| !row.is_present).map(|row| row.number).collect();
+    boots.truncate(usize::try_from(BOOTS).unwrap_or_default());
     let services =
         sqlx::query_scalar!("select key from service_now where client_id = $1 and host_id = $2", client_id, host_id,)
             .fetch_all(&mut *connection)
             .await?;
     let elsewhere = learned_ports::of(connection, &services).await?;
     if boots.is_empty() {
-        return Ok(Past { elsewhere, ..Past::default() });
+        return Ok(Past { elsewhere, derived_by, ..Past::default() });
     }
     let held = sqlx::query!(
         r#"
@@ -115,6 +120,7 @@ pub async fn past(
         held: held.collect(),
         ran: ran.into_iter().map(|row| (row.service, row.boots.into_iter().collect())).collect(),
         elsewhere,
+        derived_by,
     })
 }
 

@@ -17,13 +17,23 @@ pub struct CertifiedHost {
 
 /// Whom a certificate with this serial speaks for; `None`: we never issued it.
 pub async fn host_of_certificate(db: &Db, serial: &[u8]) -> sqlx::Result<Option<CertifiedHost>> {
-    sqlx::query_as!(
-        CertifiedHost,
-        "select client_id, host_id, expires_at, revoked_at from agent_certificate where serial = $1",
-        serial
-    )
-    .fetch_optional(&db.pool)
-    .await
+    let ask = async |connection: &mut PgConnection| {
+        sqlx::query_as!(
+            CertifiedHost,
+            "select client_id, host_id, expires_at, revoked_at from agent_certificate where serial = $1",
+            serial
+        )
+        .fetch_optional(connection)
+        .await
+    };
+    // As a transaction begins: every stream that opens asks this.
+    if let Some(mut idle) = db.pool.try_acquire()
+        && let Ok(found) = ask(&mut idle).await
+    {
+        return Ok(found);
+    }
+    let mut connection = Box::pin(db.pool.acquire()).await?;
+    ask(&mut connection).await
 }
 
 /// Hosts with a certificate that is not revoked.

@@ -27,46 +27,67 @@ pub struct Counted {
     pub ran: BTreeMap<String, i64>,
 }
 
-/// What the newest boots of all hosts in `scope` show.
-pub async fn count(scope: &Scope, db: &Db) -> sqlx::Result<Counted> {
+/// Hosts that are counted at once: so few that nobody waits for it.
+const HOSTS: i64 = 50;
+
+/// What the newest boots of some hosts in `scope` show, those behind host `after`, and the last of them. `None`: there are
+/// no more.
+pub async fn count(scope: &Scope, db: &Db, after: i64) -> sqlx::Result<Option<(i64, Counted)>> {
     let mut transaction = db.begin(scope).await?;
+    let newest = sqlx::query!(
+        r#"
+        select client_id, host_id, newest.number as "number!"
+        from host
+        cross join lateral (
+          select number
+          from boot
+          where client_id = host.client_id and host_id = host.host_id and sockets_seen
+          order by number desc
+          limit 1
+        ) as newest
+        where client_id = any ($1) and host_id > $2 and retired_at is null
+        order by host_id
+        limit $3
+        "#,
+        &scope.0,
+        after,
+        HOSTS,
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    let Some(last) = newest.last().map(|boot| boot.host_id) else { return Ok(None) };
+    let client_ids: Vec<i32> = newest.iter().map(|boot| boot.client_id).collect();
+    let host_ids: Vec<i64> = newest.iter().map(|boot| boot.host_id).collect();
+    let numbers: Vec<i32> = newest.iter().map(|boot| boot.number).collect();
     let held = sqlx::query!(
         r#"
-        with newest as (
-          select distinct on (client_id, host_id) client_id, host_id, number
-          from boot
-          join host using (client_id, host_id)
-          where sockets_seen
-            and host.retired_at is null
-          order by client_id, host_id, number desc)
         select lower(entry.services[1]) as "service!", lower(regexp_replace(image.path, '^.*[\\/]', '')) as "image!",
           entry.protocol as "protocol!", entry.port as "port!",
           count(distinct (entry.client_id, entry.host_id)) as "hosts!"
-        from newest
+        from unnest($1::int[], $2::int8[], $3::int[]) as newest (client_id, host_id, number)
         join boot_entry as entry using (client_id, host_id, number)
         join image using (image_id)
         where entry.kind = 1 and cardinality(entry.services) = 1
           and not (entry.address << '127.0.0.0/8' or entry.address = '::1')
         group by 1, 2, 3, 4
         "#,
+        &client_ids,
+        &host_ids,
+        &numbers,
     )
     .fetch_all(&mut *transaction)
     .await?;
     let ran = sqlx::query!(
         r#"
-        with newest as (
-          select distinct on (client_id, host_id) client_id, host_id, number
-          from boot
-          join host using (client_id, host_id)
-          where sockets_seen
-            and host.retired_at is null
-          order by client_id, host_id, number desc)
         select lower(entry.services[1]) as "service!", count(distinct (entry.client_id, entry.host_id)) as "hosts!"
-        from newest
+        from unnest($1::int[], $2::int8[], $3::int[]) as newest (client_id, host_id, number)
         join boot_entry as entry using (client_id, host_id, number)
         where entry.kind in (1, 3) and cardinality(entry.services) = 1
         group by 1
         "#,
+        &client_ids,
+        &host_ids,
+        &numbers,
     )
     .fetch_all(&mut *transaction)
     .await?;
@@ -75,7 +96,13 @@ pub async fn count(scope: &Scope, db: &Db) -> sqlx::Result<Counted> {
         let port = Port { protocol: protocol(row.protocol)?, number: u16::try_from(row.port).ok()? };
         Some((HeldPort { service: row.service, image: row.image, port }, row.hosts))
     });
-    Ok(Counted { held: held.collect(), ran: ran.into_iter().map(|row| (row.service, row.hosts)).collect() })
+    let ran = ran.into_iter().map(|row| (row.service, row.hosts));
+    Ok(Some((last, Counted { held: held.collect(), ran: ran.collect() })))
+}
+
+/// When ports were last learned. `None`: nothing was.
+pub async fn learned_at(db: &Db) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!("select max(learned_at) from learned_port").fetch_one(&db.pool).await
 }
 
 /// One port with its counts, as stored.

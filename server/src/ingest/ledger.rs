@@ -9,6 +9,7 @@ mod entries;
 mod tests;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rules::catalog::Catalog;
@@ -20,12 +21,17 @@ use rules::text::Text;
 
 use crate::ingest::state::{HostState, RowChanges};
 
+/// Counts the ways in which entries were derived: another one, and every ledger is told as a whole again.
+const DERIVATION: u32 = 1;
+
 /// What a report adds to the ledger of one boot.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LedgerChange {
     pub boot_id: Text,
     pub booted_at: Option<DateTime<Utc>>,
     pub extent: Extent,
+    /// The first report of a stream in this boot, which says by what the ledger is derived from then on.
+    pub opens: Option<Arc<str>>,
     /// In the order of time.
     pub entries: Vec<Entry>,
     /// Sockets that are not there any more, seen at [`LedgerChange::seen_at`].
@@ -52,7 +58,7 @@ impl LedgerChange {
 /// What the entries are derived from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// All that is true now: for the first report of a stream, or of a boot.
+    /// All that is true now: for the first report of a boot, or of one of which it is not known that all was told.
     Whole,
     /// What the report changed.
     Changed,
@@ -127,6 +133,11 @@ pub enum Basis {
     Seen = 4,
 }
 
+/// What a ledger is derived by with a catalog of this version.
+pub fn derived_by(catalog_version: &str) -> Arc<str> {
+    format!("{DERIVATION}:{catalog_version}").into()
+}
+
 /// The boot that the facts are of. `None`: not known, or the facts are a capture.
 pub fn boot_of(facts: &Facts) -> Option<&Text> {
     let host = facts.host.known().filter(|host| host.collected_by == CollectedBy::Agent)?;
@@ -158,7 +169,7 @@ pub fn keeps(port: Port, facts: &Facts, catalog: &Catalog) -> Kept {
 
 /// What a report that led to `state` by `rows` adds. `now` is the server's clock. `None`: the boot is not known.
 pub fn change(
-    extent: Extent,
+    (extent, opens): (Extent, Option<Arc<str>>),
     state: &HostState,
     rows: &RowChanges,
     catalog: &Catalog,
@@ -181,6 +192,7 @@ pub fn change(
         boot_id,
         booted_at,
         extent,
+        opens,
         entries,
         gone: rows.sockets_gone.clone(),
         seen_at: boot.seen_at,

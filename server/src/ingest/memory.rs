@@ -36,6 +36,8 @@ const LEARNED_FROM_HOSTS: u32 = 3;
 pub struct Memory {
     /// The boot that is under way.
     boot: Option<Text>,
+    /// By what all of it was told to its ledger. `None`: it was not, as far as is known.
+    derived_by: Option<String>,
     history: History,
     services: BTreeMap<String, Remembered>,
     /// By the server's clock. `None`: at once.
@@ -69,11 +71,16 @@ impl Memory {
         catalog: &Catalog,
     ) -> Self {
         let history = learned(past, facts, catalog);
-        Self { boot, history, services, note_from: None }
+        Self { boot, derived_by: past.derived_by.clone(), history, services, note_from: None }
     }
 
     pub fn is_of(&self, boot: Option<&Text>) -> bool {
         self.boot.as_ref() == boot
+    }
+
+    /// Whether the ledger of the boot held all that was true when this was read, derived by the same.
+    pub fn is_told(&self, derived_by: &str) -> bool {
+        self.derived_by.as_deref() == Some(derived_by)
     }
 
     /// What the rules may know besides `facts`, which are those of the host now.

@@ -193,6 +193,7 @@ impl<'a> Talk<'a> {
         self.clock.hear_report(report.wall_clock, report.uptime_ms, now);
         let told_at = report.wall_clock.and_then(|time| self.clock.correct(time));
         let sections: Vec<Section> = report.digests.keys().copied().collect();
+        let boot_before = ledger::boot_of(state.facts()).cloned();
         let rows = match state.apply(report.delta, report.wall_clock, &self.clock) {
             Ok(rows) => rows,
             Err(fault) => {
@@ -207,8 +208,10 @@ impl<'a> Talk<'a> {
         let basis = rulebook.basis(client_id, now);
         let noted = memory.note(state.facts(), now);
         let boot = ledger::boot_of(state.facts()).cloned();
-        let extent = if boot == self.ledger_of { Extent::Changed } else { Extent::Whole };
-        let ledger = ledger::change(extent, &state, &rows, &rulebook.catalog, now);
+        let opens = (boot != self.ledger_of).then(|| ledger::derived_by(&rulebook.version));
+        let is_told = opens.as_ref().is_none_or(|by| boot == boot_before && memory.is_told(by));
+        let extent = if is_told { Extent::Changed } else { Extent::Whole };
+        let ledger = ledger::change((extent, opens), &state, &rows, &rulebook.catalog, now);
         let gaps = report.gap.map_or(0, |gap| lost(gap, self.seq));
         let step = Step {
             gaps: i64::try_from(gaps).unwrap_or(i64::MAX).min(MAX_COUNTED),

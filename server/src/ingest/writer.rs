@@ -63,6 +63,11 @@ pub(super) struct Job {
 }
 
 impl Job {
+    /// Rows that it may write.
+    fn size(&self) -> usize {
+        self.rows.count() + self.ledger.as_ref().map_or(0, |ledger| ledger.entries.len())
+    }
+
     fn words(&self) -> Words {
         let mut words = words(&self.rows);
         for entry in self.ledger.iter().flat_map(|ledger| &ledger.entries) {
@@ -155,7 +160,7 @@ async fn gather(queue: &mut mpsc::Receiver<Queued>, waiting: &mut VecDeque<Queue
 fn is_enough(waiting: &VecDeque<Queued>, client_id: i32) -> bool {
     let mut of_client = waiting.iter().filter(|queued| queued.job.session.client_id == client_id);
     let sizes = of_client.try_fold((0, 0), |(hosts, rows), queued| {
-        let (hosts, rows) = (hosts + 1, rows + queued.job.rows.count());
+        let (hosts, rows) = (hosts + 1, rows + queued.job.size());
         (hosts < HOSTS && rows < ENOUGH_ROWS).then_some((hosts, rows))
     });
     sizes.is_none()
@@ -167,7 +172,7 @@ fn take(waiting: &mut VecDeque<Queued>, client_id: i32) -> Vec<Queued> {
     for queued in std::mem::take(waiting) {
         let joins = queued.job.session.client_id == client_id && taken.len() < HOSTS && rows < ROWS;
         if joins {
-            rows += queued.job.rows.count();
+            rows += queued.job.size();
             taken.push(queued);
         } else {
             waiting.push_back(queued);

@@ -10,14 +10,21 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Parser;
 use sqlx::PgPool;
-use tests::bench::cost::microseconds;
-use tests::bench::service_fleet::{SERVICES, ServiceFleet};
+use tests::bench::cost::{Tree, checkpoint, microseconds};
+use tests::bench::light_fleet::{LightFleet, enroll};
+use tests::bench::mean_host;
 use tests::bench::table::{Keep, Limit, Table};
+use tests::server::Server;
+use tests::truth::database;
 
 /// Of server and Postgres together, at 10,000 hosts.
 const MEMORY_MB: f64 = 4_096.0;
 /// The target of one report, rules and history included.
 const REPORT_US: f64 = 240.0;
+/// Hosts that connect, or report a change, in a second; and that report in full.
+const A_SECOND: f64 = 400.0;
+const FULL_A_SECOND: f64 = 60.0;
+const PATIENCE: Duration = Duration::from_mins(15);
 
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -58,16 +65,33 @@ async fn main() -> Result<()> {
     table.finish(&keep)
 }
 
-/// Every host reports in every round, all at the same time.
+/// Reports come as fast from few hosts as from many, so that as many of them share a transaction.
 async fn measure(hosts: usize, reports: usize) -> Result<Measured> {
-    let mut fleet = ServiceFleet::connect(hosts).await?;
-    let spent = fleet.measure(reports.div_ceil(hosts)).await?;
-    let made = spent.values / SERVICES as f64;
-    let cpu: Duration = spent.server_cpu + spent.postgres_cpu;
-    let memory = spent.server_memory + fleet.postgres()?.memory()?;
-    let deadlocks = deadlocks(&fleet.pool).await?;
-    fleet.server.stop().await?;
-    Ok(Measured { cpu: microseconds(cpu) / made, memory, deadlocks })
+    let mut server = Server::start().await?;
+    let pool = database(&server).await?;
+    let enrolled = enroll(&server, hosts).await?;
+    let [before, after] = mean_host::states(mean_host::SOCKETS)?;
+    let a_round = |a_second: f64| Duration::from_secs_f64(hosts as f64 / a_second);
+    let fleet = LightFleet::start(enrolled, [&before, &after], a_round(A_SECOND))?;
+    fleet.connected(PATIENCE).await?;
+    fleet.report(1, a_round(FULL_A_SECOND));
+    fleet.acknowledged(1, PATIENCE).await?;
+
+    // As after a while: statistics are there, and dirty pages have been written.
+    sqlx::query("analyze").execute(&pool).await?;
+    checkpoint(&pool).await?;
+    let (own, postgres) = (Tree(server.process()?), Tree(u32::try_from(server.postmaster()?.as_raw())?));
+    let cpu = own.own_cpu()? + postgres.cpu()?;
+    let rounds = reports.div_ceil(hosts) as u64;
+    for round in 0..rounds {
+        fleet.report(2 + round, a_round(A_SECOND));
+        fleet.acknowledged(2 + round, PATIENCE).await?;
+    }
+    let cpu = (own.own_cpu()? + postgres.cpu()?).saturating_sub(cpu);
+    let memory = own.own_memory()? + postgres.memory()?;
+    let deadlocks = deadlocks(&pool).await?;
+    server.stop().await?;
+    Ok(Measured { cpu: microseconds(cpu) / (hosts as f64 * rounds as f64), memory, deadlocks })
 }
 
 async fn deadlocks(pool: &PgPool) -> Result<i64> {

@@ -21,6 +21,8 @@ const A_SECOND: f64 = 400.0;
 const FULL_A_SECOND: f64 = 60.0;
 const INTERVAL: Duration = Duration::from_mins(1);
 const PATIENCE: Duration = Duration::from_mins(15);
+/// Seconds in which memory falls by no hundredth.
+const CALM: u32 = 3;
 const GB: f64 = 1e9;
 
 #[derive(Debug, Parser)]
@@ -54,7 +56,7 @@ async fn main() -> Result<()> {
     let fleet = LightFleet::start(enrolled, [&before, &after], Duration::from_secs_f64(many / A_SECOND))?;
     fleet.connected(PATIENCE).await?;
     let connecting = tree.own_cpu()?.saturating_sub(cpu);
-    let each = (process.private_memory()?.saturating_sub(empty)) as f64 / many;
+    let each = settled(&process).await?.saturating_sub(empty) as f64 / many;
     table.hold("memory of the server by idle agent", each / 1e3, "KB", Limit::AtMost(40.0));
     table.note("processor time of the server by connection", connecting.as_secs_f64() * 1e3 / many, "ms");
 
@@ -84,4 +86,17 @@ async fn main() -> Result<()> {
     }
     server.stop().await.context("the server stops under its agents")?;
     table.finish(&keep)
+}
+
+/// The memory of a process that is left in peace: what its allocator gives back within seconds is no longer in it.
+async fn settled(process: &Process) -> Result<u64> {
+    let mut least = process.private_memory()?;
+    let mut calm = 0;
+    while calm < CALM {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let now = process.private_memory()?;
+        calm = if now < least - least / 100 { 0 } else { calm + 1 };
+        least = least.min(now);
+    }
+    Ok(least)
 }

@@ -91,7 +91,7 @@ fn told(before: Option<&Facts>, after: &Facts) -> Option<LedgerChange> {
     let delta = rules::delta::diff(before.unwrap_or(&Facts::default()), after);
     let rows = state.apply(delta, after.collected_at, &clock).unwrap();
     let extent = if super::boot_of(state.facts()) == known.as_ref() { Extent::Changed } else { Extent::Whole };
-    change(extent, &state, &rows, &Catalog::builtin(), at(1_000))
+    change((extent, None), &state, &rows, &Catalog::builtin(), at(1_000))
 }
 
 fn line(entry: &Entry) -> String {
