@@ -237,6 +237,21 @@ async fn a_stream_sees_the_boot_that_it_tells_of() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_stream_that_comes_back_tells_its_ledger_what_changed() -> Result<()> {
+    let host = Host::new("DC2").await?;
+    let told = facts(1, "DNS");
+    tell(&mut host.connect(&hello(1)).await?, 1, None, &told).await?;
+    host.meddle("delete from boot_entry where port = 53").await?;
+    let entries = "select count(*) from boot_entry where port = 53";
+    tell(&mut host.connect(&hello(1)).await?, 2, None, &told).await?;
+    assert_eq!(host.number(entries).await?, 0, "all of it was told before");
+    host.meddle("update boot set derived_by = 'another catalog'").await?;
+    tell(&mut host.connect(&hello(1)).await?, 3, None, &told).await?;
+    assert_eq!(host.number(entries).await?, 1, "entries may be others now");
+    Ok(())
+}
+
+#[tokio::test]
 async fn postgres_counts_the_rows_of_hosts_that_join() -> Result<()> {
     let host = Host::new("DC2").await?;
     // As long as it has its say, nobody else counts.

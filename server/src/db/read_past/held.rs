@@ -199,25 +199,40 @@ pub async fn hosts_with(
     let host_ids: Vec<i64> = hosts.iter().map(|host| host.host_id).collect();
     let sockets = sqlx::query!(
         r#"
-        select wanted.number as "number!", bound_at, process_started_at, pid, image.path as "path?", port as "port!",
+        with wanted as (
+          select client_id, host_id, number
+          from unnest($1::int[], $2::int8[]) with ordinality as wanted (client_id, host_id, number)
+        ), gone as materialized (
+          -- Once for all hosts: of a busy week as much would be read for each of them.
+          select client_id, host_id, bound_at, process_started_at, pid, image_id, port, scope, protocol, state,
+            specific_port, address, service_list_id
+          from socket_span
+          where client_id = any ($1) and port = $3 and protocol = $4 and valid_to > $5 and valid_from <= $5
+        )
+        select held.number as "number!", bound_at, process_started_at, pid, image.path as "path?", port as "port!",
           scope as "scope!", protocol as "protocol!", state as "state!", specific_port, address as "address!: IpAddr",
           service_list.names as "services!"
-        from unnest($1::int[], $2::int8[]) with ordinality as wanted (client_id, host_id, number)
-        cross join lateral (
-          select bound_at, process_started_at, pid, image_id, port, scope, protocol, state, specific_port, address,
-            service_list_id
-          from socket_now
-          where client_id = wanted.client_id and host_id = wanted.host_id and port = $3 and protocol = $4
-            and valid_from <= $5
+        from (
+          select number, bound_at, process_started_at, pid, image_id, port, scope, protocol, state, specific_port,
+            address, service_list_id
+          from wanted
+          cross join lateral (
+            select bound_at, process_started_at, pid, image_id, port, scope, protocol, state, specific_port, address,
+              service_list_id
+            from socket_now
+            where client_id = wanted.client_id and host_id = wanted.host_id and port = $3 and protocol = $4
+              and valid_from <= $5
+            -- Looked up host by host.
+            offset 0
+          ) as present
           union all
-          select bound_at, process_started_at, pid, image_id, port, scope, protocol, state, specific_port, address,
-            service_list_id
-          from socket_span
-          where client_id = wanted.client_id and host_id = wanted.host_id and port = $3 and protocol = $4
-            and valid_to > $5 and valid_from <= $5
+          select number, bound_at, process_started_at, pid, image_id, port, scope, protocol, state, specific_port,
+            address, service_list_id
+          from wanted
+          join gone using (client_id, host_id)
         ) as held
         left join image using (image_id)
-          join service_list using (service_list_id)
+        join service_list using (service_list_id)
         "#,
         &client_ids,
         &host_ids,
