@@ -50,7 +50,8 @@ async fn note_seen(
     changes: &[(i64, &LedgerChange)],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let opening: Vec<_> = changes.iter().filter_map(|(id, change)| Some((id, *change, change.opens.as_ref()?))).collect();
+    let opening: Vec<_> =
+        changes.iter().filter_map(|(id, change)| Some((id, *change, change.opens.as_ref()?))).collect();
     if opening.is_empty() {
         return Ok(());
     }

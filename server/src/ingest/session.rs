@@ -78,7 +78,7 @@ impl Session {
     }
 
     /// Until the agent, the network or the server ends it.
-    pub(super) async fn run(self, incoming: Streaming<AgentMessage>, outgoing: Outgoing) {
+    pub(super) async fn run(self, mut incoming: Streaming<AgentMessage>, outgoing: Outgoing) {
         let session_id = Uuid::new_v4();
         let key = (self.host.client_id, self.host.host_id);
         let newer = CancellationToken::new();
@@ -99,7 +99,7 @@ impl Session {
                 "certificate.expired",
                 "the certificate of this stream has expired; renew it",
             )),
-            end = self.converse(session_id, &newer, incoming, &outgoing) => end,
+            end = self.converse(session_id, &newer, &mut incoming, &outgoing) => end,
         };
         self.ingest.streams.leave(key, session_id);
         if let Err(status) = end {
@@ -119,11 +119,11 @@ impl Session {
         &self,
         session_id: Uuid,
         newer: &CancellationToken,
-        mut incoming: Streaming<AgentMessage>,
+        incoming: &mut Streaming<AgentMessage>,
         outgoing: &Outgoing,
     ) -> Result<(), Status> {
         // What is rare and large lies outside of what every idle stream holds.
-        let mut talk = Box::pin(self.open(session_id, &mut incoming, outgoing)).await?;
+        let mut talk = Box::pin(self.open(session_id, incoming, outgoing)).await?;
         // Only now: somebody who is denied disturbs nobody.
         self.ingest.streams.enter((self.host.client_id, self.host.host_id), session_id, newer.clone());
         self.ingest.app.bus.opened((self.host.client_id, self.host.host_id));
@@ -134,7 +134,7 @@ impl Session {
         loop {
             let said = tokio::select! {
                 biased;
-                said = tokio::time::timeout_at(said_at + SILENCE, hear(&mut incoming)) => match said {
+                said = tokio::time::timeout_at(said_at + SILENCE, hear(incoming)) => match said {
                     Ok(Ok(Some(said))) => said,
                     Ok(Ok(None)) => return Ok(()),
                     Ok(Err(error)) => return Box::pin(talk.broken(error)).await,
@@ -268,6 +268,6 @@ mod tests {
             size_of::<F>()
         }
         let bytes = size(Session::run);
-        assert!(bytes <= 2_560, "{bytes} bytes");
+        assert!(bytes <= 2_400, "{bytes} bytes");
     }
 }

@@ -21,6 +21,8 @@ use crate::ingest::allowance::Allowance;
 const FLUSH: Duration = Duration::from_secs(10);
 /// How long the end of a stream waits for the ends of others, to be written with them.
 const GATHER: Duration = Duration::from_millis(200);
+/// Streams of one statement, so that no report waits long for the row of its host.
+const AT_ONCE: usize = 500;
 /// How long streams may take to end when the server stops.
 const FAREWELLS: Duration = Duration::from_secs(8);
 
@@ -153,9 +155,12 @@ impl Streams {
             return;
         }
         let seen: Vec<Seen> = seen.into_values().collect();
-        // What is lost here is said again by the next heartbeat.
-        if let Err(error) = stream::write_seen(db, &seen).await {
-            warn!(%error, hosts = seen.len(), "Could not write when hosts were last seen");
+        for some in seen.chunks(AT_ONCE) {
+            // What is lost here is said again by the next heartbeat.
+            if let Err(error) = stream::write_seen(db, some).await {
+                warn!(%error, hosts = seen.len(), "Could not write when hosts were last seen");
+                return;
+            }
         }
     }
 
@@ -165,9 +170,13 @@ impl Streams {
         if ended.is_empty() {
             return;
         }
-        if let Err(error) = stream::close(db, &ended).await {
-            warn!(%error, streams = ended.len(), "Could not note that streams have ended");
-            self.lock().ended.extend(ended);
+        for some in ended.chunks(AT_ONCE) {
+            if let Err(error) = stream::close(db, some).await {
+                warn!(%error, streams = ended.len(), "Could not note that streams have ended");
+                // What was noted already is found so the next time.
+                self.lock().ended.extend(ended);
+                return;
+            }
         }
     }
 
