@@ -34,8 +34,6 @@ const HOSTS: usize = 16;
 const ROWS: usize = 4_000;
 /// Rows that do not wait for more: their transaction costs little beside them.
 const ENOUGH_ROWS: usize = 1_000;
-/// What findings and forecasts cost that are read again for the first report of a stream, in rows: it is done host by host.
-const FIRST: usize = 1_000;
 /// How long a report waits for others.
 const GATHER: Duration = Duration::from_millis(20);
 /// Reports that wait in the queue of a writer, and as many again before it for others of their client.
@@ -67,8 +65,7 @@ pub(super) struct Job {
 impl Job {
     /// Rows that it may write, about.
     fn size(&self) -> usize {
-        let entries = self.ledger.as_ref().map_or(0, |ledger| ledger.entries.len());
-        self.rows.count() + entries + if self.before.is_none() { FIRST } else { 0 }
+        self.rows.count() + self.ledger.as_ref().map_or(0, |ledger| ledger.entries.len())
     }
 
     fn words(&self) -> Words {
