@@ -201,7 +201,7 @@ impl Session {
             Err(fault @ EnrollFault::Refused { .. }) => return Err(Stopped::NotRenewed(fault)),
             Err(fault) => {
                 warn!("The certificate could not be renewed and holds until {}: {fault}", self.identity.valid().until);
-                *renewal = Renewal::At(Instant::now() + self.agent.pacing.cap);
+                *renewal = Renewal::At(Instant::now() + self.agent.pacing.later);
                 return Ok(None);
             }
         };
@@ -220,7 +220,7 @@ impl Session {
 
     /// Because the server asks for it. A server that is never content gets one certificate each `cap`, not one a second.
     fn renew(&self, renewal: &mut Renewal) {
-        let is_fresh = self.renewed_at.is_some_and(|renewed_at| renewed_at.elapsed() < self.agent.pacing.cap);
+        let is_fresh = self.renewed_at.is_some_and(|renewed_at| renewed_at.elapsed() < self.agent.pacing.later);
         if !is_fresh {
             renewal.start(&self.identity);
         }

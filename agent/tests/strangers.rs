@@ -180,7 +180,7 @@ async fn a_token_is_never_sent_in_the_clear() {
 
 fn agent(identity: Identity, state_dir: &Path) -> Agent {
     let (base, cap) = (Duration::from_millis(1), Duration::from_millis(20));
-    let pacing = Pacing { base, cap, ..Pacing::default() };
+    let pacing = Pacing { base, cap, later: cap, ..Pacing::default() };
     Agent {
         identity,
         state_dir: state_dir.to_owned(),

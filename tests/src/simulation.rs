@@ -119,5 +119,5 @@ fn address(server: &Server) -> Address {
 }
 
 fn pacing() -> Pacing {
-    Pacing { cap: BACK_WITHIN, spread: BACK_WITHIN, base: BACK_WITHIN / 4, ..Pacing::default() }
+    Pacing { cap: BACK_WITHIN, later: BACK_WITHIN, spread: BACK_WITHIN, base: BACK_WITHIN / 4, ..Pacing::default() }
 }

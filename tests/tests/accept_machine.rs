@@ -107,7 +107,7 @@ fn report(state_dir: &Path, identity: &Identity, fingerprint: u8) -> JoinHandle<
         identity: identity.clone(),
         state_dir: state_dir.to_owned(),
         fingerprint: vec![fingerprint; 32],
-        pacing: Pacing { base, cap, ..Pacing::default() },
+        pacing: Pacing { base, cap, later: cap, ..Pacing::default() },
         spool: Limits::default(),
         clock: clock::now,
     };

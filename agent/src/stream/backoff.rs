@@ -7,8 +7,11 @@ use std::time::Duration;
 pub struct Pacing {
     /// The first retry comes within this; each further failure doubles it …
     pub base: Duration,
-    /// … up to this.
+    /// … up to this: less than an interval, so that whatever was away for long, what was observed meanwhile is stored within
+    /// an interval of its return.
     pub cap: Duration,
+    /// Longest time that a server may name; also between two renewals of a certificate.
+    pub later: Duration,
     /// A session that lived longer than `settled` ended because the server went away, for all agents at once: they come
     /// back spread evenly over `spread`.
     pub settled: Duration,
@@ -23,7 +26,8 @@ impl Default for Pacing {
     fn default() -> Self {
         Self {
             base: Duration::from_secs(1),
-            cap: Duration::from_mins(5),
+            cap: Duration::from_secs(45),
+            later: Duration::from_mins(5),
             settled: Duration::from_mins(5),
             spread: Duration::from_secs(30),
             denied: Duration::from_hours(1),
@@ -68,7 +72,7 @@ impl Backoff {
         }
         if let Ending::Later(within) = ending {
             // The server stops or is full, for all agents alike: it alone knows how many come back with us.
-            return within.min(pacing.cap).mul_f64(random.clamp(0.0, 1.0));
+            return within.min(pacing.later).mul_f64(random.clamp(0.0, 1.0));
         }
         if lived.is_some_and(|lived| lived > pacing.settled) {
             self.failures = 0;
@@ -100,8 +104,8 @@ mod tests {
     #[test]
     fn waits_longer_after_each_failure_up_to_the_cap() {
         let (mut backoff, pacing) = (Backoff::default(), Pacing::default());
-        let waits: Vec<_> = (0..11).map(|_| backoff.after(Ending::Lost, None, 1.0, &pacing).as_secs()).collect();
-        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+        let waits: Vec<_> = (0..8).map(|_| backoff.after(Ending::Lost, None, 1.0, &pacing).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 45, 45]);
     }
 
     #[test]
@@ -136,7 +140,7 @@ mod tests {
         let (mut backoff, pacing) = (Backoff { failures: 9 }, Pacing::default());
         let mut wait = |within, random| backoff.after(Ending::Later(within), None, random, &pacing);
         assert_eq!((wait(25 * SECOND, 0.2), wait(25 * SECOND, 1.0)), (5 * SECOND, 25 * SECOND));
-        assert_eq!(wait(Duration::MAX, 1.0), pacing.cap, "a server that is wrong loses nobody");
+        assert_eq!(wait(Duration::MAX, 1.0), pacing.later, "a server that is wrong loses nobody");
     }
 
     #[test]

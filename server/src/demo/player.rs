@@ -58,7 +58,8 @@ async fn play(Player { actor, seat }: Player, server: &Server, gate: &Semaphore)
     let identity = identity(server, &seat, gate).await?;
     let (sender, facts) = mpsc::channel(1);
     // It is on the same machine: there is no crowd to spread.
-    let pacing = Pacing { cap: RECONNECT_WITHIN, spread: RECONNECT_WITHIN, ..Pacing::default() };
+    let pacing =
+        Pacing { cap: RECONNECT_WITHIN, later: RECONNECT_WITHIN, spread: RECONNECT_WITHIN, ..Pacing::default() };
     tokio::select! {
         ended = report(identity, seat.folder, pacing, facts) => ended,
         () = tell(&actor, past, sender) => Ok(()),

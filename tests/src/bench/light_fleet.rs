@@ -39,7 +39,7 @@ use crate::raw_agent::{changes, full, hello};
 use crate::server::{Server, eventually};
 
 /// A host waits at most this long before it tries again.
-const LONGEST_WAIT: Duration = Duration::from_mins(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(45);
 const HEARTBEAT: Duration = Duration::from_mins(1);
 
 /// Hosts with certificates, and who they are to connect to.
