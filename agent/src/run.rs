@@ -218,7 +218,7 @@ impl Session {
         Ok(Some(Input::Disconnected(Ending::Renewed)))
     }
 
-    /// Because the server asks for it. A server that is never content gets one certificate each `cap`, not one a second.
+    /// Because the server asks for it. A server that is never content gets one certificate each `later`, not one a second.
     fn renew(&self, renewal: &mut Renewal) {
         let is_fresh = self.renewed_at.is_some_and(|renewed_at| renewed_at.elapsed() < self.agent.pacing.later);
         if !is_fresh {

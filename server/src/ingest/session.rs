@@ -261,7 +261,7 @@ pub(super) fn undecodable(error: &Status) -> Option<Status> {
 mod tests {
     use super::Session;
 
-    /// What the task of a stream takes as long as the stream is open: ten thousand of them are mostly this.
+    /// The task of a stream is held as long as the stream is open, ten thousand times.
     #[test]
     fn an_idle_stream_is_small() {
         fn size<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
