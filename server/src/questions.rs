@@ -2,7 +2,7 @@
 //! kept. The stream is the only way to an agent, so that a question ends with it. An agent that is connected to another
 //! server is asked through the database, where question and answer lie until the answer is read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::db::questions::{self as rows, Asked, Outcome};
 
-/// Questions of a host that wait for its stream, which takes the newest first.
+/// Questions of a host that wait for its stream.
 const WAITING: usize = 16;
 
 /// (client, host).
@@ -45,7 +45,7 @@ pub struct Questions(Arc<Mutex<HashMap<HostKey, Weak<Ear>>>>);
 /// What is asked of one stream. A queue of tokio would take a kilobyte of every stream that nobody asks.
 #[derive(Debug, Default)]
 pub struct Ear {
-    waiting: Mutex<Vec<Question>>,
+    waiting: Mutex<VecDeque<Question>>,
     asked: Notify,
 }
 
@@ -75,7 +75,7 @@ impl Ear {
     /// The next question, whenever it comes.
     pub async fn hear(&self) -> Question {
         loop {
-            let next = lock(&self.waiting).pop();
+            let next = lock(&self.waiting).pop_front();
             match next {
                 Some(question) => return question,
                 None => self.asked.notified().await,
@@ -89,7 +89,7 @@ impl Ear {
         if waiting.len() >= WAITING {
             return Err(Unanswered::Silent);
         }
-        waiting.push(question);
+        waiting.push_back(question);
         self.asked.notify_one();
         Ok(())
     }

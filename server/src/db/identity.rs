@@ -17,23 +17,15 @@ pub struct CertifiedHost {
 
 /// Whom a certificate with this serial speaks for; `None`: we never issued it.
 pub async fn host_of_certificate(db: &Db, serial: &[u8]) -> sqlx::Result<Option<CertifiedHost>> {
-    let ask = async |connection: &mut PgConnection| {
-        sqlx::query_as!(
-            CertifiedHost,
-            "select client_id, host_id, expires_at, revoked_at from agent_certificate where serial = $1",
-            serial
-        )
-        .fetch_optional(connection)
-        .await
-    };
-    // As a transaction begins: every stream that opens asks this.
-    if let Some(mut idle) = db.pool.try_acquire()
-        && let Ok(found) = ask(&mut idle).await
-    {
-        return Ok(found);
-    }
-    let mut connection = Box::pin(db.pool.acquire()).await?;
-    ask(&mut connection).await
+    // Every stream that opens asks this: a transaction begins on an idle connection without more ado.
+    let mut transaction = db.begin(&Scope::default()).await?;
+    sqlx::query_as!(
+        CertifiedHost,
+        "select client_id, host_id, expires_at, revoked_at from agent_certificate where serial = $1",
+        serial
+    )
+    .fetch_optional(&mut *transaction)
+    .await
 }
 
 /// Hosts with a certificate that is not revoked.

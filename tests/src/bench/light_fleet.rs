@@ -34,9 +34,15 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 
+use crate::bench::mean_host;
 use crate::doors::{new_key, request_for};
 use crate::raw_agent::{changes, full, hello};
 use crate::server::{Server, eventually};
+
+/// Hosts that connect, or report for the first time, in a second.
+pub const CONNECT_A_SECOND: f64 = 400.0;
+pub const FULL_A_SECOND: f64 = 60.0;
+pub const PATIENCE: Duration = Duration::from_mins(15);
 
 /// A host waits at most this long before it tries again.
 const LONGEST_WAIT: Duration = Duration::from_secs(45);
@@ -134,7 +140,24 @@ fn config(roots: &Arc<RootCertStore>, chain: Vec<CertificateDer<'static>>, key: 
     Ok(config)
 }
 
+/// A time in which so many hosts do something at this rate.
+#[expect(clippy::cast_precision_loss, reason = "hosts are far below 2^52")]
+pub fn at_a_rate(hosts: usize, a_second: f64) -> Duration {
+    Duration::from_secs_f64(hosts as f64 / a_second)
+}
+
 impl LightFleet {
+    /// So many hosts of mean size that have connected and reported all that they are.
+    pub async fn settled(server: &Server, hosts: usize, sockets: usize) -> Result<Self> {
+        let [before, after] = mean_host::states(sockets)?;
+        let enrolled = enroll(server, hosts).await?;
+        let fleet = Self::start(enrolled, [&before, &after], at_a_rate(hosts, CONNECT_A_SECOND))?;
+        fleet.connected(PATIENCE).await?;
+        fleet.report(1, at_a_rate(hosts, FULL_A_SECOND));
+        fleet.acknowledged(1, PATIENCE).await?;
+        Ok(fleet)
+    }
+
     /// Starts all hosts; the first connections are spread over `within`. Each holds what `before` says, or what `after`
     /// says, in turns.
     pub fn start(enrolled: Enrolled, [before, after]: [&Facts; 2], within: Duration) -> Result<Self> {

@@ -5,13 +5,11 @@
 
 #![expect(clippy::cast_precision_loss, reason = "figures are far below 2^52")]
 
-use std::time::Duration;
-
 use anyhow::Result;
 use clap::Parser;
 use sqlx::PgPool;
 use tests::bench::cost::{Tree, checkpoint, microseconds};
-use tests::bench::light_fleet::{LightFleet, enroll};
+use tests::bench::light_fleet::{LightFleet, PATIENCE, at_a_rate};
 use tests::bench::mean_host;
 use tests::bench::table::{Keep, Limit, Table};
 use tests::server::Server;
@@ -19,10 +17,8 @@ use tests::truth::database;
 
 /// Of server and Postgres together, at 10,000 hosts.
 const MEMORY_MB: f64 = 4_096.0;
-/// Hosts that connect, or report a change, in a second; and that report in full.
-const A_SECOND: f64 = 400.0;
-const FULL_A_SECOND: f64 = 60.0;
-const PATIENCE: Duration = Duration::from_mins(15);
+/// Hosts that report a change in a second.
+const CHANGES_A_SECOND: f64 = 400.0;
 
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -67,13 +63,7 @@ async fn main() -> Result<()> {
 async fn measure(hosts: usize, reports: usize) -> Result<Measured> {
     let mut server = Server::start().await?;
     let pool = database(&server).await?;
-    let enrolled = enroll(&server, hosts).await?;
-    let [before, after] = mean_host::states(mean_host::SOCKETS)?;
-    let a_round = |a_second: f64| Duration::from_secs_f64(hosts as f64 / a_second);
-    let fleet = LightFleet::start(enrolled, [&before, &after], a_round(A_SECOND))?;
-    fleet.connected(PATIENCE).await?;
-    fleet.report(1, a_round(FULL_A_SECOND));
-    fleet.acknowledged(1, PATIENCE).await?;
+    let fleet = LightFleet::settled(&server, hosts, mean_host::SOCKETS).await?;
 
     // As after a while: statistics are there, and dirty pages have been written.
     sqlx::query("analyze").execute(&pool).await?;
@@ -82,7 +72,7 @@ async fn measure(hosts: usize, reports: usize) -> Result<Measured> {
     let cpu = own.own_cpu()? + postgres.cpu()?;
     let rounds = reports.div_ceil(hosts) as u64;
     for round in 0..rounds {
-        fleet.report(2 + round, a_round(A_SECOND));
+        fleet.report(2 + round, at_a_rate(hosts, CHANGES_A_SECOND));
         fleet.acknowledged(2 + round, PATIENCE).await?;
     }
     let cpu = (own.own_cpu()? + postgres.cpu()?).saturating_sub(cpu);

@@ -13,15 +13,12 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Parser;
 use sqlx::PgPool;
-use tests::bench::light_fleet::{LightFleet, enroll};
+use tests::bench::light_fleet::{LightFleet, PATIENCE};
 use tests::bench::mean_host;
 use tests::bench::table::{Keep, Limit, Table};
 use tests::server::Server;
 use tests::truth::database;
 
-const CONNECT_A_SECOND: f64 = 400.0;
-const FULL_A_SECOND: f64 = 60.0;
-const PATIENCE: Duration = Duration::from_mins(15);
 /// Between two looks at the transactions that are open.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -47,13 +44,7 @@ async fn main() -> Result<()> {
     let Arguments { hosts, sockets, keep } = Arguments::parse();
     let mut table = Table::new("storm", format!("bench_storm --hosts {hosts} --sockets {sockets}"));
     let mut server = Server::start().await?;
-    let enrolled = enroll(&server, hosts).await?;
-    let [before, after] = mean_host::states(sockets)?;
-    let connecting = Duration::from_secs_f64(hosts as f64 / CONNECT_A_SECOND);
-    let fleet = LightFleet::start(enrolled, [&before, &after], connecting)?;
-    fleet.connected(PATIENCE).await?;
-    fleet.report(1, Duration::from_secs_f64(hosts as f64 / FULL_A_SECOND));
-    fleet.acknowledged(1, PATIENCE).await?;
+    let fleet = LightFleet::settled(&server, hosts, sockets).await?;
 
     for (reports, end) in [(2, End::Stopped), (3, End::Killed)] {
         let how = if matches!(end, End::Stopped) { "stopped" } else { "killed" };

@@ -10,17 +10,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use tests::bench::cost::Tree;
-use tests::bench::light_fleet::{LightFleet, enroll};
+use tests::bench::light_fleet::{CONNECT_A_SECOND, FULL_A_SECOND, LightFleet, PATIENCE, at_a_rate, enroll};
 use tests::bench::mean_host;
 use tests::bench::table::{Keep, Limit, Table};
 use tests::meter::Process;
 use tests::server::Server;
 
-/// Hosts that connect, or report for the first time, in a second.
-const A_SECOND: f64 = 400.0;
-const FULL_A_SECOND: f64 = 60.0;
 const INTERVAL: Duration = Duration::from_mins(1);
-const PATIENCE: Duration = Duration::from_mins(15);
 /// Seconds in which memory falls by no hundredth.
 const CALM: u32 = 3;
 const GB: f64 = 1e9;
@@ -53,7 +49,7 @@ async fn main() -> Result<()> {
     let empty = process.private_memory()?;
     let cpu = tree.own_cpu()?;
     let [before, after] = mean_host::states(sockets)?;
-    let fleet = LightFleet::start(enrolled, [&before, &after], Duration::from_secs_f64(many / A_SECOND))?;
+    let fleet = LightFleet::start(enrolled, [&before, &after], at_a_rate(hosts, CONNECT_A_SECOND))?;
     fleet.connected(PATIENCE).await?;
     let connecting = tree.own_cpu()?.saturating_sub(cpu);
     let each = settled(&process).await?.saturating_sub(empty) as f64 / many;
@@ -61,7 +57,7 @@ async fn main() -> Result<()> {
     table.note("processor time of the server by connection", connecting.as_secs_f64() * 1e3 / many, "ms");
 
     let start = Instant::now();
-    fleet.report(1, Duration::from_secs_f64(many / FULL_A_SECOND));
+    fleet.report(1, at_a_rate(hosts, FULL_A_SECOND));
     fleet.acknowledged(1, PATIENCE).await?;
     table.note("first full reports of all hosts", start.elapsed().as_secs_f64(), "s");
     let before = (tree.own_cpu()?, postgres.cpu()?);
