@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use axum::{extract::connect_info::Connected, serve::IncomingStream};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 
 use crate::{config::Config, identity::revocations::Serial};
 
@@ -29,6 +29,8 @@ pub mod http;
 pub struct AgentPeer {
     pub address: SocketAddr,
     pub serial: Serial,
+    /// Nothing that it says was said before this.
+    pub accepted_at: Instant,
 }
 
 /// Address of the other end: in the extensions of requests at the enrollment listener, and axum's `ConnectInfo` at the

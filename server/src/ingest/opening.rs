@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use chrono::{DateTime, Utc};
 use proto::Digests;
 use proto::fleet::v1::{Hello, Section};
 use rules::text::Text;
@@ -15,7 +14,7 @@ use crate::db::silence;
 use crate::db::stream::{self, Cursor, Opening};
 use crate::db::{Db, Scope};
 use crate::ingest::claim::{self, Claim, Denial};
-use crate::ingest::skew::HostClock;
+use crate::ingest::skew::{Heard, HostClock};
 
 /// What a Hello says, checked.
 #[derive(Clone, Debug)]
@@ -78,7 +77,7 @@ pub(super) async fn open(
     (client_id, host_id): (i32, i64),
     (session_id, server_id, address): (Uuid, Uuid, IpAddr),
     greeting: &Greeting,
-    now: DateTime<Utc>,
+    heard: Heard,
 ) -> sqlx::Result<Result<Opened, Denial>> {
     let mut transaction = db.begin(&Scope::of(client_id)).await?;
     let stored = stream::lock_cursor(&mut transaction, client_id, host_id).await?;
@@ -86,7 +85,8 @@ pub(super) async fn open(
         return Ok(Err(Denial::Departed));
     }
     let mut clock = HostClock::stored(stored.as_ref().map_or(0, |(cursor, _)| cursor.clock_skew_ms));
-    clock.hear_now(greeting.wall_clock_ms, greeting.uptime_ms, now);
+    clock.hear_now(greeting.wall_clock_ms, greeting.uptime_ms, heard);
+    let now = heard.at;
     let is_from_backup = stored.as_ref().is_some_and(|(_, machine)| machine.is_from_backup);
     let mut cursor = match claim::judge(stored.as_ref().map(|(cursor, machine)| (cursor, machine)), greeting, now) {
         Claim::Granted(cursor) => cursor,

@@ -21,6 +21,7 @@ use crate::coded;
 use crate::db::identity::CertifiedHost;
 use crate::ingest::Ingest;
 use crate::ingest::allowance::Allowance;
+use crate::ingest::skew::Heard;
 use crate::ingest::talk::Talk;
 use crate::listeners::{AgentPeer, agents};
 
@@ -42,6 +43,8 @@ const ANSWERS: usize = 3;
 /// once, is none of ours.
 const SIGNS_BURST: Duration = Duration::from_mins(1);
 const SIGN: Duration = Duration::from_millis(500);
+/// A message that is heard sooner than this after we began to listen may have been there before.
+const AT_ONCE: Duration = Duration::from_millis(100);
 /// How long the reason of an end may wait for an agent that does not read.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -129,12 +132,13 @@ impl Session {
         self.ingest.app.bus.opened((self.host.client_id, self.host.host_id));
         let ear = self.ingest.app.questions.listen((self.host.client_id, self.host.host_id));
         let mut said_at = Instant::now();
+        let mut free_at = said_at;
         let mut reports = Reports { allowance: Allowance::new(said_at), parts: None };
         let mut signs = Allowance::new(said_at);
         loop {
             let said = tokio::select! {
                 biased;
-                said = tokio::time::timeout_at(said_at + SILENCE, hear(incoming)) => match said {
+                said = tokio::time::timeout_at(free_at + SILENCE, hear(incoming)) => match said {
                     Ok(Ok(Some(said))) => said,
                     Ok(Ok(None)) => return Ok(()),
                     Ok(Err(error)) => return Box::pin(talk.broken(error)).await,
@@ -145,18 +149,19 @@ impl Session {
                     continue;
                 }
             };
+            // What comes at once may have waited while the message before it was worked on.
+            let has_waited = free_at.elapsed() < AT_ONCE;
+            let under_way = if has_waited { said_at.elapsed() } else { Duration::ZERO };
             said_at = Instant::now();
             match said.kind {
                 Some(Said::Report(report)) => {
                     Box::pin(self.report(&mut talk, &mut reports, report, outgoing)).await?;
-                    // It may have waited for its turn.
-                    said_at = Instant::now();
                 }
                 _ if !signs.take(said_at, SIGN, SIGNS_BURST).is_zero() => {
                     let text = "more heartbeats and other messages came than any agent sends";
                     return Err(refused(Code::ResourceExhausted, "stream.too-many-messages", text));
                 }
-                Some(Said::Heartbeat(heartbeat)) => Box::pin(talk.heartbeat(heartbeat)).await?,
+                Some(Said::Heartbeat(heartbeat)) => Box::pin(talk.heartbeat(heartbeat, under_way)).await?,
                 Some(Said::ConnectionList(list)) => talk.answered(list),
                 Some(Said::Hello(_)) => {
                     return Err(refused(Code::InvalidArgument, "stream.hello-repeated", "a stream has one Hello"));
@@ -164,6 +169,7 @@ impl Session {
                 // A kind of message of a newer agent: what it says is not for us.
                 None => metrics::counter!("portreeve_messages_unknown_total").increment(1),
             }
+            free_at = Instant::now();
         }
     }
 
@@ -181,8 +187,9 @@ impl Session {
         let Some(AgentMessage { kind: Some(Said::Hello(hello)) }) = first else {
             return Err(refused(Code::InvalidArgument, "stream.hello-missing", "a stream begins with a Hello"));
         };
+        let heard = Heard { at: (self.clock)(), under_way: self.peer.accepted_at.elapsed() };
         let _place = self.ingest.admission.open().await?;
-        Talk::open(self, hello, session_id, outgoing).await
+        Talk::open(self, (hello, heard), session_id, outgoing).await
     }
 
     /// Whoever says more than its allowance waits, and so does a large report (or the last part of one) until it is its

@@ -3,10 +3,21 @@
 //! A host's times are stored corrected, so that "at 03:00" means the same moment on every page. The difference that is
 //! applied moves only when it has really moved: else the jitter of the network would rewrite unchanged rows.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// Differences smaller than this are the network's, not the clock's.
 const NOISE: TimeDelta = TimeDelta::seconds(2);
+
+/// When a message was heard. It was said then or before: a server that has much to do lets it wait, which must not look
+/// like a clock that is behind.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    pub at: DateTime<Utc>,
+    /// At most.
+    pub under_way: Duration,
+}
 
 /// What is known of a host's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,12 +34,11 @@ impl HostClock {
         Self { skew: TimeDelta::try_milliseconds(skew_ms).unwrap_or_default(), anchor: None }
     }
 
-    /// The host says at this moment, `now`, what its clock shows.
-    pub fn hear_now(&mut self, wall_clock_ms: i64, uptime_ms: u64, now: DateTime<Utc>) {
-        self.anchor = (uptime_ms > 0).then_some((now, uptime_ms));
-        if let Some(wall_clock) = DateTime::from_timestamp_millis(wall_clock_ms).filter(|_| wall_clock_ms != 0) {
-            self.adopt(wall_clock - now);
-        }
+    /// The host says what its clock shows.
+    pub fn hear_now(&mut self, wall_clock_ms: i64, uptime_ms: u64, heard: Heard) {
+        let wall_clock = DateTime::from_timestamp_millis(wall_clock_ms).filter(|_| wall_clock_ms != 0);
+        let said_at = wall_clock.map_or(heard.at, |wall_clock| self.place(wall_clock, heard));
+        self.anchor = (uptime_ms > 0).then_some((said_at, uptime_ms));
     }
 
     /// The host says what its clock showed when it made a report that arrives at `now`. Only a report made since the
@@ -41,7 +51,7 @@ impl HostClock {
             .and_then(TimeDelta::try_milliseconds)
             .and_then(|since| anchor.checked_add_signed(since));
         if let Some(made_at) = made_at.filter(|made_at| *made_at <= now + NOISE) {
-            self.adopt(wall_clock - made_at);
+            self.place(wall_clock, Heard { at: made_at, under_way: Duration::ZERO });
         }
     }
 
@@ -54,10 +64,15 @@ impl HostClock {
         self.skew.num_milliseconds()
     }
 
-    fn adopt(&mut self, measured: TimeDelta) {
-        if (measured - self.skew).abs() > NOISE {
-            self.skew = measured;
+    /// When it was said, by our clock. A difference that the time under way may account for is kept.
+    fn place(&mut self, wall_clock: DateTime<Utc>, heard: Heard) -> DateTime<Utc> {
+        let under_way = TimeDelta::from_std(heard.under_way).unwrap_or_default();
+        let least = wall_clock - heard.at;
+        if self.skew < least - NOISE || self.skew > least + under_way + NOISE {
+            self.skew = least + under_way / 2;
         }
+        let ago = (self.skew - least).clamp(TimeDelta::zero(), under_way);
+        heard.at - ago
     }
 }
 
@@ -68,9 +83,11 @@ const LATEST_MS: i64 = 253_402_300_800_000;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use chrono::{DateTime, TimeDelta, Utc};
 
-    use super::HostClock;
+    use super::{Heard, HostClock};
 
     fn now() -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000, 0).unwrap()
@@ -78,8 +95,12 @@ mod tests {
 
     fn clock(skew_seconds: i64) -> HostClock {
         let mut clock = HostClock::stored(0);
-        clock.hear_now((now() + TimeDelta::seconds(skew_seconds)).timestamp_millis(), 1_000_000, now());
+        clock.hear_now((now() + TimeDelta::seconds(skew_seconds)).timestamp_millis(), 1_000_000, at_once(now()));
         clock
+    }
+
+    fn at_once(at: DateTime<Utc>) -> Heard {
+        Heard { at, under_way: Duration::ZERO }
     }
 
     #[test]
@@ -92,10 +113,26 @@ mod tests {
     #[test]
     fn noise_of_the_network_moves_nothing() {
         let mut clock = clock(90);
-        clock.hear_now((now() + TimeDelta::milliseconds(91_500)).timestamp_millis(), 1_000_000, now());
+        clock.hear_now((now() + TimeDelta::milliseconds(91_500)).timestamp_millis(), 1_000_000, at_once(now()));
         assert_eq!(clock.skew_ms(), 90_000);
-        clock.hear_now((now() + TimeDelta::milliseconds(92_500)).timestamp_millis(), 1_000_000, now());
+        clock.hear_now((now() + TimeDelta::milliseconds(92_500)).timestamp_millis(), 1_000_000, at_once(now()));
         assert_eq!(clock.skew_ms(), 92_500);
+    }
+
+    #[test]
+    fn what_waited_says_nothing_against_a_clock_that_the_wait_accounts_for() {
+        let waited = |seconds| Heard { at: now(), under_way: Duration::from_secs(seconds) };
+        let said = |seconds| (now() - TimeDelta::seconds(seconds)).timestamp_millis();
+        let mut clock = clock(0);
+        clock.hear_now(said(7), 1_000_000, waited(8));
+        assert_eq!(clock.skew_ms(), 0);
+        // It was said seven seconds ago: a report of now is placed by that.
+        clock.hear_report(Some(now()), 1_007_000, now());
+        assert_eq!(clock.skew_ms(), 0);
+        clock.hear_now(said(60), 1_000_000, waited(8));
+        assert_eq!(clock.skew_ms(), -56_000);
+        clock.hear_now(said(60), 1_000_000, waited(0));
+        assert_eq!(clock.skew_ms(), -60_000);
     }
 
     #[test]
@@ -124,9 +161,9 @@ mod tests {
         assert_eq!(clock.correct(DateTime::<Utc>::MAX_UTC), None);
         assert_eq!(clock.correct(DateTime::<Utc>::MIN_UTC), None);
         let mut clock = clock;
-        clock.hear_now(i64::MAX, u64::MAX, now());
+        clock.hear_now(i64::MAX, u64::MAX, at_once(now()));
         clock.hear_report(Some(now()), u64::MAX, now());
-        clock.hear_now(i64::MIN, 1, now());
+        clock.hear_now(i64::MIN, 1, at_once(now()));
         assert_eq!(clock.skew_ms(), 0);
     }
 }

@@ -37,7 +37,7 @@ use crate::ingest::recall;
 use crate::ingest::session::{
     HEARTBEAT, Outgoing, SILENCE, Session, fenced, message, refused, silent, store_unavailable, undecodable,
 };
-use crate::ingest::skew::HostClock;
+use crate::ingest::skew::{Heard, HostClock};
 use crate::ingest::state::HostState;
 use crate::ingest::writer::Job;
 use crate::questions::Question;
@@ -92,7 +92,7 @@ enum RenewalWish {
 impl<'a> Talk<'a> {
     pub(super) async fn open(
         session: &'a Session,
-        hello: Hello,
+        (hello, heard): (Hello, Heard),
         session_id: Uuid,
         outgoing: &'a Outgoing,
     ) -> Result<Self, Status> {
@@ -100,7 +100,7 @@ impl<'a> Talk<'a> {
             Greeting::read(hello).map_err(|fault| refused(Code::InvalidArgument, "stream.hello-malformed", fault))?;
         let host = (session.host.client_id, session.host.host_id);
         let by = (session_id, session.ingest.app.server_id, session.peer.address.ip());
-        let opened = opening::open(&session.ingest.app.db, host, by, &greeting, (session.clock)()).await;
+        let opened = opening::open(&session.ingest.app.db, host, by, &greeting, heard).await;
         let opened = opened.map_err(|error| store_unavailable(&error))?.map_err(|denial| denied(session, denial))?;
         let Opened { session: cursor, cursor: stored, clock, held, send_full } = opened;
         info!(host.id = host.1, peer = %session.peer.address, seq = stored.seq, send_full = send_full.len(), "Opened a stream");
@@ -322,9 +322,10 @@ impl<'a> Talk<'a> {
         Err(refusal)
     }
 
-    pub(super) async fn heartbeat(&mut self, heartbeat: Heartbeat) -> Result<(), Status> {
+    /// `under_way`: at most so long.
+    pub(super) async fn heartbeat(&mut self, heartbeat: Heartbeat, under_way: Duration) -> Result<(), Status> {
         let now = (self.session.clock)();
-        self.clock.hear_now(heartbeat.wall_clock_ms, heartbeat.uptime_ms, now);
+        self.clock.hear_now(heartbeat.wall_clock_ms, heartbeat.uptime_ms, Heard { at: now, under_way });
         self.session.ingest.streams.saw(Seen {
             client_id: self.cursor.client_id,
             host_id: self.cursor.host_id,

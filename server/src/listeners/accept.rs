@@ -10,6 +10,7 @@ use std::{
 };
 
 use rustls::{ServerConfig, ServerConnection};
+use tokio::time::Instant;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -33,11 +34,12 @@ pub struct Connection<P> {
     pub peer: P,
 }
 
-/// Connections as they become ready, until `stop`. `identify` turns the handshake into the peer; `None` drops it.
+/// Connections as they become ready, until `stop`. `identify` turns the handshake into the peer (`Instant`: before it
+/// began); `None` drops it.
 pub fn handshakes<P: Send + 'static>(
     listener: TcpListener,
     config: Arc<ServerConfig>,
-    identify: fn(SocketAddr, &ServerConnection) -> Option<P>,
+    identify: fn(SocketAddr, Instant, &ServerConnection) -> Option<P>,
     stop: CancellationToken,
 ) -> ReceiverStream<io::Result<Connection<P>>> {
     let (sender, receiver) = mpsc::channel(HANDSHAKES);
@@ -51,11 +53,11 @@ pub fn handshakes<P: Send + 'static>(
                 () = stop.cancelled() => return,
                 accepted = accept(&listener) => accepted,
             };
-            let (sender, acceptor) = (sender.clone(), acceptor.clone());
+            let (sender, acceptor, accepted_at) = (sender.clone(), acceptor.clone(), Instant::now());
             tokio::spawn(async move {
                 match tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)).await {
                     Ok(Ok(io)) => {
-                        let Some(peer) = identify(address, io.get_ref().1) else { return };
+                        let Some(peer) = identify(address, accepted_at, io.get_ref().1) else { return };
                         // An error means that the server stopped meanwhile.
                         drop(sender.send(Ok(Connection { io, peer })).await);
                     }

@@ -1,10 +1,10 @@
 //! The door for streams. A peer without a certificate of ours never gets past the handshake; one whose certificate is
 //! revoked gets `certificate.revoked` as the answer to every call.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use rustls::{ServerConfig, ServerConnection};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Code, Request, Status,
@@ -51,9 +51,9 @@ pub async fn serve(
     Ok(())
 }
 
-fn identify(address: std::net::SocketAddr, handshake: &ServerConnection) -> Option<AgentPeer> {
+fn identify(address: SocketAddr, accepted_at: Instant, handshake: &ServerConnection) -> Option<AgentPeer> {
     let serial = serial_of(handshake.peer_certificates()?.first()?)?;
-    Some(AgentPeer { address, serial })
+    Some(AgentPeer { address, serial, accepted_at })
 }
 
 fn refuse_revoked(revocations: &Revocations, request: Request<()>) -> Result<Request<()>, Status> {

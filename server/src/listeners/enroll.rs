@@ -23,7 +23,7 @@ pub async fn serve(
     enrollment: Enrollment,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let incoming = handshakes(listener, tls, |address, _| Some(PeerAddress(address)), stop.clone());
+    let incoming = handshakes(listener, tls, |address, _, _| Some(PeerAddress(address)), stop.clone());
     Server::builder()
         .timeout(Duration::from_secs(15))
         .max_concurrent_streams(4)

@@ -54,7 +54,7 @@ impl HttpListener {
         let address = listener.local_addr()?;
         let source = match tls {
             Some(tls) => {
-                let identify = |address, _: &_| Some(PeerAddress(address));
+                let identify = |address, _, _: &_| Some(PeerAddress(address));
                 Source::Tls(handshakes(listener, tls, identify, CancellationToken::new()))
             }
             None => Source::Plain { listener, proxies: config.behind_proxy.clone() },
