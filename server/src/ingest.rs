@@ -16,6 +16,7 @@ pub mod held;
 pub mod ledger;
 pub mod memory;
 mod opening;
+mod outgoing;
 mod recall;
 mod session;
 pub mod skew;
@@ -29,13 +30,12 @@ pub use recall::recall;
 
 use std::sync::Arc;
 
+use futures::channel::mpsc::UnboundedReceiver;
 use proto::fleet::v1::fleet_server::{Fleet, FleetServer};
 use proto::fleet::v1::{AgentMessage, ServerMessage};
 use proto::wire::MAX_MESSAGE;
-use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tokio_stream::adapters::Map;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::Routes;
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -46,13 +46,11 @@ use crate::db::identity::{CertifiedHost, host_of_certificate};
 use crate::db::instances::OpenStream;
 use crate::ingest::admission::Admission;
 use crate::ingest::held::Held;
-use crate::ingest::session::{Sent, Session, refused};
+use crate::ingest::outgoing::{Sent, outgoing};
+use crate::ingest::session::{Session, refused};
 use crate::ingest::streams::Streams;
 use crate::ingest::writer::Writers;
 use crate::listeners::{AgentPeer, agents};
-
-/// Messages to an agent that wait for it to read; then its reports wait too.
-const OUTGOING: usize = 4;
 
 /// What every stream shares.
 #[derive(Clone, Debug)]
@@ -113,7 +111,7 @@ impl Ingest {
 
 #[tonic::async_trait]
 impl Fleet for Ingest {
-    type StreamStream = Map<ReceiverStream<Sent>, fn(Sent) -> Result<ServerMessage, Status>>;
+    type StreamStream = Map<UnboundedReceiver<Sent>, fn(Sent) -> Result<ServerMessage, Status>>;
 
     async fn stream(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<Self::StreamStream>, Status> {
         let unknown = || coded::status(Code::Unauthenticated, "certificate.unknown", "no client certificate was shown");
@@ -126,9 +124,10 @@ impl Fleet for Ingest {
             let text = "this agent opens streams faster than one in two seconds; come later";
             return Err(refused(Code::ResourceExhausted, "stream.too-many", text));
         }
-        let (sender, receiver) = mpsc::channel(OUTGOING);
+        let (outgoing, messages) = outgoing();
         let session = Session::new(self.clone(), host, peer, clock::now);
-        tokio::spawn(session.run(request.into_inner(), sender));
-        Ok(Response::new(ReceiverStream::new(receiver).map(|sent| *sent)))
+        let mut incoming = request.into_inner();
+        tokio::spawn(async move { session.run(&mut incoming, &outgoing).await });
+        Ok(Response::new(messages.map(Sent::read)))
     }
 }

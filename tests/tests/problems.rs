@@ -50,13 +50,13 @@ fn judgement(findings: Vec<Finding>) -> Judgement {
 /// Brings the findings of a host in line in a transaction of its own, as a report does.
 async fn judge(db: &Db, (client_id, host_id): (i32, i64), judgement: &Judgement) -> Result<()> {
     let mut transaction = db.begin(&Scope::of(client_id)).await?;
-    findings::reconcile(&mut transaction, client_id, host_id, judgement, "basis", clock::now()).await?;
+    findings::reconcile(&mut transaction, client_id, &[(host_id, judgement, "basis")], clock::now()).await?;
     Ok(transaction.commit().await?)
 }
 
 async fn foresee(db: &Db, (client_id, host_id): (i32, i64), forecasts: &[Forecast]) -> Result<()> {
     let mut transaction = db.begin(&Scope::of(client_id)).await?;
-    forecasts::write(&mut transaction, client_id, host_id, forecasts, clock::now()).await?;
+    forecasts::write(&mut transaction, client_id, &[(host_id, forecasts)], clock::now()).await?;
     Ok(transaction.commit().await?)
 }
 

@@ -134,7 +134,7 @@ pub async fn import(
     let digests: Digests = SECTIONS.into_iter().map(|section| (section, Vec::new())).collect();
     let changed = Changed { host, at: captured_at.at, state: &state, rows: &rows, digests: &digests };
     let judged = Judged { judgement: &judgement, basis: &rulebook.basis(place.client_id, now), before: None };
-    let outcome = store.write(&mut transaction, &changed, &numbers, &judged, now).await?;
+    let outcome = store.write(&mut transaction, &changed, &numbers, judged, now).await?;
     let record = NewCapture {
         capture_id: Uuid::new_v4(),
         captured_at: captured_at.at,

@@ -21,9 +21,14 @@ pub const APP: &str = "portreeve_app";
 /// Name of the database in a private cluster.
 pub const DATABASE: &str = "portreeve";
 
-/// They make a slow or dead database an error soon, and never a hang.
-pub(super) const LIMITS: [(&str, &str); 3] =
-    [("statement_timeout", "10s"), ("idle_in_transaction_session_timeout", "30s"), ("tcp_user_timeout", "10s")];
+/// They make a slow or dead database an error soon, and never a hang. Compiling a plan takes longer than any statement of
+/// ours, and Postgres would do it wherever it expects many rows.
+pub(super) const SETTINGS: [(&str, &str); 4] = [
+    ("statement_timeout", "10s"),
+    ("idle_in_transaction_session_timeout", "30s"),
+    ("tcp_user_timeout", "10s"),
+    ("jit", "off"),
+];
 
 const CREATE_ROLES: &str = "
     do $$ begin create role portreeve_owner login; exception when duplicate_object then null; end $$;
@@ -102,7 +107,7 @@ impl Access {
 
     /// The pool of the server.
     pub async fn connect(&self) -> anyhow::Result<Db> {
-        let options = self.app.clone().options(LIMITS);
+        let options = self.app.clone().options(SETTINGS);
         let pool = PgPoolOptions::new()
             .max_connections(20)
             .acquire_timeout(Duration::from_secs(3))

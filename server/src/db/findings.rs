@@ -1,7 +1,9 @@
-//! Findings of one host as rows, inside the transaction of the report that changed them.
+//! Findings as rows, inside the transaction of the reports that changed them.
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use rules::finding::{CannotTell, Confidence, Evidence, Finding, Judgement, Remedy, Severity, Subject};
+use rules::finding::{Confidence, Evidence, Finding, Judgement, Remedy, Severity, Subject};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -9,6 +11,7 @@ use uuid::Uuid;
 use crate::findings::plan::{NAMESPACE, Plan, State, Stored, Transition, subject_key};
 
 struct FindingRow {
+    host_id: i64,
     finding_id: Uuid,
     rule: String,
     subject: Json<Subject>,
@@ -94,26 +97,46 @@ pub async fn of_host(
     host_id: i64,
     judgement: &Judgement,
 ) -> sqlx::Result<Vec<Stored>> {
-    let rules: Vec<String> = judgement.findings.iter().map(|finding| finding.rule.clone()).collect();
-    let subjects: Vec<String> = judgement.findings.iter().map(|finding| subject_key(&finding.subject)).collect();
+    let mut stored = of_hosts(connection, client_id, &[(host_id, judgement)]).await?;
+    Ok(stored.remove(&host_id).unwrap_or_default())
+}
+
+/// As [`of_host`], of hosts of one client.
+pub async fn of_hosts(
+    connection: &mut PgConnection,
+    client_id: i32,
+    judged: &[(i64, &Judgement)],
+) -> sqlx::Result<BTreeMap<i64, Vec<Stored>>> {
+    let hosts: Vec<i64> = judged.iter().map(|(host_id, _)| *host_id).collect();
+    let named =
+        || judged.iter().flat_map(|(host_id, judgement)| judgement.findings.iter().map(move |it| (host_id, it)));
+    let named_hosts: Vec<i64> = named().map(|(host_id, _)| *host_id).collect();
+    let rules: Vec<String> = named().map(|(_, finding)| finding.rule.clone()).collect();
+    let subjects: Vec<String> = named().map(|(_, finding)| subject_key(&finding.subject)).collect();
     let rows = sqlx::query_as!(
         FindingRow,
         r#"
-        select finding_id, rule, subject as "subject: Json<Subject>", problem, severity, confidence, title, cause,
-          evidence as "evidence: Json<Vec<Evidence>>", remedy as "remedy: Json<Remedy>", probability, since, state,
-          episode, opened_at, cannot_tell
+        select host_id, finding_id, rule, subject as "subject: Json<Subject>", problem, severity, confidence, title,
+          cause, evidence as "evidence: Json<Vec<Evidence>>", remedy as "remedy: Json<Remedy>", probability, since,
+          state, episode, opened_at, cannot_tell
         from finding
-        where client_id = $1 and host_id = $2
-          and (state = 'open' or (rule, subject_key) in (select * from unnest($3::text[], $4::text[])))
+        where client_id = $1 and host_id = any($2)
+          and (state = 'open'
+            or (host_id, rule, subject_key) in (select * from unnest($3::int8[], $4::text[], $5::text[])))
         "#,
         client_id,
-        host_id,
+        &hosts,
+        &named_hosts,
         &rules,
         &subjects,
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().map(Stored::from).collect())
+    let mut stored: BTreeMap<i64, Vec<Stored>> = BTreeMap::new();
+    for row in rows {
+        stored.entry(row.host_id).or_default().push(row.into());
+    }
+    Ok(stored)
 }
 
 pub async fn write(
@@ -238,27 +261,27 @@ async fn write_marks(
     Ok(())
 }
 
-/// What the last judgement could not tell, and what it stands on.
-pub async fn write_judgement(
+/// What the last judgement of each host could not tell, and what it stands on.
+pub async fn write_judgements(
     connection: &mut PgConnection,
-    (client_id, host_id): (i32, i64),
-    cannot_tell: &[CannotTell],
-    basis: &str,
+    client_id: i32,
+    judged: &[(i64, &Judgement, &str)],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         insert into host_judgement (client_id, host_id, cannot_tell, judged_at, basis)
-        values ($1, $2, $3, $4, $5)
+        select $1, host_id, cannot_tell, $5, basis
+        from unnest($2::int8[], $3::jsonb[], $4::text[]) as said (host_id, cannot_tell, basis)
         on conflict (client_id, host_id) do update
         set cannot_tell = excluded.cannot_tell, judged_at = excluded.judged_at,
           basis = excluded.basis
         "#,
         client_id,
-        host_id,
-        Json(cannot_tell) as _,
+        &judged.iter().map(|(host_id, _, _)| *host_id).collect::<Vec<_>>(),
+        &judged.iter().map(|(_, judgement, _)| Json(&judgement.cannot_tell)).collect::<Vec<_>>() as _,
+        &judged.iter().map(|(_, _, basis)| (*basis).to_owned()).collect::<Vec<_>>(),
         now,
-        basis,
     )
     .execute(connection)
     .await?;

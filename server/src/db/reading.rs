@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::db::bootstrap::{APP, LIMITS};
+use crate::db::bootstrap::{APP, SETTINGS};
 
 /// A replica that is further behind is not read.
 const MAX_LAG: Duration = Duration::from_secs(2);
@@ -55,7 +55,7 @@ impl Reading {
             .context("--read-database-url is not an address such as postgres://user@host/database")?
             .application_name("portreeve-server")
             .options([("role", APP)])
-            .options(LIMITS);
+            .options(SETTINGS);
         let pool =
             PgPoolOptions::new().max_connections(20).acquire_timeout(Duration::from_secs(1)).connect_lazy_with(options);
         let state = State { holds: None, needs: Instant::now(), writing: 0 };

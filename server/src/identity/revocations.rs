@@ -33,8 +33,10 @@ impl Revocations {
     /// Returns when the certificate is revoked; for most, never.
     pub async fn revoked(&self, serial: &Serial) {
         let mut changes = self.0.subscribe();
-        // The sender is `self`, which this borrow keeps alive, so waiting cannot fail.
-        drop(changes.wait_for(|revoked| revoked.contains(serial)).await);
+        while !self.is_revoked(serial) {
+            // The sender is `self`, which this borrow keeps alive, so waiting cannot fail.
+            let _ = changes.changed().await;
+        }
     }
 
     /// Replaces the set by what the database says; listeners wake only when it differs.

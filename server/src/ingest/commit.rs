@@ -86,7 +86,7 @@ pub(super) struct Refused<'a> {
 }
 
 /// What is judged of the host now, and whether the findings must be brought in line.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Judged<'a> {
     pub judgement: &'a Judgement,
     /// As [`crate::rulebook::Rulebook::basis`] says.
@@ -100,7 +100,7 @@ impl Ingest {
         &self,
         session: &Session,
         refused: &Refused<'_>,
-        judged: &Judged<'_>,
+        judged: Judged<'_>,
         now: DateTime<Utc>,
     ) -> Result<(), CommitFault> {
         let (client_id, host_id) = (session.client_id, session.host_id);
@@ -116,7 +116,7 @@ impl Ingest {
             host: None,
         };
         facts::write(&mut transaction, client_id, &[change], &Numbers::default(), now).await?;
-        let outcome = self.app.store.reconcile(&mut transaction, (client_id, host_id), judged, now).await?;
+        let outcome = self.app.store.reconcile_one(&mut transaction, (client_id, host_id), judged, now).await?;
         commit(transaction).await?;
         self.app.store.hint((client_id, host_id), &outcome);
         Ok(())
@@ -139,7 +139,7 @@ impl Store {
         connection: &mut PgConnection,
         changed: &Changed<'_>,
         numbers: &Numbers,
-        judged: &Judged<'_>,
+        judged: Judged<'_>,
         now: DateTime<Utc>,
     ) -> sqlx::Result<Outcome> {
         let (client_id, host_id) = changed.host;
@@ -153,28 +153,50 @@ impl Store {
             host: facts.host.known().filter(|_| changed.digests.contains_key(&Section::Host)),
         };
         facts::write(connection, client_id, &[change], numbers, now).await?;
-        self.reconcile(connection, changed.host, judged, now).await
+        self.reconcile_one(connection, changed.host, judged, now).await
     }
 
-    /// Nothing to do where the rules say what they said last: who else changes findings of the host has the same rules
-    /// with a newer catalog.
+    /// For each host of one client what changed. Nothing to do where the rules say what they said last: who else changes
+    /// findings of the host has the same rules with a newer catalog.
     pub async fn reconcile(
         &self,
         connection: &mut PgConnection,
+        client_id: i32,
+        judged: &[(i64, Judged<'_>)],
+        now: DateTime<Utc>,
+    ) -> sqlx::Result<Vec<Outcome>> {
+        let is_other = |judged: &Judged<'_>| judged.before != Some(judged.judgement);
+        let others: Vec<_> = judged.iter().filter(|(_, judged)| is_other(judged)).collect();
+        if others.is_empty() {
+            return Ok(judged.iter().map(|_| Outcome::default()).collect());
+        }
+        let said: Vec<_> = others.iter().map(|(host_id, it)| (*host_id, it.judgement, it.basis)).collect();
+        let mut transitions = findings::reconcile(connection, client_id, &said, now).await?.into_iter();
+        let may_come: Vec<_> = others
+            .iter()
+            .filter(|(_, it)| it.before.is_none_or(|before| before.forecasts != it.judgement.forecasts))
+            .map(|(host_id, it)| (*host_id, it.judgement.forecasts.as_slice()))
+            .collect();
+        forecasts::write(connection, client_id, &may_come, now).await?;
+        let mut outcomes = Vec::with_capacity(judged.len());
+        for (host_id, it) in judged {
+            let changes = if is_other(it) { transitions.next().unwrap_or_default() } else { Vec::new() };
+            let deliveries = alerts::enqueue(connection, client_id, *host_id, &changes, &self.public_url, now).await?;
+            outcomes.push(Outcome { changes, deliveries });
+        }
+        Ok(outcomes)
+    }
+
+    /// As [`Self::reconcile`], of one host.
+    pub async fn reconcile_one(
+        &self,
+        connection: &mut PgConnection,
         (client_id, host_id): (i32, i64),
-        judged: &Judged<'_>,
+        judged: Judged<'_>,
         now: DateTime<Utc>,
     ) -> sqlx::Result<Outcome> {
-        if judged.before == Some(judged.judgement) {
-            return Ok(Outcome::default());
-        }
-        let changes = findings::reconcile(connection, client_id, host_id, judged.judgement, judged.basis, now).await?;
-        let may_come = &judged.judgement.forecasts;
-        if judged.before.is_none_or(|before| before.forecasts != *may_come) {
-            forecasts::write(connection, client_id, host_id, may_come, now).await?;
-        }
-        let deliveries = alerts::enqueue(connection, client_id, host_id, &changes, &self.public_url, now).await?;
-        Ok(Outcome { changes, deliveries })
+        let outcomes = self.reconcile(connection, client_id, &[(host_id, judged)], now).await?;
+        Ok(outcomes.into_iter().next().unwrap_or_default())
     }
 
     /// Ends all findings of a host that is watched no longer, as its last report would.
@@ -186,7 +208,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> sqlx::Result<Outcome> {
         let changes = findings::end(connection, (client_id, host_id), because, now).await?;
-        forecasts::write(connection, client_id, host_id, &[], now).await?;
+        forecasts::write(connection, client_id, &[(host_id, &[])], now).await?;
         let deliveries = alerts::enqueue(connection, client_id, host_id, &changes, &self.public_url, now).await?;
         Ok(Outcome { changes, deliveries })
     }

@@ -33,9 +33,10 @@ use crate::ingest::held::{Known, Place};
 use crate::ingest::ledger::{self, Extent};
 use crate::ingest::memory::Memory;
 use crate::ingest::opening::{self, Greeting, Opened};
+use crate::ingest::outgoing::{Gone, Outgoing};
 use crate::ingest::recall;
 use crate::ingest::session::{
-    HEARTBEAT, Outgoing, SILENCE, Session, fenced, message, refused, silent, store_unavailable, undecodable,
+    HEARTBEAT, SILENCE, Session, fenced, message, refused, silent, store_unavailable, undecodable,
 };
 use crate::ingest::skew::{Heard, HostClock};
 use crate::ingest::state::HostState;
@@ -295,7 +296,7 @@ impl<'a> Talk<'a> {
             reason: &reason,
         };
         let judged = Judged { judgement: &judgement, basis: &basis, before: self.judgement.as_deref() };
-        self.session.ingest.quarantine(&self.cursor, &refused, &judged, now).await.map_err(status_of)?;
+        self.session.ingest.quarantine(&self.cursor, &refused, judged, now).await.map_err(status_of)?;
         warn!(host.id = self.cursor.host_id, seq, code, "Quarantined a report: {detail}");
         metrics::counter!("portreeve_reports_total", "outcome" => "quarantined").increment(1);
         metrics::counter!("portreeve_reports_quarantined_total", "code" => code).increment(1);
@@ -435,8 +436,8 @@ impl<'a> Talk<'a> {
 
     async fn send(&self, answer: Answer) -> Result<(), Status> {
         // Nobody reads any more; the agent will hear it from the next stream.
-        let gone = |_| Status::cancelled("the agent is gone");
-        match tokio::time::timeout(SILENCE, self.outgoing.send(Box::new(Ok(message(answer))))).await {
+        let gone = |Gone| Status::cancelled("the agent is gone");
+        match tokio::time::timeout(SILENCE, self.outgoing.send(Ok(message(answer)))).await {
             Ok(sent) => sent.map_err(gone),
             Err(_) => Err(silent()),
         }

@@ -86,7 +86,7 @@ async fn host(app: &App, (client_id, host_id): (i32, i64), clock: fn() -> DateTi
     let mut memory = recall(&mut transaction, (client_id, host_id), state.facts(), &rulebook.catalog).await?;
     let judgement = rulebook.judge(client_id, state.facts(), memory.history(state.facts()), now);
     let judged = Judged { judgement: &judgement, basis: &rulebook.basis(client_id, now), before: None };
-    let outcome = app.store.reconcile(&mut transaction, (client_id, host_id), &judged, now).await?;
+    let outcome = app.store.reconcile_one(&mut transaction, (client_id, host_id), judged, now).await?;
     transaction.commit().await?;
     if !outcome.changes.is_empty() {
         app.store.hint((client_id, host_id), &outcome);

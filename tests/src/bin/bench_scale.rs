@@ -1,7 +1,7 @@
-//! A large fleet beside a small one: processor time by report of server and Postgres together, which must not grow with the
+//! A large fleet beside a small one: processor time by host of server and Postgres together, which must not grow with the
 //! number of hosts; what both take of memory; and transactions that stood in each other's way.
 //!
-//! usage: make bench, or bench_scale [--small N] [--large N] [--reports N]
+//! usage: make bench, or bench_scale [--small N] [--large N] [--rounds N]
 
 #![expect(clippy::cast_precision_loss, reason = "figures are far below 2^52")]
 
@@ -26,9 +26,9 @@ struct Arguments {
     small: usize,
     #[arg(long, default_value_t = 10_000)]
     large: usize,
-    /// Of all hosts of a fleet together, so that both fleets are measured over the same work.
-    #[arg(long, default_value_t = 50_000)]
-    reports: usize,
+    /// Reports of each host. As many in both fleets: the first that touches a page after a checkpoint logs all of it.
+    #[arg(long, default_value_t = 5)]
+    rounds: u64,
     #[command(flatten)]
     keep: Keep,
 }
@@ -42,11 +42,11 @@ struct Measured {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let Arguments { small, large, reports, keep } = Arguments::parse();
-    let command = format!("bench_scale --small {small} --large {large} --reports {reports}");
+    let Arguments { small, large, rounds, keep } = Arguments::parse();
+    let command = format!("bench_scale --small {small} --large {large} --rounds {rounds}");
     let mut table = Table::new("scale", command);
-    let few = measure(small, reports).await?;
-    let many = measure(large, reports).await?;
+    let few = measure(small, rounds).await?;
+    let many = measure(large, rounds).await?;
     for (hosts, measured) in [(small, &few), (large, &many)] {
         let what = format!("{hosts} hosts: processor time by report, server and Postgres");
         table.note(what, measured.cpu, "µs");
@@ -60,7 +60,7 @@ async fn main() -> Result<()> {
 }
 
 /// Reports come as fast from few hosts as from many, so that as many of them share a transaction.
-async fn measure(hosts: usize, reports: usize) -> Result<Measured> {
+async fn measure(hosts: usize, rounds: u64) -> Result<Measured> {
     let mut server = Server::start().await?;
     let pool = database(&server).await?;
     let fleet = LightFleet::settled(&server, hosts, mean_host::SOCKETS).await?;
@@ -70,7 +70,6 @@ async fn measure(hosts: usize, reports: usize) -> Result<Measured> {
     checkpoint(&pool).await?;
     let (own, postgres) = (Tree(server.process()?), Tree(u32::try_from(server.postmaster()?.as_raw())?));
     let cpu = own.own_cpu()? + postgres.cpu()?;
-    let rounds = reports.div_ceil(hosts) as u64;
     for round in 0..rounds {
         fleet.report(2 + round, at_a_rate(hosts, CHANGES_A_SECOND));
         fleet.acknowledged(2 + round, PATIENCE).await?;

@@ -32,27 +32,28 @@ pub(super) async fn write(store: &Store, jobs: &[Job], now: DateTime<Utc>) -> sq
     let started = Instant::now();
     boots::write(&mut transaction, client_id, &ledgers, &numbers, now).await?;
     took("ledger", started);
-    let mut outcomes = Vec::with_capacity(jobs.len());
-    for (job, told) in jobs.iter().zip(&told) {
+    for (job, _) in own() {
         let host = (client_id, job.session.host_id);
-        if told.is_none() {
-            outcomes.push(None);
-            continue;
-        }
         if let Some(noted) = &job.noted {
             history::note(&mut transaction, host, noted).await?;
         }
         if job.events == Events::Prune {
             boots::prune_events(&mut transaction, client_id, job.session.host_id).await?;
         }
-        let judged = Judged { judgement: &job.judgement, basis: &job.basis, before: job.before.as_deref() };
-        outcomes.push(Some(store.reconcile(&mut transaction, host, &judged, now).await?));
     }
+    let judged: Vec<_> = own().map(|(job, _)| (job.session.host_id, judged(job))).collect();
+    let started = Instant::now();
+    let mut outcomes = store.reconcile(&mut transaction, client_id, &judged, now).await?.into_iter();
+    took("findings", started);
     commit(transaction).await?;
     for (kind, rows) in written {
         metrics::counter!("portreeve_rows_written_total", "kind" => kind).increment(rows);
     }
-    Ok(outcomes)
+    Ok(told.iter().map(|told| told.and_then(|_| outcomes.next())).collect())
+}
+
+fn judged(job: &Job) -> Judged<'_> {
+    Judged { judgement: &job.judgement, basis: &job.basis, before: job.before.as_deref() }
 }
 
 fn change(job: &Job, at: DateTime<Utc>) -> HostChange<'_> {
