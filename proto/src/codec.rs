@@ -7,13 +7,13 @@ use prost::Message;
 use tonic::codec::{BufferSettings, Codec};
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
-/// Protobuf over gRPC with buffers that begin at 512 bytes.
+/// Protobuf over gRPC with buffers that begin at 128 bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct SmallBuffers<T, U>(PhantomData<(T, U)>);
 
 impl<T, U> SmallBuffers<T, U> {
     fn settings() -> BufferSettings {
-        BufferSettings::new(512, 4096)
+        BufferSettings::new(128, 4096)
     }
 }
 

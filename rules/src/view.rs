@@ -40,6 +40,9 @@ pub(crate) struct View<'a> {
     rollups: OnceCell<BTreeSet<(Month, usize)>>,
 }
 
+/// Names of services up to this many bytes are looked up without copying them to the heap.
+const ASCII: usize = 128;
+
 struct Named<'a> {
     /// In lower case.
     name: String,
@@ -264,14 +267,17 @@ fn named<'a>(facts: &'a Facts, claims: impl Fn(&str) -> Vec<&'a Claim>) -> Vec<N
 
 /// By a name in any case. It is asked for every service by several rules, so that nothing is copied for it.
 fn find<'v, 'a>(services: &'v [Named<'a>], name: &str) -> Option<&'v Named<'a>> {
-    let at = if name.is_ascii() {
-        let lower = || name.bytes().map(|byte| byte.to_ascii_lowercase());
-        services.binary_search_by(|named| named.name.bytes().cmp(lower()))
-    } else {
-        let lower = name.to_lowercase();
-        services.binary_search_by(|named| named.name.cmp(&lower))
+    let at = |lower: &[u8]| services.binary_search_by(|named| named.name.as_bytes().cmp(lower)).ok();
+    let mut room = [0; ASCII];
+    let at = match room.get_mut(..name.len()) {
+        Some(lower) if name.is_ascii() => {
+            lower.copy_from_slice(name.as_bytes());
+            lower.make_ascii_lowercase();
+            at(lower)
+        }
+        _ => at(name.to_lowercase().as_bytes()),
     };
-    services.get(at.ok()?)
+    services.get(at?)
 }
 
 fn is_installed(update: &Update) -> bool {

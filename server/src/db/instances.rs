@@ -9,6 +9,9 @@ use sqlx::{PgPool, types::Uuid};
 
 use crate::db::{Db, Scope};
 
+/// Streams that are closed in one statement.
+const ORPHANS: i64 = 500;
+
 /// A server as it says of itself.
 #[derive(Clone, Debug)]
 pub struct Instance {
@@ -72,22 +75,40 @@ pub async fn leave(pool: &PgPool, server_id: Uuid) -> sqlx::Result<()> {
     sqlx::query!("delete from server_instance where server_id = $1", server_id).execute(pool).await.map(drop)
 }
 
-/// No stream is open at a server that is not there; how many there were.
+/// No stream is open at a server that is not there; how many there were. A few hundred at a time, as a fleet comes back to
+/// another server meanwhile; a host whose row is in use is its.
 pub async fn close_orphans(db: &Db) -> sqlx::Result<u64> {
-    let mut transaction = db.begin(&db.everything().await?).await?;
-    // Both in one statement: a server is there before its first stream.
-    let closed = sqlx::query!(
-        "
-        update agent_stream
-        set connected_at = null
-        where connected_at is not null
-          and (server_id is null or server_id not in (select server_id from server_instance))
-        "
-    )
-    .execute(&mut *transaction)
-    .await?;
-    transaction.commit().await?;
-    Ok(closed.rows_affected())
+    let scope = db.everything().await?;
+    let mut closed = 0;
+    loop {
+        let mut transaction = db.begin(&scope).await?;
+        // Both in one statement: a server is there before its first stream.
+        let some = sqlx::query!(
+            "
+            with orphan as (
+              select client_id, host_id
+              from agent_stream
+              where connected_at is not null
+                and (server_id is null or server_id not in (select server_id from server_instance))
+              limit $1
+              for no key update skip locked
+            )
+            update agent_stream
+            set connected_at = null
+            from orphan
+            where agent_stream.client_id = orphan.client_id and agent_stream.host_id = orphan.host_id
+            ",
+            ORPHANS,
+        )
+        .execute(&mut *transaction)
+        .await?
+        .rows_affected();
+        transaction.commit().await?;
+        closed += some;
+        if some < ORPHANS.unsigned_abs() {
+            return Ok(closed);
+        }
+    }
 }
 
 /// A stream that is open in this process.

@@ -122,9 +122,9 @@ impl HostState {
                 sockets.as_ref().map_or(self.socket_keys.len(), |change| change.total(self.socket_keys.len())),
                 MAX_SOCKETS,
             ),
-            ("services", total(self.services(), &services_set, &services_gone), MAX_SERVICES),
-            ("updates", total(self.updates(), &updates_set, &updates_gone), MAX_UPDATES),
-            ("events", total(self.events(), &events_set, &events_gone), MAX_EVENTS),
+            ("services", total(self.services(), &services_set, &services_gone, MAX_SERVICES), MAX_SERVICES),
+            ("updates", total(self.updates(), &updates_set, &updates_gone, MAX_UPDATES), MAX_UPDATES),
+            ("events", total(self.events(), &events_set, &events_gone, MAX_EVENTS), MAX_EVENTS),
         ])?;
         let stale_services = becomes_stale(&self.facts.services, delta.services.as_ref());
         let stale_updates = becomes_stale(&self.facts.updates, delta.updates.as_ref());
@@ -328,9 +328,10 @@ fn check_totals(totals: &[(&'static str, usize, usize)]) -> Result<(), ApplyFaul
     }
 }
 
-/// How many rows there are after a change.
-fn total<T: Row>(held: &[T], set: &[T], gone: &[T::Key]) -> usize {
-    (held.len() + delta::unheld(held, set)).saturating_sub(gone.len())
+/// How many rows there are after a change; at most so many, where that is within `limit`.
+fn total<T: Row>(held: &[T], set: &[T], gone: &[T::Key], limit: usize) -> usize {
+    let most = (held.len() + set.len()).saturating_sub(gone.len());
+    if most <= limit { most } else { (held.len() + delta::unheld(held, set)).saturating_sub(gone.len()) }
 }
 
 fn replace<T>(section: &mut Section<T>, reason: &Text) -> Section<T> {
