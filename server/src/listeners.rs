@@ -8,7 +8,10 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use axum::{extract::connect_info::Connected, serve::IncomingStream};
-use tokio::{net::TcpListener, time::Instant};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    time::Instant,
+};
 
 use crate::{config::Config, identity::revocations::Serial};
 
@@ -23,6 +26,10 @@ pub mod enroll;
 pub mod files;
 
 pub mod http;
+
+/// Connections that wait in the kernel's queue: what Linux allows by default. Those that find no room there try again after
+/// one second, two, four, … by themselves, for minutes.
+const BACKLOG: u32 = 4_096;
 
 /// Who is at the other end of an agent's connection. Found in the extensions of every request of the Fleet service.
 #[derive(Debug, Clone)]
@@ -56,12 +63,19 @@ impl Bound {
     pub async fn bind(config: &Config) -> anyhow::Result<Self> {
         Ok(Self {
             http: http::HttpListener::bind(config).await?,
-            agents: bind(config.agents, "agents").await?,
-            enroll: bind(config.enroll, "enroll").await?,
+            agents: bind(config.agents, "agents")?,
+            enroll: bind(config.enroll, "enroll")?,
         })
     }
 }
 
-async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (--{flag})"))
+fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    let bind = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // Connections of the server before, which linger, are not in the way of the next one.
+        socket.set_reuseaddr(cfg!(unix))?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bind().with_context(|| format!("cannot listen on {address} (--{flag})"))
 }

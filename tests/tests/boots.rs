@@ -251,6 +251,15 @@ async fn a_stream_that_comes_back_tells_its_ledger_what_changed() -> Result<()> 
     Ok(())
 }
 
+/// What an index names cannot change without a new row in every index of the table.
+#[tokio::test]
+async fn an_entry_of_the_ledger_ends_in_place() -> Result<()> {
+    let host = Host::new("DC2").await?;
+    let naming = "select count(*) from pg_indexes where tablename = 'boot_entry' and indexdef like '%gone_at%'";
+    assert_eq!(host.number(naming).await?, 0);
+    Ok(())
+}
+
 #[tokio::test]
 async fn postgres_counts_the_rows_of_hosts_that_join() -> Result<()> {
     let host = Host::new("DC2").await?;

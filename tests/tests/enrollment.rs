@@ -21,6 +21,7 @@ use ring::{
 };
 use rustls::pki_types::CertificateDer;
 use tests::doors::{Credentials, Doors, new_key, request_for};
+use tokio::net::TcpStream;
 use tonic::{Code, Status};
 
 const HOUR: TimeDelta = TimeDelta::hours(1);
@@ -243,6 +244,21 @@ async fn the_door_for_streams_opens_to_certificates_of_this_authority_only() -> 
 
     assert!(!is_let_in(&doors, &foreign).await);
     assert!(is_let_in(&elsewhere, &foreign).await);
+    Ok(())
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_keep_no_agent_waiting() -> Result<()> {
+    let doors = Doors::open().await?;
+    let token = doors.token(doors.site("ACME").await?, 1, HOUR).await?;
+    let credentials = doors.enroll(&token, "DC01").await?;
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(TcpStream::connect(doors.agents).await?);
+    }
+    let heard = tokio::time::timeout(Duration::from_secs(5), knock(&doors, &credentials)).await??;
+    assert_eq!(heard.code(), Code::Unimplemented);
+    drop(silent);
     Ok(())
 }
 

@@ -79,11 +79,13 @@ struct Boot {
     number: i32,
     /// For how many entries more.
     room: i32,
+    /// None is stored of it, so that none is looked for.
+    is_empty: bool,
 }
 
 impl Boot {
     fn new(number: i32, kept: i32) -> Self {
-        Self { number, room: (KEPT_ENTRIES - kept).max(0) }
+        Self { number, room: (KEPT_ENTRIES - kept).max(0), is_empty: kept == 0 }
     }
 }
 
@@ -367,6 +369,7 @@ async fn add(
     let boot_numbers: Vec<i32> = entries.iter().map(|(_, boot, ..)| boot.number).collect();
     let rooms: Vec<i32> = entries.iter().map(|(_, boot, ..)| boot.room).collect();
     let wholes: Vec<bool> = entries.iter().map(|(_, _, is_whole, _)| *is_whole).collect();
+    let firsts: Vec<bool> = entries.iter().map(|(_, boot, ..)| boot.is_empty).collect();
     let column = entries.iter().map(|(.., entry)| *entry);
     let keys: Vec<i64> = column.clone().map(|entry| entry.key).collect();
     let kinds: Vec<i16> = column.clone().map(|entry| entry.kind as i16).collect();
@@ -392,14 +395,15 @@ async fn add(
     sqlx::query!(
         r#"
         with said as (
-          select host_id, number, room, is_whole, key, kind, basis, at, protocol, address, port, last_port, port_count,
-            socket_key, pid, image_id, string_to_array(services, U&'\001f') as services, exit_code, service_exit_code,
-            log, record_id, place
+          select host_id, number, room, is_whole, is_first, key, kind, basis, at, protocol, address, port, last_port,
+            port_count, socket_key, pid, image_id, string_to_array(services, U&'\001f') as services, exit_code,
+            service_exit_code, log, record_id, place
           from unnest($3::int8[], $4::int[], $5::int[], $6::bool[], $7::int8[], $8::int2[], $9::int2[],
             $10::timestamptz[], $11::int2[], $12::inet[], $13::int[], $14::int[], $15::int[], $16::int8[], $17::int8[],
-            $18::int[], $19::text[], $20::int8[], $21::int8[], $22::text[], $23::int8[]) with ordinality
+            $18::int[], $19::text[], $20::int8[], $21::int8[], $22::text[], $23::int8[], $24::bool[]) with ordinality
             as said (host_id, number, room, is_whole, key, kind, basis, at, protocol, address, port, last_port,
-              port_count, socket_key, pid, image_id, services, exit_code, service_exit_code, log, record_id, place)
+              port_count, socket_key, pid, image_id, services, exit_code, service_exit_code, log, record_id, is_first,
+              place)
         ), news as (
           select said.*, held.key is null as is_new,
             row_number() over (partition by said.host_id, held.key is null order by said.place) as rank
@@ -408,6 +412,7 @@ async fn add(
             select key, gone_at, socket_key, image_id, services, port_count
             from boot_entry
             where client_id = $1 and host_id = said.host_id and number = said.number and key = said.key
+              and not said.is_first
             limit 1) as held on true
           where held.key is null or held.gone_at is not null or held.socket_key is distinct from said.socket_key
             or held.image_id is null and said.image_id is not null
@@ -462,6 +467,7 @@ async fn add(
         &own_codes as &[Option<i64>],
         &logs as &[Option<String>],
         &records as &[Option<i64>],
+        &firsts,
     )
     .execute(connection)
     .await?;

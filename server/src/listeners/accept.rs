@@ -24,8 +24,12 @@ use tracing::debug;
 
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 
-/// Handshakes at one time; further connections wait in the kernel's queue.
+/// Handshakes at one time …
 const HANDSHAKES: usize = 64;
+
+/// … and connections that wait for theirs; further ones wait in the kernel's queue, which is short beside a fleet that comes
+/// back.
+const WAITING: usize = 4_096;
 
 /// A connection whose handshake succeeded, and who is at its other end.
 #[derive(Debug)]
@@ -44,17 +48,24 @@ pub fn handshakes<P: Send + 'static>(
 ) -> ReceiverStream<io::Result<Connection<P>>> {
     let (sender, receiver) = mpsc::channel(HANDSHAKES);
     let acceptor = TlsAcceptor::from(config);
-    let slots = Arc::new(Semaphore::new(HANDSHAKES));
+    let (slots, waiting) = (Arc::new(Semaphore::new(HANDSHAKES)), Arc::new(Semaphore::new(WAITING)));
     tokio::spawn(async move {
         loop {
-            // The semaphore is never closed.
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+            // The semaphores are never closed.
+            let Ok(place) = Arc::clone(&waiting).acquire_owned().await else { return };
             let (stream, address) = tokio::select! {
                 () = stop.cancelled() => return,
                 accepted = accept(&listener) => accepted,
             };
-            let (sender, acceptor, accepted_at) = (sender.clone(), acceptor.clone(), Instant::now());
+            let (sender, acceptor, slots, accepted_at) =
+                (sender.clone(), acceptor.clone(), Arc::clone(&slots), Instant::now());
             tokio::spawn(async move {
+                // Whoever says nothing takes no turn of those who do.
+                if !matches!(tokio::time::timeout(HANDSHAKE_LIMIT, stream.peek(&mut [0])).await, Ok(Ok(1))) {
+                    return debug!(peer.address = %address, "A connection ended, or said nothing for 10 s");
+                }
+                let Ok(slot) = slots.acquire_owned().await else { return };
+                drop(place);
                 match tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)).await {
                     Ok(Ok(io)) => {
                         let Some(peer) = identify(address, accepted_at, io.get_ref().1) else { return };

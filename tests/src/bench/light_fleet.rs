@@ -47,6 +47,8 @@ pub const PATIENCE: Duration = Duration::from_mins(15);
 /// A host waits at most this long before it tries again.
 const LONGEST_WAIT: Duration = Duration::from_secs(45);
 const HEARTBEAT: Duration = Duration::from_mins(1);
+/// How long it waits for its connection, and for its Welcome.
+const OPENED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Hosts with certificates, and who they are to connect to.
 #[derive(Debug)]
@@ -275,14 +277,18 @@ impl LightHost {
 
     /// One stream, until it ends.
     async fn stream(&mut self, failures: &mut u32) -> Result<std::convert::Infallible> {
-        let mut client = FleetClient::new(connect(self.agents, Arc::clone(&self.config)).await?);
+        let connect = connect(self.agents, Arc::clone(&self.config));
+        let mut client = FleetClient::new(tokio::time::timeout(OPENED_WITHIN, connect).await??);
         let (outgoing, messages) = mpsc::channel(4);
         outgoing.send(message(Said::Hello(self.hello()))).await?;
-        let mut incoming = client.stream(ReceiverStream::new(messages)).await?.into_inner();
-        let welcome = match next(&mut incoming).await? {
-            Answer::Welcome(welcome) => welcome,
-            other => anyhow::bail!("expected a Welcome, got {other:?}"),
+        let open = async {
+            let mut incoming = client.stream(ReceiverStream::new(messages)).await?.into_inner();
+            match next(&mut incoming).await? {
+                Answer::Welcome(welcome) => Ok((incoming, welcome)),
+                other => anyhow::bail!("expected a Welcome, got {other:?}"),
+            }
         };
+        let (mut incoming, welcome) = tokio::time::timeout(OPENED_WITHIN, open).await??;
         *failures = 0;
         self.counts.welcomed.fetch_add(1, Ordering::Relaxed);
         self.counts.open.fetch_add(1, Ordering::Relaxed);
