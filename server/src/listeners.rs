@@ -1,7 +1,7 @@
 //! The three doors: HTTP for people and programs, mutual TLS for agents, TLS for enrollment.
 //!
-//! Invariants: whoever reaches the Fleet service showed a certificate of our authority, TLS 1.3; a slow or silent peer
-//! costs one of a bounded number of handshakes and ten seconds at most; people's passwords never cross a network in the
+//! Invariants: whoever reaches the Fleet service showed a certificate of our authority, TLS 1.3; a silent peer
+//! costs one of a bounded number of places for ten seconds, a slow one one of fewer handshakes for as long; people's passwords never cross a network in the
 //! clear.
 
 use std::net::SocketAddr;
@@ -36,8 +36,8 @@ const BACKLOG: u32 = 4_096;
 pub struct AgentPeer {
     pub address: SocketAddr,
     pub serial: Serial,
-    /// Nothing that it says was said before this.
-    pub accepted_at: Instant,
+    /// When its handshake began: nothing that it says was said before.
+    pub begun_at: Instant,
 }
 
 /// Address of the other end: in the extensions of requests at the enrollment listener, and axum's `ConnectInfo` at the

@@ -30,6 +30,9 @@ pub async fn write(
     said: &[(i64, &[Forecast])],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
+    if said.is_empty() {
+        return Ok(());
+    }
     let hosts: Vec<i64> = said.iter().map(|(host_id, _)| *host_id).collect();
     // One for each (service, taker), whatever a rule says twice.
     let rows: BTreeMap<_, _> = said

@@ -76,7 +76,7 @@ pub async fn leave(pool: &PgPool, server_id: Uuid) -> sqlx::Result<()> {
 }
 
 /// No stream is open at a server that is not there; how many there were. A few hundred at a time, as a fleet comes back to
-/// another server meanwhile; a host whose row is in use is its.
+/// another server meanwhile; a row that is in use is left for the next time, which comes within seconds.
 pub async fn close_orphans(db: &Db) -> sqlx::Result<u64> {
     let scope = db.everything().await?;
     let mut closed = 0;

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use chrono::{DateTime, Utc};
 use proto::Digests;
 use proto::fleet::v1::{Hello, Section};
 use rules::text::Text;
@@ -78,6 +79,7 @@ pub(super) async fn open(
     (session_id, server_id, address): (Uuid, Uuid, IpAddr),
     greeting: &Greeting,
     heard: Heard,
+    now: DateTime<Utc>,
 ) -> sqlx::Result<Result<Opened, Denial>> {
     let mut transaction = db.begin(&Scope::of(client_id)).await?;
     let stored = stream::lock_cursor(&mut transaction, client_id, host_id).await?;
@@ -86,7 +88,6 @@ pub(super) async fn open(
     }
     let mut clock = HostClock::stored(stored.as_ref().map_or(0, |(cursor, _)| cursor.clock_skew_ms));
     clock.hear_now(greeting.wall_clock_ms, greeting.uptime_ms, heard);
-    let now = heard.at;
     let is_from_backup = stored.as_ref().is_some_and(|(_, machine)| machine.is_from_backup);
     let mut cursor = match claim::judge(stored.as_ref().map(|(cursor, machine)| (cursor, machine)), greeting, now) {
         Claim::Granted(cursor) => cursor,

@@ -83,7 +83,7 @@ impl Session {
     pub(super) async fn run(&self, incoming: &mut Streaming<AgentMessage>, outgoing: &Outgoing) {
         let session_id = Uuid::new_v4();
         let key = (self.host.client_id, self.host.host_id);
-        // Cancelled when the server stops, or when a newer stream takes over.
+        // Cancelled when the server stops, when a newer stream takes over, here or elsewhere, or when the host leaves.
         let over = self.ingest.app.stopping.child_token();
         let end = tokio::select! {
             biased;
@@ -123,6 +123,8 @@ impl Session {
         let ear = self.ingest.app.questions.listen((self.host.client_id, self.host.host_id));
         let mut said_at = Instant::now();
         let mut free_at = said_at;
+        // Since when we listen, and when nothing was there to be heard for the last time.
+        let (mut listens_at, mut empty_at) = (said_at, said_at);
         // A stream does not outlive the identity it stands on.
         let expires_at = said_at + (self.host.expires_at - (self.clock)()).to_std().unwrap_or_default();
         let mut reports = Reports { allowance: Allowance::new(said_at), parts: None };
@@ -139,13 +141,16 @@ impl Session {
                 },
                 question = ear.hear() => {
                     talk.ask(question).await?;
+                    listens_at = Instant::now();
                     continue;
                 }
             };
-            // What comes at once may have waited while the message before it was worked on.
-            let has_waited = free_at.elapsed() < AT_ONCE;
-            let under_way = if has_waited { said_at.elapsed() } else { Duration::ZERO };
             said_at = Instant::now();
+            // What comes at once may have waited as long as those before it were worked on.
+            if said_at.duration_since(listens_at) >= AT_ONCE {
+                empty_at = said_at;
+            }
+            let under_way = said_at.duration_since(empty_at);
             if said_at >= expires_at {
                 return Err(expired());
             }
@@ -166,6 +171,7 @@ impl Session {
                 None => metrics::counter!("portreeve_messages_unknown_total").increment(1),
             }
             free_at = Instant::now();
+            listens_at = free_at;
         }
     }
 
@@ -183,8 +189,12 @@ impl Session {
         let Some(AgentMessage { kind: Some(Said::Hello(hello)) }) = first else {
             return Err(refused(Code::InvalidArgument, "stream.hello-missing", "a stream begins with a Hello"));
         };
-        let heard = Heard { at: (self.clock)(), under_way: self.peer.accepted_at.elapsed() };
+        let heard = Heard { at: (self.clock)(), under_way: self.peer.begun_at.elapsed() };
         let _place = self.ingest.admission.open().await?;
+        // Whoever has no identity any more takes nothing over.
+        if self.host.expires_at <= (self.clock)() {
+            return Err(expired());
+        }
         Talk::open(self, (hello, heard), session_id, outgoing).await
     }
 

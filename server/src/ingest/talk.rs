@@ -101,7 +101,7 @@ impl<'a> Talk<'a> {
             Greeting::read(hello).map_err(|fault| refused(Code::InvalidArgument, "stream.hello-malformed", fault))?;
         let host = (session.host.client_id, session.host.host_id);
         let by = (session_id, session.ingest.app.server_id, session.peer.address.ip());
-        let opened = opening::open(&session.ingest.app.db, host, by, &greeting, heard).await;
+        let opened = opening::open(&session.ingest.app.db, host, by, &greeting, heard, (session.clock)()).await;
         let opened = opened.map_err(|error| store_unavailable(&error))?.map_err(|denial| denied(session, denial))?;
         let Opened { session: cursor, cursor: stored, clock, held, send_full } = opened;
         info!(host.id = host.1, peer = %session.peer.address, seq = stored.seq, send_full = send_full.len(), "Opened a stream");

@@ -29,7 +29,7 @@ const HANDSHAKES: usize = 64;
 
 /// … and connections that wait for theirs; further ones wait in the kernel's queue, which is short beside a fleet that comes
 /// back.
-const WAITING: usize = 4_096;
+pub(super) const WAITING: usize = 4_096;
 
 /// A connection whose handshake succeeded, and who is at its other end.
 #[derive(Debug)]
@@ -57,8 +57,7 @@ pub fn handshakes<P: Send + 'static>(
                 () = stop.cancelled() => return,
                 accepted = accept(&listener) => accepted,
             };
-            let (sender, acceptor, slots, accepted_at) =
-                (sender.clone(), acceptor.clone(), Arc::clone(&slots), Instant::now());
+            let (sender, acceptor, slots) = (sender.clone(), acceptor.clone(), Arc::clone(&slots));
             tokio::spawn(async move {
                 // Whoever says nothing takes no turn of those who do.
                 if !matches!(tokio::time::timeout(HANDSHAKE_LIMIT, stream.peek(&mut [0])).await, Ok(Ok(1))) {
@@ -66,9 +65,10 @@ pub fn handshakes<P: Send + 'static>(
                 }
                 let Ok(slot) = slots.acquire_owned().await else { return };
                 drop(place);
+                let begun_at = Instant::now();
                 match tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)).await {
                     Ok(Ok(io)) => {
-                        let Some(peer) = identify(address, accepted_at, io.get_ref().1) else { return };
+                        let Some(peer) = identify(address, begun_at, io.get_ref().1) else { return };
                         // An error means that the server stopped meanwhile.
                         drop(sender.send(Ok(Connection { io, peer })).await);
                     }

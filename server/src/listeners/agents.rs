@@ -51,9 +51,9 @@ pub async fn serve(
     Ok(())
 }
 
-fn identify(address: SocketAddr, accepted_at: Instant, handshake: &ServerConnection) -> Option<AgentPeer> {
+fn identify(address: SocketAddr, begun_at: Instant, handshake: &ServerConnection) -> Option<AgentPeer> {
     let serial = serial_of(handshake.peer_certificates()?.first()?)?;
-    Some(AgentPeer { address, serial, accepted_at })
+    Some(AgentPeer { address, serial, begun_at })
 }
 
 fn refuse_revoked(revocations: &Revocations, request: Request<()>) -> Result<Request<()>, Status> {

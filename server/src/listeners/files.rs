@@ -3,8 +3,11 @@
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::{debug, warn};
 
-/// What the server opens beside the connections of agents: those of browsers, the database, webhooks, and files.
-const OTHERS: u64 = 512;
+use crate::listeners::accept::WAITING;
+
+/// What the server opens beside the connections of agents: those of browsers, the database, webhooks, and files; and those
+/// that wait for their handshake.
+const OTHERS: u64 = 512 + WAITING as u64;
 
 /// Raises the limit of open files as far as this account may. What it is then; `None`: the kernel does not tell.
 pub fn raise_limit() -> Option<u64> {

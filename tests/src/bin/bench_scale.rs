@@ -1,4 +1,4 @@
-//! A large fleet beside a small one: processor time by host of server and Postgres together, which must not grow with the
+//! A large fleet beside a small one: processor time by report of server and Postgres together, which must not grow with the
 //! number of hosts; what both take of memory; and transactions that stood in each other's way.
 //!
 //! usage: make bench, or bench_scale [--small N] [--large N] [--rounds N]
