@@ -1,8 +1,8 @@
 //! The three doors: HTTP for people and programs, mutual TLS for agents, TLS for enrollment.
 //!
 //! Invariants: whoever reaches the Fleet service showed a certificate of our authority, TLS 1.3; a silent peer
-//! costs one of a bounded number of places for ten seconds, a slow one one of fewer handshakes for as long; people's passwords never cross a network in the
-//! clear.
+//! costs one of a bounded number of places for ten seconds, a slow one one of fewer handshakes for as long; people's
+//! passwords never cross a network in the clear.
 
 use std::net::SocketAddr;
 
@@ -60,9 +60,9 @@ pub struct Bound {
 }
 
 impl Bound {
-    pub async fn bind(config: &Config) -> anyhow::Result<Self> {
+    pub fn bind(config: &Config) -> anyhow::Result<Self> {
         Ok(Self {
-            http: http::HttpListener::bind(config).await?,
+            http: http::HttpListener::bind(config)?,
             agents: bind(config.agents, "agents")?,
             enroll: bind(config.enroll, "enroll")?,
         })

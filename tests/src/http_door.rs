@@ -62,9 +62,9 @@ impl Answer {
 }
 
 impl HttpDoor {
-    pub async fn open(app: &Arc<App>) -> Result<Self> {
+    pub fn open(app: &Arc<App>) -> Result<Self> {
         let config = Config { http: ([127, 0, 0, 1], 0).into(), ..app.config.clone() };
-        let listener = HttpListener::bind(&config).await?;
+        let listener = HttpListener::bind(&config)?;
         let address = axum::serve::Listener::local_addr(&listener)?;
         tokio::spawn(http::serve(listener, api::router(Arc::clone(app)), app.stopping.clone()));
         Ok(Self { app: Arc::clone(app), address })

@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 #[tokio::test]
 async fn an_administrator_accepts_the_other_machine() -> Result<()> {
     let host = Host::new("SRV1").await?;
-    let door = HttpDoor::open(&host.doors.app).await?;
+    let door = HttpDoor::open(&host.doors.app)?;
     let token = door.token("anna", Role::Admin, None).await?;
     let path = format!("/api/v1/hosts/{}/accept-machine", host.host_id);
     let post = async |token: &str| door.send("POST", &path, &[("authorization", token)], "").await;

@@ -33,7 +33,7 @@ async fn seeded() -> Result<Seeded> {
     let doors = Doors::open().await?;
     let mut superuser = doors.database.superuser().await?;
     sqlx::raw_sql(include_str!("../seeds/two_clients.sql")).execute(&mut superuser).await?;
-    let http = HttpDoor::open(&doors.app).await?;
+    let http = HttpDoor::open(&doors.app)?;
     Ok(Seeded { doors, http })
 }
 

@@ -19,7 +19,7 @@ impl Seeded {
         let mut superuser = doors.database.superuser().await?;
         sqlx::raw_sql(include_str!("../seeds/two_clients.sql")).execute(&mut superuser).await?;
         sqlx::raw_sql(include_str!("../seeds/past.sql")).execute(&mut superuser).await?;
-        let http = HttpDoor::open(&doors.app).await?;
+        let http = HttpDoor::open(&doors.app)?;
         let token = http.token("ada", Role::Viewer, Some(&[1])).await?;
         Ok(Self { _doors: doors, http, token })
     }

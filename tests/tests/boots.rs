@@ -334,7 +334,7 @@ async fn one_client_never_sees_the_boots_of_another() -> Result<()> {
 #[tokio::test]
 async fn who_held_a_port_is_answered_boot_by_boot() -> Result<()> {
     let host = Host::new("DC2").await?;
-    let http = HttpDoor::open(&host.doors.app).await?;
+    let http = HttpDoor::open(&host.doors.app)?;
     let token = http.token("vera", Role::Viewer, None).await?;
     let mut agent = host.connect(&hello(1)).await?;
     let mut before = facts(1, "IAS");
@@ -399,7 +399,7 @@ async fn who_held_a_port_is_answered_boot_by_boot() -> Result<()> {
 #[tokio::test]
 async fn connections_are_asked_for_over_the_stream() -> Result<()> {
     let host = Host::new("DC2").await?;
-    let http = HttpDoor::open(&host.doors.app).await?;
+    let http = HttpDoor::open(&host.doors.app)?;
     let operator = http.token("olga", Role::Operator, None).await?;
     let viewer = http.token("vera", Role::Viewer, None).await?;
     let path = format!("/api/v1/hosts/{}/connections", host.host_id);

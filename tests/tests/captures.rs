@@ -49,7 +49,7 @@ impl Served {
     async fn new() -> Result<Self> {
         let doors = Doors::open().await?;
         let site = doors.site("Contoso").await?;
-        let http = HttpDoor::open(&doors.app).await?;
+        let http = HttpDoor::open(&doors.app)?;
         let token = http.token("ada", Role::Operator, None).await?;
         Ok(Self { doors, http, client: site.client_id.to_string(), site: site.site_id.to_string(), token })
     }

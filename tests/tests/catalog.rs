@@ -292,7 +292,7 @@ async fn an_older_release_takes_no_place_unless_told_so() -> Result<()> {
 
 /// The door of the API, and the headers of an admin who may see everything.
 async fn api(host: &Host) -> Result<(HttpDoor, String)> {
-    let http = HttpDoor::open(&host.doors.app).await?;
+    let http = HttpDoor::open(&host.doors.app)?;
     let admin = http.token("ada", Role::Admin, None).await?;
     Ok((http, admin))
 }
@@ -343,7 +343,7 @@ async fn the_api_changes_the_catalog_and_says_why_not() -> Result<()> {
 #[tokio::test]
 async fn who_may_see_some_clients_changes_nothing_for_all() -> Result<()> {
     let host = Host::new("MAIL1").await?;
-    let http = HttpDoor::open(&host.doors.app).await?;
+    let http = HttpDoor::open(&host.doors.app)?;
     let client = host.site.client_id;
     let operator = http.token("olaf", Role::Operator, None).await?;
     let confined = http.token("kim", Role::Admin, Some(&[client])).await?;

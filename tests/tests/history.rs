@@ -120,7 +120,7 @@ async fn a_port_held_boot_after_boot_is_the_services_own() -> Result<()> {
     tell(&mut agent, 4, Some(&third), &fourth).await?;
     assert_eq!(open(&host).await?, ["port-conflict/blocked ErpServer tcp/8123"]);
 
-    let door = HttpDoor::open(&host.doors.app).await?;
+    let door = HttpDoor::open(&host.doors.app)?;
     let token = door.token("viewer", Role::Viewer, None).await?;
     let answer = door.get(&format!("/api/v1/hosts/{}/services", host.host_id), &token).await?.json();
     let service = &answer["items"][0];

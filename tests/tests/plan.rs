@@ -23,7 +23,7 @@ impl Served {
     async fn new() -> Result<Self> {
         let doors = Doors::open().await?;
         let site = doors.site("Contoso").await?;
-        let http = HttpDoor::open(&doors.app).await?;
+        let http = HttpDoor::open(&doors.app)?;
         let token = http.token("ada", Role::Operator, None).await?;
         Ok(Self { doors, http, place: (site.client_id, site.site_id), token })
     }

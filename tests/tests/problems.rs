@@ -81,7 +81,7 @@ async fn two_clients(hosts: &[(i32, i64)]) -> Result<(Doors, HttpDoor)> {
     assert_eq!(doors.site("Contoso").await?.client_id, 1);
     assert_eq!(doors.site("Fabrikam").await?.client_id, 2);
     fleet(&doors, hosts).await?;
-    let http = HttpDoor::open(&doors.app).await?;
+    let http = HttpDoor::open(&doors.app)?;
     Ok((doors, http))
 }
 
@@ -136,7 +136,7 @@ async fn one_cause_on_several_hosts_is_one_problem_within_what_one_may_see() -> 
 #[tokio::test]
 async fn members_join_and_leave_with_the_reports_of_their_hosts() -> Result<()> {
     let host = Host::new("SRV1").await?;
-    let http = HttpDoor::open(&host.doors.app).await?;
+    let http = HttpDoor::open(&host.doors.app)?;
     let token = http.token("ada", Role::Viewer, None).await?;
     let mut agent = host.connect(&hello(1)).await?;
     agent.report(&full(1, &blocked())).await?;

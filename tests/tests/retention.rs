@@ -183,7 +183,7 @@ async fn make_weeks(connection: &mut PgConnection, now: DateTime<Utc>) -> Result
 #[tokio::test]
 async fn only_admins_of_every_client_set_what_is_kept() -> Result<()> {
     let (doors, _) = seeded().await?;
-    let door = HttpDoor::open(&doors.app).await?;
+    let door = HttpDoor::open(&doors.app)?;
     let viewer = door.token("vera", Role::Viewer, None).await?;
     let operator = door.token("olaf", Role::Operator, Some(&[1])).await?;
     let confined = door.token("cora", Role::Admin, Some(&[1])).await?;

@@ -35,7 +35,7 @@ async fn a_retired_host_is_gone_from_everywhere_but_its_history() -> Result<()> 
     endpoint::create(&app.db, &app.sealer, &Egress::new(&["127.0.0.0/8".parse()?])?, &new, clock::now()).await?;
     let mut agent = host.connect(&hello(1)).await?;
     agent.report(&full(1, &blocked())).await?;
-    let door = HttpDoor::open(app).await?;
+    let door = HttpDoor::open(app)?;
     let viewer = door.token("viewer", Role::Viewer, None).await?;
     let operator = door.token("operator", Role::Operator, None).await?;
     let path = format!("/api/v1/hosts/{}", host.host_id);
@@ -136,7 +136,7 @@ async fn a_moved_agent_goes_on_under_a_record_of_its_new_client() -> Result<()> 
     assert_eq!(host.number("select count(*) from finding where state = 'open'").await?, 0);
 
     // Each side sees its own record, and a link only where the other is theirs too.
-    let door = HttpDoor::open(app).await?;
+    let door = HttpDoor::open(app)?;
     let theirs = door.token("theirs", Role::Admin, Some(&[host.stranger])).await?;
     let ours = door.token("ours", Role::Viewer, Some(&[host.site.client_id])).await?;
     let all = door.token("all", Role::Viewer, None).await?;

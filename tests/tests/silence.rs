@@ -34,7 +34,7 @@ async fn a_silent_host_is_told_and_its_findings_are_stale() -> Result<()> {
     endpoint_that(&host, "does not ask", Silence::Kept).await?;
     let mut agent = host.connect(&hello(1)).await?;
     agent.report(&full(1, &blocked())).await?;
-    let door = HttpDoor::open(&host.doors.app).await?;
+    let door = HttpDoor::open(&host.doors.app)?;
     let viewer = door.token("viewer", Role::Viewer, None).await?;
     let get = async |path: &str| anyhow::Ok(door.get(path, &viewer).await?.json());
 

@@ -16,7 +16,7 @@ async fn rolled_out() -> Result<(Doors, HttpDoor)> {
     let doors = Doors::open().await?;
     let mut superuser = doors.database.superuser().await?;
     sqlx::raw_sql(include_str!("../seeds/rollout.sql")).execute(&mut superuser).await?;
-    let http = HttpDoor::open(&doors.app).await?;
+    let http = HttpDoor::open(&doors.app)?;
     Ok((doors, http))
 }
 

@@ -11,7 +11,7 @@ async fn health_and_figures_are_told_and_a_lost_database_is_no_failure_of_ours()
     let doors = Doors::open().await?;
     let mut superuser = doors.database.superuser().await?;
     sqlx::raw_sql(include_str!("../seeds/two_clients.sql")).execute(&mut superuser).await?;
-    let http = HttpDoor::open(&doors.app).await?;
+    let http = HttpDoor::open(&doors.app)?;
     let token = http.token("ada", Role::Viewer, None).await?;
     assert_eq!(http.send("GET", "/healthz", &[], "").await?.status, 200);
     assert_eq!(http.send("GET", "/readyz", &[], "").await?.status, 200);

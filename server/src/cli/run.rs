@@ -51,7 +51,7 @@ pub async fn run(place: Place, arguments: Arguments, fleet: Fleet) -> anyhow::Re
     let stopping = CancellationToken::new();
     let mut lifecycle = Lifecycle::new(stopping.clone())?;
     // Addresses first: one that is in use is told before Postgres starts.
-    let bound = Bound::bind(&config).await?;
+    let bound = Bound::bind(&config)?;
     let mut opened = Opened::own(&place).await?;
     let cluster = opened.cluster.take().map(Arc::new);
     let served = serve(&opened, cluster.clone(), config, bound, stopping, fleet, &mut lifecycle).await;

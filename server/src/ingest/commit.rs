@@ -165,24 +165,23 @@ impl Store {
         judged: &[(i64, Judged<'_>)],
         now: DateTime<Utc>,
     ) -> sqlx::Result<Vec<Outcome>> {
-        let is_other = |judged: &Judged<'_>| judged.before != Some(judged.judgement);
-        let others: Vec<_> = judged.iter().filter(|(_, judged)| is_other(judged)).collect();
+        let mut outcomes: Vec<Outcome> = judged.iter().map(|_| Outcome::default()).collect();
+        let others = judged.iter().zip(&mut outcomes).filter(|((_, it), _)| it.before != Some(it.judgement));
+        let others: Vec<_> = others.map(|((host_id, it), outcome)| (*host_id, it, outcome)).collect();
         if others.is_empty() {
-            return Ok(judged.iter().map(|_| Outcome::default()).collect());
+            return Ok(outcomes);
         }
-        let said: Vec<_> = others.iter().map(|(host_id, it)| (*host_id, it.judgement, it.basis)).collect();
-        let mut transitions = findings::reconcile(connection, client_id, &said, now).await?.into_iter();
+        let said: Vec<_> = others.iter().map(|(host_id, it, _)| (*host_id, it.judgement, it.basis)).collect();
+        let transitions = findings::reconcile(connection, client_id, &said, now).await?;
         let may_come: Vec<_> = others
             .iter()
-            .filter(|(_, it)| it.before.is_none_or(|before| before.forecasts != it.judgement.forecasts))
-            .map(|(host_id, it)| (*host_id, it.judgement.forecasts.as_slice()))
+            .filter(|(_, it, _)| it.before.is_none_or(|before| before.forecasts != it.judgement.forecasts))
+            .map(|(host_id, it, _)| (*host_id, it.judgement.forecasts.as_slice()))
             .collect();
         forecasts::write(connection, client_id, &may_come, now).await?;
-        let mut outcomes = Vec::with_capacity(judged.len());
-        for (host_id, it) in judged {
-            let changes = if is_other(it) { transitions.next().unwrap_or_default() } else { Vec::new() };
-            let deliveries = alerts::enqueue(connection, client_id, *host_id, &changes, &self.public_url, now).await?;
-            outcomes.push(Outcome { changes, deliveries });
+        for ((host_id, _, outcome), changes) in others.into_iter().zip(transitions) {
+            let deliveries = alerts::enqueue(connection, client_id, host_id, &changes, &self.public_url, now).await?;
+            *outcome = Outcome { changes, deliveries };
         }
         Ok(outcomes)
     }

@@ -22,7 +22,7 @@ use crate::db::identity::CertifiedHost;
 use crate::ingest::Ingest;
 use crate::ingest::allowance::Allowance;
 use crate::ingest::outgoing::{Gone, Outgoing};
-use crate::ingest::skew::Heard;
+use crate::ingest::skew::{Heard, Waiting};
 use crate::ingest::talk::Talk;
 use crate::listeners::{AgentPeer, agents};
 
@@ -44,8 +44,6 @@ const ANSWERS: u32 = 3;
 /// once, is none of ours.
 const SIGNS_BURST: Duration = Duration::from_mins(1);
 const SIGN: Duration = Duration::from_millis(500);
-/// A message that is heard sooner than this after we began to listen may have been there before.
-const AT_ONCE: Duration = Duration::from_millis(100);
 /// How long the reason of an end may wait for an agent that does not read.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -121,14 +119,13 @@ impl Session {
         self.ingest.streams.enter((self.host.client_id, self.host.host_id), session_id, over.clone());
         self.ingest.app.bus.opened((self.host.client_id, self.host.host_id));
         let ear = self.ingest.app.questions.listen((self.host.client_id, self.host.host_id));
-        let mut said_at = Instant::now();
-        let mut free_at = said_at;
-        // Since when we listen, and when nothing was there to be heard for the last time.
-        let (mut listens_at, mut empty_at) = (said_at, said_at);
+        let opened_at = Instant::now();
+        let mut free_at = opened_at;
+        let mut waiting = Waiting::new(opened_at);
         // A stream does not outlive the identity it stands on.
-        let expires_at = said_at + (self.host.expires_at - (self.clock)()).to_std().unwrap_or_default();
-        let mut reports = Reports { allowance: Allowance::new(said_at), parts: None };
-        let mut signs = Allowance::new(said_at);
+        let expires_at = opened_at + (self.host.expires_at - (self.clock)()).to_std().unwrap_or_default();
+        let mut reports = Reports { allowance: Allowance::new(opened_at), parts: None };
+        let mut signs = Allowance::new(opened_at);
         loop {
             let said = tokio::select! {
                 biased;
@@ -141,16 +138,12 @@ impl Session {
                 },
                 question = ear.hear() => {
                     talk.ask(question).await?;
-                    listens_at = Instant::now();
+                    waiting.listen(Instant::now());
                     continue;
                 }
             };
-            said_at = Instant::now();
-            // What comes at once may have waited as long as those before it were worked on.
-            if said_at.duration_since(listens_at) >= AT_ONCE {
-                empty_at = said_at;
-            }
-            let under_way = said_at.duration_since(empty_at);
+            let said_at = Instant::now();
+            let under_way = waiting.hear(said_at);
             if said_at >= expires_at {
                 return Err(expired());
             }
@@ -171,7 +164,7 @@ impl Session {
                 None => metrics::counter!("portreeve_messages_unknown_total").increment(1),
             }
             free_at = Instant::now();
-            listens_at = free_at;
+            waiting.listen(free_at);
         }
     }
 

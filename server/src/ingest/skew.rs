@@ -6,9 +6,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
 
 /// Differences smaller than this are the network's, not the clock's.
 const NOISE: TimeDelta = TimeDelta::seconds(2);
+
+/// A message that is heard sooner than this after we began to listen may have been there before.
+const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// When a message was heard. It was said then or before: a server that has much to do lets it wait, which must not look
 /// like a clock that is behind.
@@ -17,6 +21,33 @@ pub struct Heard {
     pub at: DateTime<Utc>,
     /// At most.
     pub under_way: Duration,
+}
+
+/// How long what is heard of a stream may have waited: as long as what came before it was worked on, unless there was a
+/// moment at which nothing was there.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting {
+    listens_at: Instant,
+    empty_at: Instant,
+}
+
+impl Waiting {
+    pub fn new(now: Instant) -> Self {
+        Self { listens_at: now, empty_at: now }
+    }
+
+    /// We begin to listen again.
+    pub fn listen(&mut self, now: Instant) {
+        self.listens_at = now;
+    }
+
+    /// A message is heard: how long it was under way at most.
+    pub fn hear(&mut self, now: Instant) -> Duration {
+        if now.duration_since(self.listens_at) >= AT_ONCE {
+            self.empty_at = now;
+        }
+        now.duration_since(self.empty_at)
+    }
 }
 
 /// What is known of a host's clock.
@@ -87,7 +118,9 @@ mod tests {
 
     use chrono::{DateTime, TimeDelta, Utc};
 
-    use super::{Heard, HostClock};
+    use tokio::time::Instant;
+
+    use super::{Heard, HostClock, Waiting};
 
     fn now() -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000, 0).unwrap()
@@ -133,6 +166,20 @@ mod tests {
         assert_eq!(clock.skew_ms(), -56_000);
         clock.hear_now(said(60), 1_000_000, waited(0));
         assert_eq!(clock.skew_ms(), -60_000);
+    }
+
+    #[test]
+    fn what_comes_at_once_may_have_waited_since_nothing_did() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut waiting = Waiting::new(start);
+        assert_eq!(waiting.hear(after(10)), Duration::ZERO, "it came while we listened");
+        waiting.listen(after(70));
+        assert_eq!(waiting.hear(after(70)), Duration::from_mins(1), "the first was worked on for so long");
+        waiting.listen(after(71));
+        assert_eq!(waiting.hear(after(71)), Duration::from_secs(61), "the third may have come with the second");
+        waiting.listen(after(72));
+        assert_eq!(waiting.hear(after(73)), Duration::ZERO);
     }
 
     #[test]

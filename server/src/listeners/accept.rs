@@ -10,11 +10,11 @@ use std::{
 };
 
 use rustls::{ServerConfig, ServerConnection};
-use tokio::time::Instant;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, mpsc},
+    time::Instant,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_stream::wrappers::ReceiverStream;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use axum::{Router, serve::Listener};
 use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
@@ -35,7 +35,7 @@ enum Source {
 
 impl HttpListener {
     /// Refuses an address that others can reach in the clear.
-    pub async fn bind(config: &Config) -> anyhow::Result<Self> {
+    pub fn bind(config: &Config) -> anyhow::Result<Self> {
         let is_loopback = config.http.ip().is_loopback();
         let certificate = config.tls_cert.as_ref().zip(config.tls_key.as_ref());
         if !is_loopback && certificate.is_none() && config.behind_proxy.is_empty() {
@@ -48,9 +48,7 @@ impl HttpListener {
         }
         // Read first: a wrong file should not leave the port bound.
         let tls = certificate.map(|(chain, key)| tls::for_http(chain, key)).transpose()?;
-        let listener = TcpListener::bind(config.http)
-            .await
-            .with_context(|| format!("cannot listen on {} (--http)", config.http))?;
+        let listener = super::bind(config.http, "http")?;
         let address = listener.local_addr()?;
         let source = match tls {
             Some(tls) => {
