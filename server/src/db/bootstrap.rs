@@ -21,8 +21,8 @@ pub const APP: &str = "portreeve_app";
 /// Name of the database in a private cluster.
 pub const DATABASE: &str = "portreeve";
 
-/// They make a slow or dead database an error soon, and never a hang. Compiling a plan takes longer than any statement of
-/// ours, and Postgres would do it wherever it expects many rows.
+/// They make a slow or dead database an error soon, and never a hang. Plans are not compiled, which Postgres does
+/// wherever it expects many rows: nearly all statements of ours are short.
 pub(super) const SETTINGS: [(&str, &str); 4] = [
     ("statement_timeout", "10s"),
     ("idle_in_transaction_session_timeout", "30s"),
