@@ -85,8 +85,38 @@ pub(crate) enum Verdict {
     Blocked(Vec<Finding>),
     /// Why not, as a sentence.
     CannotTell(String),
-    /// Why it is not blocked, as a sentence.
-    Fine(String),
+    Fine(Fine),
+}
+
+/// Why a service is not blocked. Said in words only where somebody asks: of nearly every service nobody does.
+pub(crate) enum Fine {
+    NotStopped,
+    EndedWithoutError,
+    NeedNotStart,
+    StillStarting,
+    NeedsNoKnownPort,
+    HasItsPorts(Vec<Port>),
+}
+
+impl Fine {
+    /// As a sentence about the service of this name.
+    pub(crate) fn sentence(&self, name: &str) -> String {
+        match self {
+            Self::NotStopped => format!("{name} is not stopped."),
+            Self::EndedWithoutError => format!("{name} is stopped and ended without an error."),
+            Self::NeedNotStart => {
+                format!("{name} is stopped, but the system need not start it, and no failed bind is known.")
+            }
+            Self::StillStarting => {
+                format!("{name} has not started yet, and the boot was less than 10 minutes ago.")
+            }
+            Self::NeedsNoKnownPort => format!("{name} is stopped, and the catalog knows no port that it needs."),
+            Self::HasItsPorts(ports) => {
+                let are = if ports.len() == 1 { "is" } else { "are" };
+                format!("{name} is stopped, but {} {are} free or its own.", crate::words::ports(ports))
+            }
+        }
+    }
 }
 
 /// Whether the system should have started a service by itself.
@@ -112,14 +142,13 @@ impl Expected {
 pub(crate) fn verdict(service: &Service, view: &View<'_>) -> Verdict {
     let name = &service.name;
     if service.state != ServiceState::Stopped {
-        return Verdict::Fine(format!("{name} is not stopped."));
+        return Verdict::Fine(Fine::NotStopped);
     }
     let Seen { exit, event } = Exit::seen(service, view);
     let claims = view.claims_of(name);
     let hidden = hidden(service, &claims, exit, view);
     if exit == Exit::Clean {
-        let fine = Verdict::Fine(format!("{name} is stopped and ended without an error."));
-        return hidden.map_or(fine, Verdict::CannotTell);
+        return hidden.map_or(Verdict::Fine(Fine::EndedWithoutError), Verdict::CannotTell);
     }
     let expected = Expected::of(service);
     let bind_error =
@@ -128,12 +157,10 @@ pub(crate) fn verdict(service: &Service, view: &View<'_>) -> Verdict {
         if let Some(hidden) = hidden {
             return Verdict::CannotTell(hidden);
         }
-        return Verdict::Fine(format!(
-            "{name} is stopped, but the system need not start it, and no failed bind is known."
-        ));
+        return Verdict::Fine(Fine::NeedNotStart);
     }
     if exit == Exit::NeverStarted && still_starting(view) {
-        return Verdict::Fine(format!("{name} has not started yet, and the boot was less than 10 minutes ago."));
+        return Verdict::Fine(Fine::StillStarting);
     }
     if claims.is_empty() {
         if bind_error {
@@ -142,7 +169,7 @@ pub(crate) fn verdict(service: &Service, view: &View<'_>) -> Verdict {
                 exit.words()
             ));
         }
-        return Verdict::Fine(format!("{name} is stopped, and the catalog knows no port that it needs."));
+        return Verdict::Fine(Fine::NeedsNoKnownPort);
     }
     let ports: Vec<Port> = claims.iter().map(|claim| claim.port).collect();
     if let Section::Unknown(reason) = &view.facts.sockets {
@@ -208,11 +235,7 @@ pub(crate) fn verdict(service: &Service, view: &View<'_>) -> Verdict {
     if let Some(hidden) = hidden {
         return Verdict::CannotTell(hidden);
     }
-    Verdict::Fine(format!(
-        "{name} is stopped, but {} {} free or its own.",
-        crate::words::ports(&ports),
-        if ports.len() == 1 { "is" } else { "are" }
-    ))
+    Verdict::Fine(Fine::HasItsPorts(ports))
 }
 
 /// Something is in the way, and whether the service failed because of it stands in logs that could not be read.

@@ -209,7 +209,17 @@ fn apply_rows<T: Row>(section: &mut Section<Vec<T>>, change: Option<Change<T>>) 
         Some(Change::Rows { set, removed }) => (set, removed),
     };
     let Section::Known(rows) = section else { return };
-    let leave = Keys::new(removed.into_iter().chain(set.iter().map(Row::key)).collect());
-    rows.retain(|row| !leave.hold(row));
-    rows.extend(set);
+    if !removed.is_empty() {
+        let leave = Keys::new(removed);
+        rows.retain(|row| !leave.hold(row));
+    }
+    // A row that changed stays in its place: no other moves, and rows that are in an order stay in it.
+    let mut set: BTreeMap<T::Key, T> = set.into_iter().map(|row| (row.key(), row)).collect();
+    let keys = Keys::new(set.keys().cloned().collect());
+    for row in rows.iter_mut().filter(|row| keys.hold(*row)) {
+        if let Some(changed) = set.remove(&row.key()) {
+            *row = changed;
+        }
+    }
+    rows.extend(set.into_values());
 }

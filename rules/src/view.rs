@@ -3,8 +3,9 @@
 //! Invariant: every list is in an order of its own, so that no rule can depend on the order of rows in the facts.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -24,10 +25,9 @@ pub(crate) struct View<'a> {
     pub(crate) history: &'a History,
     /// By port, then by the other fields. Empty where the section is unknown.
     sockets: Vec<&'a Socket>,
-    /// In the order of their names in lower case, each once.
-    services: Vec<Named<'a>>,
-    /// Names of the services that run in a process, by its PID.
-    processes: BTreeMap<u32, Vec<&'a str>>,
+    services: Services<'a>,
+    /// Processes that services run in, by PID and by the service's name, as places in `services`. Few sockets ask.
+    processes: OnceCell<Vec<(u32, usize)>>,
     /// Ports that services were seen to hold in earlier boots, by the service's name in lower case.
     learned: BTreeMap<String, Vec<Claim>>,
     /// What the service control manager wrote of failures since the boot.
@@ -43,12 +43,22 @@ pub(crate) struct View<'a> {
 /// Names of services up to this many bytes are looked up without copying them to the heap.
 const ASCII: usize = 128;
 
-struct Named<'a> {
-    /// In lower case.
-    name: String,
-    service: &'a Service,
-    /// What the catalog knows of it.
+/// Services in the order of their names in lower case, each once, with what the catalog knows of them. Names and claims
+/// lie side by side: a report costs a few allocations here, not some for each service.
+struct Services<'a> {
+    rows: Vec<Named<'a>>,
+    /// In lower case, one behind the other.
+    names: String,
     claims: Vec<&'a Claim>,
+    /// The place of the service that was asked for last: rules ask for one after the other.
+    last: Cell<usize>,
+}
+
+/// A service, and where in [`Services`] its name and its claims lie.
+struct Named<'a> {
+    service: &'a Service,
+    name: Range<usize>,
+    claims: Range<usize>,
 }
 
 /// Whether a KB is on the host.
@@ -66,17 +76,11 @@ impl<'a> View<'a> {
     pub(crate) fn new(facts: &'a Facts, catalog: &'a Catalog, history: &'a History) -> Self {
         let sockets = in_order(facts.sockets.known().map(Vec::as_slice).unwrap_or_default());
         let generation = facts.host.known().map(|host| host.os.generation());
-        let services = named(facts, |name| catalog.claims_of_key(name, generation).collect());
-        let mut processes: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
-        for &Named { service, .. } in services.iter().filter(|named| named.service.state != ServiceState::Stopped) {
-            if let Some(pid) = service.pid.filter(|&pid| pid != 0) {
-                processes.entry(pid).or_default().push(&service.name);
-            }
-        }
+        let services = Services::new(facts, catalog, generation);
         let mut learned: BTreeMap<String, Vec<Claim>> = BTreeMap::new();
         for claim in &history.claims {
             let name = claim.service.to_lowercase();
-            let Some(Named { service, .. }) = find(&services, &name) else { continue };
+            let Some(Named { service, .. }) = services.find(&name) else { continue };
             let product = if service.display_name.is_empty() { &service.name } else { &service.display_name };
             learned.entry(name).or_default().push(Claim::learned(claim, product));
         }
@@ -96,7 +100,7 @@ impl<'a> View<'a> {
             history,
             sockets,
             services,
-            processes,
+            processes: OnceCell::new(),
             learned,
             failures: failures::of_manager(facts),
             kbs,
@@ -131,17 +135,17 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn services(&self) -> impl Iterator<Item = &'a Service> {
-        self.services.iter().map(|named| named.service)
+        self.services.rows.iter().map(|named| named.service)
     }
 
     pub(crate) fn service(&self, name: &str) -> Option<&'a Service> {
-        find(&self.services, name).map(|named| named.service)
+        self.services.find(name).map(|named| named.service)
     }
 
     /// What `service` needs on this host: as the catalog knows it, and as its earlier boots have shown.
     pub(crate) fn claims_of(&self, service: &str) -> Cow<'_, [&Claim]> {
-        let known = match find(&self.services, service) {
-            Some(known) => Cow::Borrowed(known.claims.as_slice()),
+        let known = match self.services.find(service) {
+            Some(known) => Cow::Borrowed(self.services.claims_of(known)),
             None => Cow::Owned(self.catalog.claims_of(service, self.generation()).collect()),
         };
         if self.learned.is_empty() {
@@ -154,9 +158,23 @@ impl<'a> View<'a> {
 
     /// The services that may own `socket`: those that it names, or else those that run in its process.
     pub(crate) fn services_of(&self, socket: &'a Socket) -> impl Iterator<Item = &'a str> {
-        let running = socket.pid.filter(|_| socket.services.is_empty()).and_then(|pid| self.processes.get(&pid));
-        let running = running.map_or(&[][..], Vec::as_slice);
-        socket.services.iter().map(|name| &**name).chain(running.iter().copied())
+        let running = socket.pid.filter(|_| socket.services.is_empty()).map_or(&[][..], |pid| self.running_in(pid));
+        let named = socket.services.iter().map(|name| &**name);
+        named.chain(running.iter().map(|&(_, at)| &*self.services.rows[at].service.name))
+    }
+
+    fn running_in(&self, pid: u32) -> &[(u32, usize)] {
+        let processes = self.processes.get_or_init(|| {
+            let rows = self.services.rows.iter().enumerate();
+            let running = rows.filter(|(_, row)| row.service.state != ServiceState::Stopped);
+            let in_process = running.filter_map(|(at, row)| Some((row.service.pid.filter(|&pid| pid != 0)?, at)));
+            let mut processes: Vec<(u32, usize)> = in_process.collect();
+            processes.sort_unstable();
+            processes
+        });
+        let start = processes.partition_point(|(other, _)| *other < pid);
+        let count = processes[start..].iter().take_while(|(other, _)| *other == pid).count();
+        &processes[start..start + count]
     }
 
     pub(crate) fn sockets_on(&self, port: Port) -> &[&'a Socket] {
@@ -248,36 +266,71 @@ fn in_order(sockets: &[Socket]) -> Vec<&Socket> {
     keyed.into_iter().map(|(_, socket)| socket).collect()
 }
 
-/// The services in the order of their names. Of names that differ in case only, any order of the rows must choose the same
-/// one.
-fn named<'a>(facts: &'a Facts, claims: impl Fn(&str) -> Vec<&'a Claim>) -> Vec<Named<'a>> {
-    let services = facts.services.known().into_iter().flatten();
-    let mut named: Vec<(String, &Service)> = services.map(|service| (service.name.to_lowercase(), service)).collect();
-    named.sort_by(|(a, _), (b, _)| a.cmp(b));
-    named.dedup_by(|(name, service), (kept_name, kept)| {
-        let is_same = name == kept_name;
-        if is_same && format!("{service:?}") < format!("{kept:?}") {
-            *kept = service;
+impl<'a> Services<'a> {
+    fn new(facts: &'a Facts, catalog: &'a Catalog, generation: Option<OsGeneration>) -> Self {
+        let rows = facts.services.known().map(Vec::as_slice).unwrap_or_default();
+        let mut names = String::with_capacity(rows.iter().map(|service| service.name.len()).sum());
+        let each = rows.iter().map(|service| {
+            let start = names.len();
+            push_lower(&mut names, &service.name);
+            Named { service, name: start..names.len(), claims: 0..0 }
+        });
+        let mut rows: Vec<Named<'_>> = each.collect();
+        rows.sort_by(|a, b| names[a.name.clone()].cmp(&names[b.name.clone()]));
+        // Of names that differ in case only, any order of the rows must choose the same one.
+        rows.dedup_by(|row, kept| {
+            let is_same = names[row.name.clone()] == names[kept.name.clone()];
+            if is_same && format!("{:?}", row.service) < format!("{:?}", kept.service) {
+                kept.service = row.service;
+            }
+            is_same
+        });
+        let mut claims = Vec::with_capacity(rows.len());
+        for row in &mut rows {
+            let start = claims.len();
+            claims.extend(catalog.claims_of_key(&names[row.name.clone()], generation));
+            row.claims = start..claims.len();
         }
-        is_same
-    });
-    let with_claims = |(name, service): (String, &'a Service)| Named { claims: claims(&name), name, service };
-    named.into_iter().map(with_claims).collect()
+        Self { rows, names, claims, last: Cell::new(0) }
+    }
+
+    /// By a name in any case. It is asked for every service by several rules, so that nothing is copied for it.
+    fn find(&self, name: &str) -> Option<&Named<'a>> {
+        let last = self.last.get();
+        let near =
+            [last, last + 1].into_iter().find(|&at| self.rows.get(at).is_some_and(|row| *row.service.name == *name));
+        let at = near.or_else(|| self.search(name))?;
+        self.last.set(at);
+        self.rows.get(at)
+    }
+
+    fn search(&self, name: &str) -> Option<usize> {
+        let names = self.names.as_bytes();
+        let at = |lower: &[u8]| self.rows.binary_search_by(|row| names[row.name.clone()].cmp(lower)).ok();
+        let mut room = [0; ASCII];
+        match room.get_mut(..name.len()) {
+            Some(lower) if name.is_ascii() => {
+                lower.copy_from_slice(name.as_bytes());
+                lower.make_ascii_lowercase();
+                at(lower)
+            }
+            _ => at(name.to_lowercase().as_bytes()),
+        }
+    }
+
+    fn claims_of(&self, row: &Named<'a>) -> &[&'a Claim] {
+        &self.claims[row.claims.clone()]
+    }
 }
 
-/// By a name in any case. It is asked for every service by several rules, so that nothing is copied for it.
-fn find<'v, 'a>(services: &'v [Named<'a>], name: &str) -> Option<&'v Named<'a>> {
-    let at = |lower: &[u8]| services.binary_search_by(|named| named.name.as_bytes().cmp(lower)).ok();
-    let mut room = [0; ASCII];
-    let at = match room.get_mut(..name.len()) {
-        Some(lower) if name.is_ascii() => {
-            lower.copy_from_slice(name.as_bytes());
-            lower.make_ascii_lowercase();
-            at(lower)
-        }
-        _ => at(name.to_lowercase().as_bytes()),
-    };
-    services.get(at?)
+fn push_lower(names: &mut String, name: &str) {
+    if name.is_ascii() {
+        let start = names.len();
+        names.push_str(name);
+        names[start..].make_ascii_lowercase();
+    } else {
+        names.push_str(&name.to_lowercase());
+    }
 }
 
 fn is_installed(update: &Update) -> bool {

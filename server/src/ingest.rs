@@ -1,7 +1,7 @@
 //! What agents send, taken in: the Fleet service. Read in this order: [`session`] is one stream until its end, [`talk`] what
 //! is said on it; [`admission`] who may come in, and [`allowance`] how much he may say; [`opening`] answers the Hello;
 //! [`state`] applies a report to what is known of the host, [`memory`] holds what is remembered of it, [`held`] keeps both
-//! between reports; [`writer`] and [`commit`] write it, with findings and deliveries, in one transaction with those of
+//! between reports; [`desk`] asks the database, [`writer`] and [`commit`] write it, with findings and deliveries, in one transaction with those of
 //! other hosts.
 //!
 //! Invariants: who speaks follows from the client certificate alone. An acknowledgement follows the commit. A report
@@ -12,6 +12,7 @@ mod allowance;
 mod claim;
 mod commit;
 mod departed;
+mod desk;
 pub mod held;
 pub mod ledger;
 pub mod memory;
@@ -45,6 +46,7 @@ use crate::coded;
 use crate::db::identity::{CertifiedHost, host_of_certificate};
 use crate::db::instances::OpenStream;
 use crate::ingest::admission::Admission;
+use crate::ingest::desk::Desk;
 use crate::ingest::held::Held;
 use crate::ingest::outgoing::{Sent, outgoing};
 use crate::ingest::session::{Session, refused};
@@ -59,6 +61,7 @@ pub struct Ingest {
     streams: Streams,
     admission: Admission,
     held: Held,
+    desk: Desk,
     writers: Writers,
 }
 
@@ -72,8 +75,9 @@ impl Ingest {
     /// With another budget of bytes for what is held of connected hosts than the configured one.
     pub fn holding(app: Arc<App>, budget: usize) -> Self {
         let held = Held::new(budget);
-        let writers = Writers::start(&app.store);
-        Self { app, streams: Streams::default(), admission: Admission::new(), held, writers }
+        let desk = Desk::open(&app.db);
+        let writers = Writers::start(&app.store, &desk);
+        Self { app, streams: Streams::default(), admission: Admission::new(), held, desk, writers }
     }
 
     /// The streams that are open in this process.
@@ -98,8 +102,9 @@ impl Ingest {
 
     /// Whom the certificate speaks for.
     async fn certified(&self, peer: &AgentPeer) -> Result<CertifiedHost, Status> {
-        let host =
-            host_of_certificate(&self.app.db, &peer.serial.0).await.map_err(|error| coded::unavailable(&error))?;
+        let (db, serial) = (self.desk.db.clone(), peer.serial.0.clone());
+        let host = self.desk.ask(async move { host_of_certificate(&db, &serial).await }).await;
+        let host = host.map_err(|error| coded::unavailable(&error))?;
         let unknown = || coded::status(Code::Unauthenticated, "certificate.unknown", "this certificate is not ours");
         let host = host.ok_or_else(unknown)?;
         if host.revoked_at.is_some() || self.app.identity.revocations.is_revoked(&peer.serial) {

@@ -246,6 +246,8 @@ impl Cluster {
         // Full-page images are most of what is written: fewer checkpoints, and compressed.
         setting("checkpoint_timeout", "15min");
         setting("max_wal_size", "4GB");
+        // Segments that are kept to be written again: making one keeps every commit waiting meanwhile.
+        setting("min_wal_size", "1GB");
         setting("wal_compression", if self.knows_lz4().await { "lz4" } else { "on" });
         // One log file for each day of the week: bounded without housekeeping.
         setting("logging_collector", "on");

@@ -40,7 +40,8 @@ fn service_lines(name: &str, view: &View<'_>) -> Vec<String> {
         (Section::Known(_), None) => return vec![format!("{name}: there is no such service on this host.")],
     };
     let mut lines = vec![match blocked::verdict(service, view) {
-        blocked::Verdict::Fine(why) | blocked::Verdict::CannotTell(why) => format!("{name}: {why}"),
+        blocked::Verdict::Fine(why) => format!("{name}: {}", why.sentence(&service.name)),
+        blocked::Verdict::CannotTell(why) => format!("{name}: {why}"),
         blocked::Verdict::Blocked(findings) => shown(findings),
     }];
     match degraded::verdict(service, view) {
@@ -132,7 +133,8 @@ fn port_lines(port: Port, view: &View<'_>) -> Vec<String> {
     for name in services {
         if let Some(service) = view.service(name) {
             lines.push(match blocked::verdict(service, view) {
-                blocked::Verdict::Fine(why) | blocked::Verdict::CannotTell(why) => format!("{name} needs it: {why}"),
+                blocked::Verdict::Fine(why) => format!("{name} needs it: {}", why.sentence(&service.name)),
+                blocked::Verdict::CannotTell(why) => format!("{name} needs it: {why}"),
                 blocked::Verdict::Blocked(findings) => {
                     let titles: Vec<String> = findings.into_iter().map(|finding| finding.title).collect();
                     format!("{name} needs it: {}.", titles.join("; "))

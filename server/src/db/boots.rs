@@ -405,11 +405,11 @@ async fn add(
               port_count, socket_key, pid, image_id, services, exit_code, service_exit_code, log, record_id, is_first,
               place)
         ), news as (
-          select said.*, held.key is null as is_new,
+          select said.*, held.row_at, held.key is null as is_new,
             row_number() over (partition by said.host_id, held.key is null order by said.place) as rank
           from said
           left join lateral (
-            select key, gone_at, socket_key, image_id, services, port_count
+            select ctid as row_at, key, gone_at, socket_key, image_id, services, port_count
             from boot_entry
             where client_id = $1 and host_id = said.host_id and number = said.number and key = said.key
               and not said.is_first
@@ -430,19 +430,21 @@ async fn add(
           -- The list bounds what is read where a client has many hosts and few tell something.
           where boot.client_id = $1 and boot.host_id = any($3) and boot.host_id = told.host_id
             and boot.number = told.number
+        ), told_again as (
+          update boot_entry
+          set gone_at = null, socket_key = news.socket_key, image_id = coalesce(news.image_id, boot_entry.image_id),
+            services = case when news.services = '{}' then boot_entry.services else news.services end,
+            port = least(boot_entry.port, news.port), last_port = greatest(boot_entry.last_port, news.last_port),
+            port_count = greatest(boot_entry.port_count, news.port_count)
+          from news
+          where boot_entry.client_id = $1 and boot_entry.ctid = news.row_at
         )
         insert into boot_entry (client_id, learned_at, host_id, number, key, kind, basis, at, protocol, address, port,
           last_port, port_count, socket_key, pid, image_id, services, exit_code, service_exit_code, log, record_id)
         select $1, $2, host_id, number, key, kind, basis, at, protocol, address, port, last_port, port_count,
           socket_key, pid, image_id, services, exit_code, service_exit_code, log, record_id
         from news
-        where not is_new or rank <= room
-        on conflict (client_id, host_id, number, key) do update
-        set gone_at = null, socket_key = excluded.socket_key,
-          image_id = coalesce(excluded.image_id, boot_entry.image_id),
-          services = case when excluded.services = '{}' then boot_entry.services else excluded.services end,
-          port = least(boot_entry.port, excluded.port), last_port = greatest(boot_entry.last_port, excluded.last_port),
-          port_count = greatest(boot_entry.port_count, excluded.port_count)
+        where is_new and rank <= room
         "#,
         client_id,
         now,

@@ -128,6 +128,11 @@ impl Store {
         Self { db, bus, dictionaries: Dictionaries::default(), public_url: public_url.trim_end_matches('/').into() }
     }
 
+    /// The same with other connections.
+    pub(super) fn at(&self, db: &Db) -> Self {
+        Self { db: db.clone(), ..self.clone() }
+    }
+
     /// To be asked for before the transaction of the report begins.
     pub async fn numbers(&self, words: &Words) -> sqlx::Result<Numbers> {
         self.dictionaries.numbers(&self.db, words).await

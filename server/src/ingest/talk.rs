@@ -101,7 +101,9 @@ impl<'a> Talk<'a> {
             Greeting::read(hello).map_err(|fault| refused(Code::InvalidArgument, "stream.hello-malformed", fault))?;
         let host = (session.host.client_id, session.host.host_id);
         let by = (session_id, session.ingest.app.server_id, session.peer.address.ip());
-        let opened = opening::open(&session.ingest.app.db, host, by, &greeting, heard, (session.clock)()).await;
+        let (db, now) = (session.ingest.desk.db.clone(), (session.clock)());
+        let opened = async move { opening::open(&db, host, by, &greeting, heard, now).await };
+        let opened = session.ingest.desk.ask(opened).await;
         let opened = opened.map_err(|error| store_unavailable(&error))?.map_err(|denial| denied(session, denial))?;
         let Opened { session: cursor, cursor: stored, clock, held, send_full } = opened;
         info!(host.id = host.1, peer = %session.peer.address, seq = stored.seq, send_full = send_full.len(), "Opened a stream");
@@ -384,13 +386,15 @@ impl<'a> Talk<'a> {
         }
         let (client_id, host_id) = (self.cursor.client_id, self.cursor.host_id);
         let _place = self.session.ingest.admission.load().await;
-        let load = async {
-            let mut transaction = self.session.ingest.app.db.begin(&Scope::of(client_id)).await?;
-            let state = facts::load(&mut transaction, client_id, host_id).await?;
+        let desk = &self.session.ingest.desk;
+        let db = desk.db.clone();
+        let load = async move {
+            let mut transaction = db.begin(&Scope::of(client_id)).await?;
+            let state = Box::new(facts::load(&mut transaction, client_id, host_id).await?);
             transaction.commit().await?;
             Ok(state)
         };
-        let mut state = Box::new(load.await.map_err(|error| store_unavailable(&error))?);
+        let mut state = desk.ask(load).await.map_err(|error| store_unavailable(&error))?;
         self.place.share_state(&mut state);
         Ok(state)
     }
@@ -402,13 +406,16 @@ impl<'a> Talk<'a> {
             return Ok(memory);
         }
         let host = (self.cursor.client_id, self.cursor.host_id);
-        let load = async {
-            let mut transaction = self.session.ingest.app.db.begin(&Scope::of(host.0)).await?;
-            let memory = recall(&mut transaction, host, facts, catalog).await?;
+        let desk = &self.session.ingest.desk;
+        let (db, of) = (desk.db.clone(), boot.cloned());
+        let read = async move {
+            let mut transaction = db.begin(&Scope::of(host.0)).await?;
+            let recalled = recall::read(&mut transaction, host, of.as_deref()).await?;
             transaction.commit().await?;
-            Ok(Box::new(memory))
+            Ok(recalled)
         };
-        load.await.map_err(|error| store_unavailable(&error))
+        let recalled = desk.ask(read).await.map_err(|error| store_unavailable(&error))?;
+        Ok(Box::new(recalled.memory(facts, catalog)))
     }
 
     fn step(&self, seq: u64) -> Step {

@@ -23,6 +23,7 @@ use crate::db::facts::{SectionRow, Words};
 use crate::db::refuses;
 use crate::db::stream::{Session, Step};
 use crate::ingest::commit::{CommitFault, Events, Outcome, Store, took, words};
+use crate::ingest::desk::Desk;
 use crate::ingest::ledger::LedgerChange;
 use crate::ingest::memory::Noted;
 use crate::ingest::state::RowChanges;
@@ -89,15 +90,15 @@ struct Queued {
 }
 
 impl Writers {
-    pub(super) fn start(store: &Store) -> Self {
-        let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let growth = Growth::new();
-        let start = |number: usize| {
+    pub(super) fn start(store: &Store, desk: &Desk) -> Self {
+        let store = store.at(&desk.writing);
+        let growth = Growth::new(&desk.db);
+        let start = |number: u32| {
             let (sender, queue) = mpsc::channel(QUEUE);
-            tokio::spawn(run(store.clone(), growth.clone(), queue, number));
+            desk.spawn(run(store.clone(), growth.clone(), queue, number));
             sender
         };
-        Self((0..count).map(start).collect())
+        Self((0..desk.writers).map(start).collect())
     }
 
     /// Returns when the report is committed, or will not be.
@@ -116,7 +117,7 @@ fn count(reports: usize) -> f64 {
     reports as f64
 }
 
-async fn run(store: Store, growth: Growth, mut queue: mpsc::Receiver<Queued>, number: usize) {
+async fn run(store: Store, growth: Growth, mut queue: mpsc::Receiver<Queued>, number: u32) {
     let waits = metrics::gauge!("portreeve_writer_queue", "writer" => number.to_string());
     let mut waiting = VecDeque::new();
     while let Some(batch) = gather(&mut queue, &mut waiting).await {
@@ -135,7 +136,7 @@ async fn run(store: Store, growth: Growth, mut queue: mpsc::Receiver<Queued>, nu
             // A stream that ended meanwhile asks again with its next Hello.
             drop(asker.send(outcome));
         }
-        growth.add(&store.db, rows);
+        growth.add(rows);
     }
 }
 

@@ -104,9 +104,9 @@ fn settings(postgres: &Postgres, now: DateTime<Utc>) -> Vec<Verdict> {
         let text = "synchronous_commit is off: what is acknowledged to agents can be lost.";
         verdicts.push(bad(WHAT, text, "Set synchronous_commit = on."));
     }
-    if postgres.max_connections < 50 {
-        let text = format!("max_connections is {}; a server uses up to 25.", postgres.max_connections);
-        verdicts.push(look(WHAT, text, "Set it to 50, and 25 more for each further server."));
+    if postgres.max_connections < 60 {
+        let text = format!("max_connections is {}; a server uses up to 45.", postgres.max_connections);
+        verdicts.push(look(WHAT, text, "Set it to 60, and 45 more for each further server."));
     }
     if postgres.checkpoint_timeout_seconds < 900 {
         let text =

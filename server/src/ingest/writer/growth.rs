@@ -14,7 +14,10 @@ const FACTOR: u64 = 4;
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Growth(Arc<Counts>);
+pub(super) struct Growth {
+    db: Db,
+    counts: Arc<Counts>,
+}
 
 #[derive(Debug)]
 struct Counts {
@@ -23,39 +26,46 @@ struct Counts {
 }
 
 impl Growth {
-    pub(super) fn new() -> Self {
-        Self(Arc::new(Counts { written: AtomicU64::new(0), due: AtomicU64::new(FIRST) }))
+    /// `db` is what the rows are counted through, which takes long: not what they are written through.
+    pub(super) fn new(db: &Db) -> Self {
+        Self { db: db.clone(), counts: Arc::new(Counts::new()) }
     }
 
     /// So many rows more were written.
-    pub(super) fn add(&self, db: &Db, rows: u64) {
-        if !self.is_due(rows) {
+    pub(super) fn add(&self, rows: u64) {
+        if !self.counts.is_due(rows) {
             return;
         }
-        let db = db.clone();
+        let db = self.db.clone();
         tokio::spawn(async move {
             if let Err(error) = statistics::keep(&db).await {
                 warn!(%error, "Postgres could not count its rows; until it does by itself, reports may take longer");
             }
         });
     }
+}
+
+impl Counts {
+    fn new() -> Self {
+        Self { written: AtomicU64::new(0), due: AtomicU64::new(FIRST) }
+    }
 
     fn is_due(&self, rows: u64) -> bool {
-        let written = self.0.written.fetch_add(rows, Ordering::Relaxed) + rows;
-        let due = self.0.due.load(Ordering::Relaxed);
+        let written = self.written.fetch_add(rows, Ordering::Relaxed) + rows;
+        let due = self.due.load(Ordering::Relaxed);
         let next = written.saturating_mul(FACTOR);
-        written >= due && self.0.due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        written >= due && self.due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Growth;
+    use super::Counts;
 
     #[test]
     fn rows_are_counted_again_when_there_are_four_times_as_many() {
-        let growth = Growth::new();
-        let due: Vec<u64> = (1..=40).filter(|_| growth.is_due(1_000)).collect();
+        let counts = Counts::new();
+        let due: Vec<u64> = (1..=40).filter(|_| counts.is_due(1_000)).collect();
         assert_eq!(due, [2, 8, 32]);
     }
 }

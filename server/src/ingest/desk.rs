@@ -1,0 +1,75 @@
+//! Threads of their own for what streams ask of the database, and for what is written there. Elsewhere each statement of a
+//! transaction waits behind every stream that has something to do: with ten thousand that come back at once that was 25 ms
+//! a statement, while the transaction held its locks. Here are few tasks at a time, and none of them takes long.
+
+use std::sync::Arc;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::db::Db;
+
+/// Connections for streams that open and for what is loaded.
+const CONNECTIONS: u32 = 14;
+
+/// Cheap to clone; the threads end with the last clone.
+#[derive(Clone, Debug)]
+pub(super) struct Desk {
+    /// To be used by tasks of the desk only: who asks elsewhere would wait as the others do there.
+    pub(super) db: Db,
+    /// One connection for each writer, which so finds its statements planned and what it touched last at hand. Likewise.
+    pub(super) writing: Db,
+    /// Of [`Desk::writing`].
+    pub(super) writers: u32,
+    threads: Handle,
+    _open: Arc<Option<oneshot::Sender<()>>>,
+}
+
+impl Desk {
+    /// Where no thread can be had, the tasks run among the others.
+    pub(super) fn open(db: &Db) -> Self {
+        let (threads, open) = match threads() {
+            Ok((threads, open)) => (threads, Some(open)),
+            Err(error) => {
+                tracing::warn!(%error, "No threads for the database; reports are stored slower under load");
+                (Handle::current(), None)
+            }
+        };
+        let writers = std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
+        let (db, writing) = {
+            let _entered = threads.enter();
+            (connections(db, CONNECTIONS), connections(db, writers))
+        };
+        Self { db, writing, writers, threads, _open: Arc::new(open) }
+    }
+
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        self.threads.spawn(task)
+    }
+
+    /// Ends when nobody waits for the answer any more.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl Future<Output = sqlx::Result<T>> + Send + 'static,
+    ) -> sqlx::Result<T> {
+        AbortOnDropHandle::new(self.threads.spawn(question)).await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+    }
+}
+
+/// Up to so many, opened when they are needed.
+fn connections(db: &Db, most: u32) -> Db {
+    let options = db.pool.options().clone().max_connections(most);
+    Db { pool: options.connect_lazy_with((*db.pool.connect_options()).clone()), reading: None }
+}
+
+/// As many as there are processors. They end when what is returned beside them is dropped.
+fn threads() -> std::io::Result<(Handle, oneshot::Sender<()>)> {
+    let runtime = Builder::new_multi_thread().thread_name("database").enable_all().build()?;
+    let handle = runtime.handle().clone();
+    let (open, closed) = oneshot::channel();
+    // A runtime must not be dropped by one of its own tasks, nor by one of another.
+    std::thread::Builder::new().name("database".to_owned()).spawn(move || drop(runtime.block_on(closed)))?;
+    Ok((handle, open))
+}
