@@ -97,26 +97,38 @@ async fn note_gone(
 ) -> sqlx::Result<()> {
     let gone: Vec<_> = changes
         .iter()
-        .flat_map(|(host_id, change)| change.gone.iter().map(move |key| (*host_id, *change, key.0)))
+        .flat_map(|(host_id, change)| change.gone.iter().map(move |it| (*host_id, *change, it)))
         .collect();
     if gone.is_empty() {
         return Ok(());
     }
     sqlx::query!(
         r#"
-        update boot_entry
-        set gone_at = said.at
-        from unnest($2::int8[], $3::int8[], $4::timestamptz[], $5::text[]) as said (host_id, key, at, boot_id)
-        where boot_entry.client_id = $1 and boot_entry.host_id = said.host_id and boot_entry.socket_key = said.key
-          and boot_entry.gone_at is null
-          and boot_entry.number = (
+        with held as (
+          select entry.row_at, said.at
+          from unnest($2::int8[], $3::int8[], $4::int8[], $5::timestamptz[], $6::text[])
+            as said (host_id, key, socket_key, at, boot_id)
+          cross join lateral (
             select number
             from boot
-            where boot.client_id = $1 and boot.host_id = said.host_id and boot.boot_id = said.boot_id)
+            where client_id = $1 and host_id = said.host_id and boot_id = said.boot_id
+            limit 1) as boot
+          cross join lateral (
+            select ctid as row_at
+            from boot_entry
+            where client_id = $1 and host_id = said.host_id and number = boot.number and key = said.key
+              and socket_key = said.socket_key and gone_at is null
+            limit 1) as entry
+        )
+        update boot_entry
+        set gone_at = held.at
+        from held
+        where boot_entry.client_id = $1 and boot_entry.ctid = held.row_at
         "#,
         client_id,
         &gone.iter().map(|(host_id, ..)| *host_id).collect::<Vec<_>>(),
-        &gone.iter().map(|(_, _, key)| *key).collect::<Vec<_>>(),
+        &gone.iter().map(|(_, _, gone)| gone.entry).collect::<Vec<_>>(),
+        &gone.iter().map(|(_, _, gone)| gone.socket.0).collect::<Vec<_>>(),
         &gone.iter().map(|(_, change, _)| change.seen_at).collect::<Vec<_>>(),
         &gone.iter().map(|(_, change, _)| change.boot_id.to_string()).collect::<Vec<_>>(),
     )

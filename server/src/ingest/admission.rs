@@ -15,8 +15,10 @@ use crate::coded;
 use crate::ingest::allowance::Allowance;
 use crate::ingest::session::refused;
 
-/// Streams that are being opened at once. More would wait for connections to the database.
+/// Most streams that are being opened at once, and most hosts that are being loaded. Where there are few processors they are
+/// fewer: of more at once each takes longer, and none is done sooner.
 const OPENINGS: usize = 8;
+const LOADS: usize = 6;
 /// Streams that wait to be opened: at some hundred a second, as long as an agent waits for its Welcome.
 const WAITING: usize = 4_000;
 /// How long one waits for a place before it is told to come later.
@@ -63,9 +65,9 @@ impl Admission {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = 2 * cores;
         Self(Arc::new(Places {
-            openings: Semaphore::new(OPENINGS),
+            openings: Semaphore::new(workers.min(OPENINGS)),
             waiting: Semaphore::new(WAITING),
-            loads: Semaphore::new(workers),
+            loads: Semaphore::new(cores.min(LOADS)),
             large: Semaphore::new(workers),
             parts: Semaphore::new(PARTS_KIBIBYTES),
             workers: u32::try_from(workers).unwrap_or(u32::MAX),

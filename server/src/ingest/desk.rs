@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::db::Db;
 
-/// Connections for streams that open and for what is loaded.
+/// Connections for streams that open and for what is loaded: [`admission`](crate::ingest::admission) admits no more at once.
 const CONNECTIONS: u32 = 14;
 
 /// Cheap to clone; the threads end with the last clone.

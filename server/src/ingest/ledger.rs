@@ -34,8 +34,8 @@ pub struct LedgerChange {
     pub opens: Option<Arc<str>>,
     /// In the order of time.
     pub entries: Vec<Entry>,
-    /// Sockets that are not there any more, seen at [`LedgerChange::seen_at`].
-    pub gone: Vec<SocketKey>,
+    /// Binds that are not there any more, seen at [`LedgerChange::seen_at`]. Most stand in no ledger.
+    pub gone: Vec<Gone>,
     /// When the facts were read, by the host's clock corrected by its skew.
     pub seen_at: DateTime<Utc>,
     pub shutdown: Option<Shutdown>,
@@ -62,6 +62,15 @@ pub enum Extent {
     Whole,
     /// What the report changed.
     Changed,
+}
+
+/// The end of a bind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// As [`Entry::key`].
+    pub entry: i64,
+    /// By which the entry was told last: another socket may have taken its place.
+    pub socket: SocketKey,
 }
 
 /// How a boot ends, as its own log says.
@@ -194,7 +203,7 @@ pub fn change(
         extent,
         opens,
         entries,
-        gone: rows.sockets_gone.clone(),
+        gone: rows.sockets_gone.iter().filter_map(|(key, socket)| entries::gone(*key, socket)).collect(),
         seen_at: boot.seen_at,
         shutdown: events.iter().filter_map(|event| shutdown(event, boot)).max_by_key(|shutdown| shutdown.kind),
         ended_unexpectedly_before: events.iter().any(|event| is_from(event, "EventLog") && event.id == 6008),

@@ -37,7 +37,8 @@ impl ApplyFault {
 /// Rows to write, of sections made of rows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RowChanges {
-    pub sockets_gone: Vec<SocketKey>,
+    /// As they were.
+    pub sockets_gone: Vec<(SocketKey, Socket)>,
     pub sockets_new: Vec<(SocketKey, Socket)>,
     /// Keys in lower case.
     pub services_gone: Vec<String>,
@@ -151,7 +152,7 @@ impl HostState {
                 Default::default()
             }
             Some(SocketChanges::Rows { new, gone }) => {
-                self.set_sockets(&new, &gone);
+                let gone = self.set_sockets(&new, &gone);
                 (new, gone)
             }
         };
@@ -267,16 +268,19 @@ impl HostState {
         Ok(SocketChanges::Rows { new, gone })
     }
 
-    fn set_sockets(&mut self, new: &[(SocketKey, Socket)], gone: &[SocketKey]) {
+    /// What is gone.
+    fn set_sockets(&mut self, new: &[(SocketKey, Socket)], gone: &[SocketKey]) -> Vec<(SocketKey, Socket)> {
         let mut rows = match std::mem::take(&mut self.facts.sockets) {
             Section::Known(rows) => rows,
             Section::Unknown(_) => std::mem::take(&mut self.stale.sockets),
         };
+        let mut were = Vec::new();
         if !gone.is_empty() {
             let gone: HashSet<SocketKey> = gone.iter().copied().collect();
             let mut keys = self.socket_keys.iter();
-            rows.retain(|_| keys.next().is_some_and(|key| !gone.contains(key)));
-            self.socket_keys.retain(|key| !gone.contains(key));
+            let rows_gone: Vec<Socket> =
+                rows.extract_if(.., |_| keys.next().is_some_and(|key| gone.contains(key))).collect();
+            were = self.socket_keys.extract_if(.., |key| gone.contains(key)).zip(rows_gone).collect();
         }
         for (key, row) in new {
             self.socket_keys.push(*key);
@@ -286,6 +290,7 @@ impl HostState {
             in_order(&mut rows, &mut self.socket_keys);
         }
         self.facts.sockets = Section::Known(rows);
+        were
     }
 
     fn sockets_unknown(&mut self, reason: Text) {

@@ -11,7 +11,7 @@ use rules::socket_key::{SocketKey, protocol_number};
 use rules::text::Text;
 use sha2::{Digest, Sha256};
 
-use crate::ingest::ledger::{Basis, Boot, Entry, Extent, Kind, Ports};
+use crate::ingest::ledger::{Basis, Boot, Entry, Extent, Gone, Kind, Ports};
 
 /// A process that holds so many ports of one protocol and family, none of which a service is known to need, holds a pool:
 /// one line of the ledger.
@@ -104,7 +104,12 @@ fn pool(sockets: &[&Socket], boot: Boot) -> Option<Entry> {
     })
 }
 
-fn bound(socket_key: SocketKey, socket: &Socket, boot: Boot) -> Entry {
+/// The entry of a socket that is gone. `None`: one of its kind stands in no ledger.
+pub(super) fn gone(socket_key: SocketKey, socket: &Socket) -> Option<Gone> {
+    (socket.state != SocketState::Connected).then(|| Gone { entry: bind_key(socket).finish(), socket: socket_key })
+}
+
+fn bind_key(socket: &Socket) -> Key {
     let mut key = Key::new(Kind::Bound);
     key.byte(protocol_number(socket.protocol));
     key.text(&socket.address.to_string());
@@ -112,6 +117,10 @@ fn bound(socket_key: SocketKey, socket: &Socket, boot: Boot) -> Entry {
     key.number(Some(i64::from(socket.port)));
     key.number(socket.pid.map(i64::from));
     key.time(socket.bound_at.or(socket.process_started_at));
+    key
+}
+
+fn bound(socket_key: SocketKey, socket: &Socket, boot: Boot) -> Entry {
     Entry {
         ports: Some(Ports {
             protocol: socket.protocol,
@@ -124,7 +133,7 @@ fn bound(socket_key: SocketKey, socket: &Socket, boot: Boot) -> Entry {
         pid: socket.pid,
         image: socket.image.clone(),
         services: socket.services.clone(),
-        ..entry(key, Kind::Bound, boot.credible(socket.bound_at).map(|at| (at, Basis::BindTime)), boot)
+        ..entry(bind_key(socket), Kind::Bound, boot.credible(socket.bound_at).map(|at| (at, Basis::BindTime)), boot)
     }
 }
 

@@ -15,8 +15,10 @@ pub(super) async fn end(
     client_id: i32,
     changes: &[HostChange<'_>],
 ) -> sqlx::Result<u64> {
-    let gone: Vec<_> =
-        changes.iter().flat_map(|change| change.rows.sockets_gone.iter().map(move |key| (change, key.0))).collect();
+    let gone: Vec<_> = changes
+        .iter()
+        .flat_map(|change| change.rows.sockets_gone.iter().map(move |(key, _)| (change, key.0)))
+        .collect();
     if gone.is_empty() {
         return Ok(0);
     }
