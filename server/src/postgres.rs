@@ -248,8 +248,6 @@ impl Cluster {
         setting("max_wal_size", "4GB");
         // Segments that are kept to be written again: making one keeps every commit waiting meanwhile.
         setting("min_wal_size", "1GB");
-        // What is written lies in the system's cache only shortly: written out in bulk it keeps commits waiting.
-        setting("backend_flush_after", "256kB");
         setting("wal_compression", if self.knows_lz4().await { "lz4" } else { "on" });
         // One log file for each day of the week: bounded without housekeeping.
         setting("logging_collector", "on");
