@@ -61,7 +61,7 @@ pub struct Ingest {
     streams: Streams,
     admission: Admission,
     held: Held,
-    desk: Desk,
+    desk: Arc<Desk>,
     writers: Writers,
 }
 
@@ -75,7 +75,7 @@ impl Ingest {
     /// With another budget of bytes for what is held of connected hosts than the configured one.
     pub fn holding(app: Arc<App>, budget: usize) -> Self {
         let held = Held::new(budget);
-        let desk = Desk::open(&app.db);
+        let desk = Arc::new(Desk::open(&app.db));
         let writers = Writers::start(&app.store, &desk);
         Self { app, streams: Streams::default(), admission: Admission::new(), held, desk, writers }
     }

@@ -2,8 +2,6 @@
 //! transaction waits behind every stream that has something to do: with ten thousand that come back at once that was 25 ms
 //! a statement, while the transaction held its locks. Here are few tasks at a time, and none of them takes long.
 
-use std::sync::Arc;
-
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -14,8 +12,8 @@ use crate::db::Db;
 /// Connections for streams that open and for what is loaded: [`admission`](crate::ingest::admission) admits no more at once.
 const CONNECTIONS: u32 = 14;
 
-/// Cheap to clone; the threads end with the last clone.
-#[derive(Clone, Debug)]
+/// The threads end with it.
+#[derive(Debug)]
 pub(super) struct Desk {
     /// To be used by tasks of the desk only: who asks elsewhere would wait as the others do there.
     pub(super) db: Db,
@@ -24,7 +22,7 @@ pub(super) struct Desk {
     /// Of [`Desk::writing`].
     pub(super) writers: u32,
     threads: Handle,
-    _open: Arc<Option<oneshot::Sender<()>>>,
+    _open: Option<oneshot::Sender<()>>,
 }
 
 impl Desk {
@@ -42,19 +40,20 @@ impl Desk {
             let _entered = threads.enter();
             (connections(db, CONNECTIONS), connections(db, writers))
         };
-        Self { db, writing, writers, threads, _open: Arc::new(open) }
+        Self { db, writing, writers, threads, _open: open }
     }
 
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
         self.threads.spawn(task)
     }
 
-    /// Ends when nobody waits for the answer any more.
-    pub(super) async fn ask<T: Send + 'static>(
+    /// Ends when nobody waits for the answer any more. Who waits holds no more than a place in a queue meanwhile.
+    pub(super) fn ask<T: Send + 'static, Q: Future<Output = sqlx::Result<T>> + Send + 'static>(
         &self,
-        question: impl Future<Output = sqlx::Result<T>> + Send + 'static,
-    ) -> sqlx::Result<T> {
-        AbortOnDropHandle::new(self.threads.spawn(question)).await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+        question: Q,
+    ) -> impl Future<Output = sqlx::Result<T>> + use<T, Q> {
+        let answer = AbortOnDropHandle::new(self.threads.spawn(question));
+        async move { answer.await.unwrap_or(Err(sqlx::Error::WorkerCrashed)) }
     }
 }
 

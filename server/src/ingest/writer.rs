@@ -78,9 +78,10 @@ impl Job {
     }
 }
 
-/// The writers of a process, as many as it has processors. Cheap to clone; they end with the last clone.
+/// The writers of a process, as many as it has processors. Cheap to clone, and one word for each stream that holds it; they
+/// end with the last clone.
 #[derive(Clone, Debug)]
-pub(super) struct Writers(Arc<[mpsc::Sender<Queued>]>);
+pub(super) struct Writers(Arc<Box<[mpsc::Sender<Queued>]>>);
 
 #[derive(Debug)]
 struct Queued {
@@ -98,7 +99,7 @@ impl Writers {
             desk.spawn(run(store.clone(), growth.clone(), queue, number));
             sender
         };
-        Self((0..desk.writers).map(start).collect())
+        Self(Arc::new((0..desk.writers).map(start).collect()))
     }
 
     /// Returns when the report is committed, or will not be.
