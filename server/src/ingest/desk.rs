@@ -9,6 +9,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::db::Db;
 
+/// Most writers, so that a server on a large machine leaves connections to others.
+const WRITERS: u32 = 8;
 /// Connections for streams that open and for what is loaded: [`admission`](crate::ingest::admission) admits no more at once.
 const CONNECTIONS: u32 = 14;
 
@@ -17,7 +19,8 @@ const CONNECTIONS: u32 = 14;
 pub(super) struct Desk {
     /// To be used by tasks of the desk only: who asks elsewhere would wait as the others do there.
     pub(super) db: Db,
-    /// One connection for each writer, which so finds its statements planned and what it touched last at hand. Likewise.
+    /// As many connections as writers: few, so that their statements are planned and what they touched last is at hand.
+    /// Likewise.
     pub(super) writing: Db,
     /// Of [`Desk::writing`].
     pub(super) writers: u32,
@@ -35,7 +38,9 @@ impl Desk {
                 (Handle::current(), None)
             }
         };
-        let writers = std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
+        let processors =
+            std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
+        let writers = processors.min(WRITERS);
         let (db, writing) = {
             let _entered = threads.enter();
             (connections(db, CONNECTIONS), connections(db, writers))
@@ -65,10 +70,16 @@ fn connections(db: &Db, most: u32) -> Db {
 
 /// As many as there are processors. They end when what is returned beside them is dropped.
 fn threads() -> std::io::Result<(Handle, oneshot::Sender<()>)> {
-    let runtime = Builder::new_multi_thread().thread_name("database").enable_all().build()?;
-    let handle = runtime.handle().clone();
     let (open, closed) = oneshot::channel();
-    // A runtime must not be dropped by one of its own tasks, nor by one of another.
-    std::thread::Builder::new().name("database".to_owned()).spawn(move || drop(runtime.block_on(closed)))?;
-    Ok((handle, open))
+    let (told, telling) = std::sync::mpsc::channel();
+    // It is made and dropped by a thread of its own: a runtime must not be dropped by a task, whosever it is.
+    let keep = move || match Builder::new_multi_thread().thread_name("database").enable_all().build() {
+        Ok(runtime) => {
+            drop(told.send(Ok(runtime.handle().clone())));
+            drop(runtime.block_on(closed));
+        }
+        Err(error) => drop(told.send(Err(error))),
+    };
+    std::thread::Builder::new().name("database".to_owned()).spawn(keep)?;
+    Ok((telling.recv().map_err(std::io::Error::other)??, open))
 }

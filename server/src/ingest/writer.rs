@@ -78,7 +78,7 @@ impl Job {
     }
 }
 
-/// The writers of a process, as many as it has processors. Cheap to clone, and one word for each stream that holds it; they
+/// The writers of a process, one for each processor, up to some. Cheap to clone, and one word for each stream that holds it; they
 /// end with the last clone.
 #[derive(Clone, Debug)]
 pub(super) struct Writers(Arc<Box<[mpsc::Sender<Queued>]>>);

@@ -1,6 +1,6 @@
-//! Prometheus of Debian as a yardstick: it scrapes the state of every service as one series each. Either every host is a
-//! target of its own over mutual TLS, as its exporters are run and as our agents speak with us; or one page tells of all
-//! hosts, which is the least that a scrape can cost. <https://prometheus.io/docs/prometheus/latest/configuration/configuration/>
+//! Prometheus of Debian as a yardstick: it scrapes the state of every service as one series each. Either one page tells of
+//! all hosts, which is the least that a scrape can cost, or every host is a target of its own over mutual TLS, as our agents
+//! speak with us; exporters mostly serve plain HTTP. <https://prometheus.io/docs/prometheus/latest/configuration/configuration/>
 
 #![expect(clippy::cast_precision_loss, reason = "figures are far below 2^52")]
 

@@ -68,12 +68,8 @@ async fn measure(hosts: usize, rounds: u64) -> Result<Measured> {
     let pool = database(&server).await?;
     let fleet = LightFleet::settled(&server, hosts, mean_host::SOCKETS).await?;
 
-    // Autovacuum looks once a minute, when a small fleet has long told all its rounds and a large one is in their midst. So
-    // it is off here, and what it would have to do after them is done at the end and counted, once for each fleet.
-    sqlx::query("alter system set autovacuum = off").execute(&pool).await?;
-    sqlx::query("select pg_reload_conf()").execute(&pool).await?;
     // As after a while: statistics are there, and dirty pages have been written.
-    sqlx::query("vacuum (analyze)").execute(&pool).await?;
+    sqlx::query("analyze").execute(&pool).await?;
     checkpoint(&pool).await?;
     let (own, postgres) = (Tree(server.process()?), Tree(u32::try_from(server.postmaster()?.as_raw())?));
     let before = (own.own_cpu()?, postgres.cpu()?);
@@ -81,7 +77,6 @@ async fn measure(hosts: usize, rounds: u64) -> Result<Measured> {
         fleet.report(2 + round, at_a_rate(hosts, CHANGES_A_SECOND));
         fleet.acknowledged(2 + round, PATIENCE).await?;
     }
-    sqlx::query("vacuum").execute(&pool).await?;
     let after = (own.own_cpu()?, postgres.cpu()?);
     let memory = own.own_memory()? + postgres.memory()?;
     let deadlocks = deadlocks(&pool).await?;
