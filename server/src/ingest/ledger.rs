@@ -22,7 +22,7 @@ use rules::text::Text;
 use crate::ingest::state::{HostState, RowChanges};
 
 /// Counts the ways in which entries were derived: another one, and every ledger is told as a whole again.
-const DERIVATION: u32 = 1;
+const DERIVATION: u32 = 2;
 
 /// What a report adds to the ledger of one boot.
 #[derive(Clone, Debug, PartialEq)]
@@ -193,7 +193,7 @@ pub fn change(
         Extent::Changed => &rows.events_set,
     };
     let events: Vec<&Event> = events.iter().filter(|event| boot.holds(event.at)).collect();
-    let mut entries = entries::of_sockets(extent, facts, &rows.sockets_new, catalog, boot);
+    let mut entries = entries::of_sockets(extent, state, &rows.sockets_new, catalog, boot);
     entries.extend(entries::of_services(extent, facts, &rows.services_set, boot));
     entries.extend(events.iter().filter_map(|event| entries::of_event(event, boot)));
     entries.sort_by_key(|entry| (entry.at, entry.key));

@@ -100,7 +100,9 @@ impl HostClock {
         let under_way = TimeDelta::from_std(heard.under_way).unwrap_or_default();
         let least = wall_clock - heard.at;
         if self.skew < least - NOISE || self.skew > least + under_way + NOISE {
-            self.skew = least + under_way / 2;
+            // In whole milliseconds, as it is stored: what a time is corrected to is the same after a reconnect.
+            let skew_ms = (least + under_way / 2).num_milliseconds();
+            self.skew = TimeDelta::try_milliseconds(skew_ms).unwrap_or_default();
         }
         let ago = (self.skew - least).clamp(TimeDelta::zero(), under_way);
         heard.at - ago

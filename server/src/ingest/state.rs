@@ -96,6 +96,11 @@ impl HostState {
         &self.facts
     }
 
+    /// The sockets of a section that is known, each with the key of what the host sent: its times may have been others.
+    pub fn sockets(&self) -> Option<impl Iterator<Item = (SocketKey, &Socket)>> {
+        Some(self.socket_keys.iter().copied().zip(self.facts.sockets.known()?))
+    }
+
     /// Applies what the host sent; `collected_at` is by its clock. Rows that did not change keep the times they were
     /// stored with.
     pub fn apply(

@@ -78,8 +78,8 @@ impl Job {
     }
 }
 
-/// The writers of a process, one for each processor, up to some. Cheap to clone, and one word for each stream that holds it; they
-/// end with the last clone.
+/// The writers of a process, one for each processor, up to some. Cheap to clone, and one word for each stream that holds
+/// it; they end with the last clone.
 #[derive(Clone, Debug)]
 pub(super) struct Writers(Arc<Box<[mpsc::Sender<Queued>]>>);
 

@@ -12,6 +12,7 @@ use rules::text::Text;
 use sha2::{Digest, Sha256};
 
 use crate::ingest::ledger::{Basis, Boot, Entry, Extent, Gone, Kind, Ports};
+use crate::ingest::state::HostState;
 
 /// A process that holds so many ports of one protocol and family, none of which a service is known to need, holds a pool:
 /// one line of the ledger.
@@ -23,12 +24,13 @@ const NEVER_STARTED: u32 = 1077;
 /// Binds of fixed ports, one by one, and pools.
 pub(super) fn of_sockets(
     extent: Extent,
-    facts: &Facts,
+    state: &HostState,
     new: &[(SocketKey, Socket)],
     catalog: &Catalog,
     boot: Boot,
 ) -> Vec<Entry> {
-    let Some(all) = facts.sockets.known() else { return Vec::new() };
+    let facts = state.facts();
+    let (Some(all), Some(with_keys)) = (facts.sockets.known(), state.sockets()) else { return Vec::new() };
     if extent == Extent::Changed && new.is_empty() {
         return Vec::new();
     }
@@ -41,7 +43,7 @@ pub(super) fn of_sockets(
         is_kept.then(|| bound(key, socket, boot))
     };
     let mut entries: Vec<Entry> = match extent {
-        Extent::Whole => all.iter().filter_map(|socket| bind(SocketKey::of(socket), socket)).collect(),
+        Extent::Whole => with_keys.filter_map(|(key, socket)| bind(key, socket)).collect(),
         Extent::Changed => new.iter().filter_map(|(key, socket)| bind(*key, socket)).collect(),
     };
     let changed: BTreeSet<Owner> = new.iter().map(|(_, socket)| Owner::of(socket)).collect();

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rules::catalog::Catalog;
 use rules::facts::{DynamicRange, Event, EventDatum, Facts, Host, PortPolicy, Section, Service, Socket};
 
-use super::{Basis, Entry, Extent, Kind, LedgerChange, ShutdownKind, change};
+use super::{Basis, Entry, Extent, Gone, Kind, LedgerChange, ShutdownKind, change};
 use crate::ingest::skew::HostClock;
 use crate::ingest::state::HostState;
 
@@ -82,14 +82,17 @@ fn race() -> Facts {
 
 /// What a stream that has told `before` adds by telling `after`.
 fn told(before: Option<&Facts>, after: &Facts) -> Option<LedgerChange> {
-    let clock = HostClock::stored(0);
+    told_by(&HostClock::stored(0), before, after)
+}
+
+fn told_by(clock: &HostClock, before: Option<&Facts>, after: &Facts) -> Option<LedgerChange> {
     let mut state = HostState::default();
     if let Some(before) = before {
-        state.apply(rules::delta::diff(&Facts::default(), before), before.collected_at, &clock).unwrap();
+        state.apply(rules::delta::diff(&Facts::default(), before), before.collected_at, clock).unwrap();
     }
     let known = before.and_then(super::boot_of).cloned();
     let delta = rules::delta::diff(before.unwrap_or(&Facts::default()), after);
-    let rows = state.apply(delta, after.collected_at, &clock).unwrap();
+    let rows = state.apply(delta, after.collected_at, clock).unwrap();
     let extent = if super::boot_of(state.facts()) == known.as_ref() { Extent::Changed } else { Extent::Whole };
     change((extent, None), &state, &rows, &Catalog::builtin(), at(1_000))
 }
@@ -154,6 +157,20 @@ fn only_what_changed_is_added_and_told_again_it_is_the_same() {
     assert!(added.entries.iter().all(|entry| keys.contains(&entry.key)));
     let again = told(Some(&after), &after).unwrap();
     assert!(!again.adds() && again.gone.is_empty());
+}
+
+/// By the key of what the host said, which a corrected time is not.
+#[test]
+fn a_bind_of_a_host_whose_clock_is_off_ends_where_it_was_told() {
+    let clock = HostClock::stored(90_000);
+    let (before, mut after) = (race(), race());
+    let Section::Known(sockets) = &mut after.sockets else { unreachable!() };
+    sockets.retain(|socket| socket.port != 1812);
+    let whole = told_by(&clock, None, &before).unwrap();
+    let gone = told_by(&clock, Some(&before), &after).unwrap().gone;
+    let bind = |entry: &Entry| Some(Gone { entry: entry.key, socket: entry.ports.as_ref()?.socket? });
+    let ended = whole.entries.iter().filter_map(bind).filter(|bind| gone.contains(bind)).count();
+    assert_eq!((gone.len(), ended), (1, 1));
 }
 
 #[test]
