@@ -3,25 +3,13 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
-use serde::Deserialize;
 
+use crate::bench::report::Bench;
 use crate::bench::table::figure;
 
 const FLEETS: [f64; 5] = [1_000.0, 10_000.0, 50_000.0, 200_000.0, 1_000_000.0];
 /// A machine is planned for this share of its processors.
 const BUSY: f64 = 0.5;
-
-#[derive(Debug, Deserialize)]
-struct Bench {
-    bench: String,
-    rows: Vec<Row>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Row {
-    what: String,
-    measured: f64,
-}
 
 /// A figure of the model and where it comes from.
 #[derive(Debug)]
@@ -38,7 +26,7 @@ pub fn written(benchmarks: Option<&str>) -> Result<String> {
     let benches: Vec<Bench> =
         benchmarks.map(serde_json::from_str).transpose().context("reading benchmarks.json")?.unwrap_or_default();
     let measured = |bench: &str, what: &str| {
-        let bench = benches.iter().find(|one| one.bench == bench)?;
+        let bench = benches.iter().find(|one| one.name == bench)?;
         bench.rows.iter().find(|row| row.what == what).map(|row| row.measured)
     };
     let hosts = measured("streams", "hosts");

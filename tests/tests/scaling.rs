@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use sqlx::AssertSqlSafe;
+use tests::bench::report::{Bench, tables};
 use tests::cost_model;
 use tests::database::Database;
 use tests::distribution::{self, LOCAL, Place, REFERENCE};
@@ -96,6 +97,16 @@ async fn the_document_names_the_tables() -> Result<()> {
     for table in LOCAL {
         assert!(document.contains(&format!("`{table}`")), "{table} is not named as a local table");
     }
+    Ok(())
+}
+
+/// bench_report writes both; a figure that was mended by hand in one of them would stand beside nothing.
+#[test]
+fn the_page_of_benchmarks_tells_the_figures_that_were_kept() -> Result<()> {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let benches: Vec<Bench> = serde_json::from_slice(&std::fs::read(docs.join("benchmarks.json"))?)?;
+    let page = std::fs::read_to_string(docs.join("benchmarks.md"))?;
+    assert!(page.ends_with(&tables(&benches)?), "benchmarks.md is not what bench_report makes of benchmarks.json");
     Ok(())
 }
 
