@@ -37,7 +37,8 @@ const WELCOME_WITHIN: Duration = Duration::from_secs(30);
 /// Facts that are older than this were read by another clock than ours: they are recorded.
 const SLOW_READING: TimeDelta = TimeDelta::minutes(1);
 
-/// How often a heartbeat names the digests of all sections: it finds only what should never happen.
+/// How often a heartbeat comes in any case and names the digests of all sections: a clock that was set is noticed, and what
+/// should never happen is found.
 const COMPARE_EVERY: Duration = Duration::from_mins(15);
 
 /// Reports that may be under way at once: the rest waits on the disk, not in memory.
@@ -465,8 +466,10 @@ impl Stream {
             Link::Up { since, last_sent } => {
                 let has_sent = outputs.iter().any(|output| matches!(output, Output::Order(Order::Send { .. })));
                 let is_due = now.elapsed >= last_sent + self.pacing.heartbeat;
-                if !has_sent && is_due {
-                    outputs.push(Wish::Send(self.heartbeat(now)).into());
+                // Also of a host that has always something to report.
+                let compares = now.elapsed >= self.compared_at + COMPARE_EVERY;
+                if (!has_sent && is_due) || compares {
+                    outputs.push(Wish::Send(self.heartbeat(now, compares)).into());
                 }
                 if has_sent || is_due {
                     self.link = Link::Up { since, last_sent: now.elapsed };
@@ -491,7 +494,6 @@ impl Stream {
         let mut report = Report {
             seq: self.next_seq,
             wall_clock: Some(read_at),
-            uptime_ms: self.uptime_ms(read_at),
             delta: changes(&told.facts, &latest.facts, &self.wanted_whole),
             digests: Digests::new(),
             gap: None,
@@ -551,14 +553,12 @@ impl Stream {
     }
 
     /// A sign of life; now and then also what we believe that the server holds.
-    fn heartbeat(&mut self, now: Now) -> v1::AgentMessage {
-        let is_due = now.elapsed >= self.compared_at + COMPARE_EVERY;
-        self.compared_at = if is_due { now.elapsed } else { self.compared_at };
-        let told = self.told.as_ref().filter(|_| is_due);
+    fn heartbeat(&mut self, now: Now, compares: bool) -> v1::AgentMessage {
+        self.compared_at = if compares { now.elapsed } else { self.compared_at };
+        let told = self.told.as_ref().filter(|_| compares);
         let digests = told.map(|told| wire::digests_to_wire(&told.digests)).unwrap_or_default();
         message(v1::agent_message::Kind::Heartbeat(v1::Heartbeat {
             wall_clock_ms: self.host_clock(now).timestamp_millis(),
-            uptime_ms: self.uptime_ms(self.host_clock(now)),
             digests,
             seq: self.next_seq - 1,
         }))

@@ -55,8 +55,6 @@ pub struct Report {
     pub seq: u64,
     /// The agent's wall clock when the facts were read. `None`: not said.
     pub wall_clock: Option<DateTime<Utc>>,
-    /// Milliseconds since boot; 0: not known.
-    pub uptime_ms: u64,
     pub delta: Delta,
     /// Of each section in `delta`, as the agent holds it after this report.
     pub digests: Digests,

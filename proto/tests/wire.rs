@@ -311,7 +311,7 @@ fn carry(report: &Report) -> wire::Received {
 }
 
 fn report(seq: u64, facts: &Facts, delta: delta::Delta) -> Report {
-    Report { seq, wall_clock: facts.collected_at, uptime_ms: 5, delta, digests: proto::digests(facts), gap: None }
+    Report { seq, wall_clock: facts.collected_at, delta, digests: proto::digests(facts), gap: None }
 }
 
 /// Rows in one order: applying a change may move them.
@@ -528,7 +528,7 @@ fn a_socket_pool_takes_a_few_bytes_a_socket() {
     };
     let sent = |delta: delta::Delta| {
         let digests = [(v1::Section::Sockets, proto::digest(v1::Section::Sockets, &facts))].into();
-        Report { seq: 90, wall_clock: Some(booted), uptime_ms: 90_000, delta, digests, gap: None }
+        Report { seq: 90, wall_clock: Some(booted), delta, digests, gap: None }
     };
     let full = size(&sent(delta));
     let changed =

@@ -122,7 +122,6 @@ impl RawAgent {
     pub async fn say_heartbeat(&self, seq: u64, digests: &Digests) -> Result<()> {
         let heartbeat = Heartbeat {
             wall_clock_ms: portreeve_server::clock::now().timestamp_millis(),
-            uptime_ms: 1_000_000,
             digests: digests_to_wire(digests),
             seq,
         };

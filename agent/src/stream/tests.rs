@@ -206,6 +206,24 @@ fn a_heartbeat_breaks_a_silence_and_only_a_silence() {
 }
 
 #[test]
+fn a_host_that_always_has_something_to_report_says_what_its_clock_shows() {
+    let mut stream = settled();
+    let mut beats = Vec::new();
+    for (seq, minute) in (2..).zip(1..40_u64) {
+        let time = at(minute * 60_000);
+        let state = if minute % 2 == 0 { ServiceState::Stopped } else { ServiceState::Running };
+        let said = said(stream.step(time, observed(facts(&[1645, 1646], state))));
+        assert!(matches!(&said[0], Said::Report(report) if report.seq == seq));
+        if let Some(Said::Heartbeat(beat)) = said.get(1) {
+            assert_eq!((beat.seq, beat.digests.len()), (seq, SECTIONS.len()));
+            beats.push(minute);
+        }
+        stream.step(time, ack(seq));
+    }
+    assert_eq!(beats, [16, 31]);
+}
+
+#[test]
 fn reports_made_while_away_are_sent_again_from_what_is_committed() {
     let mut stream = settled();
     stream.step(at(10), observed(facts(&[1645], ServiceState::Stopped)));

@@ -962,7 +962,7 @@ pub mod agent_message {
         /// What changed since the report before it, or part of a large one.
         #[prost(message, tag = "2")]
         Report(super::Report),
-        /// Sent when nothing else was for Welcome.heartbeat_interval_ms.
+        /// Sent when nothing else was for Welcome.heartbeat_interval_ms, and four times an hour in any case.
         #[prost(message, tag = "3")]
         Heartbeat(super::Heartbeat),
         /// Answers ListConnections; never stored.
@@ -1031,12 +1031,9 @@ pub struct Report {
     /// How many messages the report consists of.
     #[prost(uint32, tag = "3")]
     pub parts: u32,
-    /// Wall clock of the agent when the facts were read, and milliseconds since boot (0: not known).
+    /// Wall clock of the agent when the facts were read. How far it is off, Hello and Heartbeat say: a report may have waited.
     #[prost(int64, tag = "4")]
     pub wall_clock_ms: i64,
-    /// Milliseconds since boot at that moment; 0: not known.
-    #[prost(uint64, tag = "5")]
-    pub uptime_ms: u64,
     /// At most one entry a section and part. A section that is not named is as it was.
     #[prost(message, repeated, tag = "6")]
     pub sections: ::prost::alloc::vec::Vec<SectionReport>,
@@ -1170,9 +1167,6 @@ pub struct Heartbeat {
     /// As in Hello.
     #[prost(int64, tag = "1")]
     pub wall_clock_ms: i64,
-    /// As in Hello; 0: not known.
-    #[prost(uint64, tag = "2")]
-    pub uptime_ms: u64,
     /// As in Hello, so that drift is found. Four times an hour; other heartbeats name none.
     #[prost(message, repeated, tag = "3")]
     pub digests: ::prost::alloc::vec::Vec<SectionDigest>,

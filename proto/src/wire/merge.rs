@@ -23,7 +23,6 @@ pub(super) fn merge(parts: Vec<v1::Report>) -> Result<Received, WireFault> {
         if index == 0 {
             report.seq = part.seq;
             report.wall_clock = time(part.wall_clock_ms);
-            report.uptime_ms = part.uptime_ms;
             report.gap = part.gap;
         }
         for section in part.sections {

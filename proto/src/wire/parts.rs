@@ -169,7 +169,6 @@ pub(super) fn split(report: &Report) -> Result<Vec<v1::Report>, WireFault> {
             part,
             parts,
             wall_clock_ms: milliseconds(report.wall_clock),
-            uptime_ms: report.uptime_ms,
             sections: sections.into_iter().map(packed::pack).collect(),
             gap: report.gap,
         })

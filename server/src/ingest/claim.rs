@@ -83,7 +83,6 @@ mod tests {
             digests: proto::Digests::new(),
             pending: None,
             wall_clock_ms: 0,
-            uptime_ms: 0,
             agent_version: None,
             fingerprint: fingerprint.to_vec(),
         }

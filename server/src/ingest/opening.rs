@@ -26,7 +26,6 @@ pub(super) struct Greeting {
     pub(super) digests: Digests,
     pub(super) pending: Option<(u64, u64)>,
     pub(super) wall_clock_ms: i64,
-    pub(super) uptime_ms: u64,
     pub(super) agent_version: Option<Text>,
     /// Empty: not said.
     pub(super) fingerprint: Vec<u8>,
@@ -53,7 +52,6 @@ impl Greeting {
             digests,
             pending: (hello.pending_to > 0).then_some((hello.pending_from, hello.pending_to)),
             wall_clock_ms: hello.wall_clock_ms,
-            uptime_ms: hello.uptime_ms,
             agent_version: (!hello.agent_version.is_empty()).then(|| Text::new(&hello.agent_version)),
             fingerprint: hello.fingerprint,
         })
@@ -87,7 +85,7 @@ pub(super) async fn open(
         return Ok(Err(Denial::Departed));
     }
     let mut clock = HostClock::stored(stored.as_ref().map_or(0, |(cursor, _)| cursor.clock_skew_ms));
-    clock.hear_now(greeting.wall_clock_ms, greeting.uptime_ms, heard);
+    clock.hear(greeting.wall_clock_ms, heard);
     let is_from_backup = stored.as_ref().is_some_and(|(_, machine)| machine.is_from_backup);
     let mut cursor = match claim::judge(stored.as_ref().map(|(cursor, machine)| (cursor, machine)), greeting, now) {
         Claim::Granted(cursor) => cursor,

@@ -50,39 +50,29 @@ impl Waiting {
     }
 }
 
-/// What is known of a host's clock.
+/// How far a host's clock is ahead of ours. Only signs of life say so: a report may have waited for days, and in which
+/// boot of the host, so that neither its time nor its uptime tells when it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostClock {
-    /// Host minus server.
     skew: TimeDelta,
-    /// Server's clock and the host's milliseconds since boot at one moment; `None`: not said.
-    anchor: Option<(DateTime<Utc>, u64)>,
 }
 
 impl HostClock {
     /// From what is stored of the host, before it says anything.
     pub fn stored(skew_ms: i64) -> Self {
-        Self { skew: TimeDelta::try_milliseconds(skew_ms).unwrap_or_default(), anchor: None }
+        Self { skew: TimeDelta::try_milliseconds(skew_ms).unwrap_or_default() }
     }
 
-    /// The host says what its clock shows.
-    pub fn hear_now(&mut self, wall_clock_ms: i64, uptime_ms: u64, heard: Heard) {
+    /// The host says what its clock shows; 0: it does not. A difference that the time under way may account for is kept.
+    pub fn hear(&mut self, wall_clock_ms: i64, heard: Heard) {
         let wall_clock = DateTime::from_timestamp_millis(wall_clock_ms).filter(|_| wall_clock_ms != 0);
-        let said_at = wall_clock.map_or(heard.at, |wall_clock| self.place(wall_clock, heard));
-        self.anchor = (uptime_ms > 0).then_some((said_at, uptime_ms));
-    }
-
-    /// The host says what its clock showed when it made a report that arrives at `now`. Only a report made since the
-    /// last sign of life can be placed: an older one may be of an earlier boot, and the present skew serves it best.
-    pub fn hear_report(&mut self, wall_clock: Option<DateTime<Utc>>, uptime_ms: u64, now: DateTime<Utc>) {
-        let (Some(wall_clock), Some((anchor, anchor_uptime_ms))) = (wall_clock, self.anchor) else { return };
-        let made_at = uptime_ms
-            .checked_sub(anchor_uptime_ms)
-            .and_then(|since| i64::try_from(since).ok())
-            .and_then(TimeDelta::try_milliseconds)
-            .and_then(|since| anchor.checked_add_signed(since));
-        if let Some(made_at) = made_at.filter(|made_at| *made_at <= now + NOISE) {
-            self.place(wall_clock, Heard { at: made_at, under_way: Duration::ZERO });
+        let Some(wall_clock) = wall_clock else { return };
+        let under_way = TimeDelta::from_std(heard.under_way).unwrap_or_default();
+        let least = wall_clock - heard.at;
+        if self.skew < least - NOISE || self.skew > least + under_way + NOISE {
+            // In whole milliseconds, as it is stored: what a time is corrected to is the same after a reconnect.
+            let skew_ms = (least + under_way / 2).num_milliseconds();
+            self.skew = TimeDelta::try_milliseconds(skew_ms).unwrap_or_default();
         }
     }
 
@@ -93,19 +83,6 @@ impl HostClock {
 
     pub fn skew_ms(&self) -> i64 {
         self.skew.num_milliseconds()
-    }
-
-    /// When it was said, by our clock. A difference that the time under way may account for is kept.
-    fn place(&mut self, wall_clock: DateTime<Utc>, heard: Heard) -> DateTime<Utc> {
-        let under_way = TimeDelta::from_std(heard.under_way).unwrap_or_default();
-        let least = wall_clock - heard.at;
-        if self.skew < least - NOISE || self.skew > least + under_way + NOISE {
-            // In whole milliseconds, as it is stored: what a time is corrected to is the same after a reconnect.
-            let skew_ms = (least + under_way / 2).num_milliseconds();
-            self.skew = TimeDelta::try_milliseconds(skew_ms).unwrap_or_default();
-        }
-        let ago = (self.skew - least).clamp(TimeDelta::zero(), under_way);
-        heard.at - ago
     }
 }
 
@@ -130,7 +107,7 @@ mod tests {
 
     fn clock(skew_seconds: i64) -> HostClock {
         let mut clock = HostClock::stored(0);
-        clock.hear_now((now() + TimeDelta::seconds(skew_seconds)).timestamp_millis(), 1_000_000, at_once(now()));
+        clock.hear((now() + TimeDelta::seconds(skew_seconds)).timestamp_millis(), at_once(now()));
         clock
     }
 
@@ -148,9 +125,9 @@ mod tests {
     #[test]
     fn noise_of_the_network_moves_nothing() {
         let mut clock = clock(90);
-        clock.hear_now((now() + TimeDelta::milliseconds(91_500)).timestamp_millis(), 1_000_000, at_once(now()));
+        clock.hear((now() + TimeDelta::milliseconds(91_500)).timestamp_millis(), at_once(now()));
         assert_eq!(clock.skew_ms(), 90_000);
-        clock.hear_now((now() + TimeDelta::milliseconds(92_500)).timestamp_millis(), 1_000_000, at_once(now()));
+        clock.hear((now() + TimeDelta::milliseconds(92_500)).timestamp_millis(), at_once(now()));
         assert_eq!(clock.skew_ms(), 92_500);
     }
 
@@ -159,14 +136,11 @@ mod tests {
         let waited = |seconds| Heard { at: now(), under_way: Duration::from_secs(seconds) };
         let said = |seconds| (now() - TimeDelta::seconds(seconds)).timestamp_millis();
         let mut clock = clock(0);
-        clock.hear_now(said(7), 1_000_000, waited(8));
+        clock.hear(said(7), waited(8));
         assert_eq!(clock.skew_ms(), 0);
-        // It was said seven seconds ago: a report of now is placed by that.
-        clock.hear_report(Some(now()), 1_007_000, now());
-        assert_eq!(clock.skew_ms(), 0);
-        clock.hear_now(said(60), 1_000_000, waited(8));
+        clock.hear(said(60), waited(8));
         assert_eq!(clock.skew_ms(), -56_000);
-        clock.hear_now(said(60), 1_000_000, waited(0));
+        clock.hear(said(60), waited(0));
         assert_eq!(clock.skew_ms(), -60_000);
     }
 
@@ -185,34 +159,14 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_placed_by_the_time_since_boot_however_long_it_took() {
-        let mut clock = clock(0);
-        let made = now() + TimeDelta::minutes(10);
-        let arrived = now() + TimeDelta::minutes(30);
-        clock.hear_report(Some(made), 1_000_000 + 600_000, arrived);
-        assert_eq!(clock.skew_ms(), 0);
-        clock.hear_report(Some(made + TimeDelta::hours(1)), 1_000_000 + 600_000, arrived);
-        assert_eq!(clock.skew_ms(), 3_600_000);
-    }
-
-    #[test]
-    fn a_report_from_before_says_nothing_of_the_clock_now() {
-        let mut clock = clock(5);
-        clock.hear_report(Some(now() - TimeDelta::days(3)), 900_000, now());
-        clock.hear_report(Some(now() - TimeDelta::days(3)), 900_000_000, now());
-        clock.hear_report(Some(now() - TimeDelta::days(3)), 0, now());
-        assert_eq!(clock.skew_ms(), 5_000);
-    }
-
-    #[test]
     fn absurd_times_are_not_known() {
         let clock = clock(0);
         assert_eq!(clock.correct(DateTime::<Utc>::MAX_UTC), None);
         assert_eq!(clock.correct(DateTime::<Utc>::MIN_UTC), None);
         let mut clock = clock;
-        clock.hear_now(i64::MAX, u64::MAX, at_once(now()));
-        clock.hear_report(Some(now()), u64::MAX, now());
-        clock.hear_now(i64::MIN, 1, at_once(now()));
+        clock.hear(i64::MAX, at_once(now()));
+        clock.hear(i64::MIN, at_once(now()));
+        clock.hear(0, at_once(now()));
         assert_eq!(clock.skew_ms(), 0);
     }
 }

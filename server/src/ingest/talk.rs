@@ -193,7 +193,6 @@ impl<'a> Talk<'a> {
         self.place.share(&mut report.delta);
         let seq = report.seq;
         let mut state = self.take_state().await?;
-        self.clock.hear_report(report.wall_clock, report.uptime_ms, now);
         let told_at = report.wall_clock.and_then(|time| self.clock.correct(time));
         let sections: Vec<Section> = report.digests.keys().copied().collect();
         let boot_before = ledger::boot_of(state.facts()).cloned();
@@ -328,7 +327,7 @@ impl<'a> Talk<'a> {
     /// `under_way`: at most so long.
     pub(super) async fn heartbeat(&mut self, heartbeat: Heartbeat, under_way: Duration) -> Result<(), Status> {
         let now = (self.session.clock)();
-        self.clock.hear_now(heartbeat.wall_clock_ms, heartbeat.uptime_ms, Heard { at: now, under_way });
+        self.clock.hear(heartbeat.wall_clock_ms, Heard { at: now, under_way });
         self.session.ingest.streams.saw(Seen {
             client_id: self.cursor.client_id,
             host_id: self.cursor.host_id,

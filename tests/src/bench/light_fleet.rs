@@ -393,12 +393,12 @@ fn message(said: Said) -> AgentMessage {
 }
 
 fn now(part: &Report, seq: u64) -> Report {
-    Report { seq, wall_clock_ms: clock::now().timestamp_millis(), uptime_ms: 1_000_000, ..part.clone() }
+    Report { seq, wall_clock_ms: clock::now().timestamp_millis(), ..part.clone() }
 }
 
 fn heartbeat(seq: u64) -> Heartbeat {
     let wall_clock_ms = clock::now().timestamp_millis();
-    Heartbeat { wall_clock_ms, uptime_ms: 1_000_000, digests: Vec::new(), seq }
+    Heartbeat { wall_clock_ms, digests: Vec::new(), seq }
 }
 
 /// Uniform in 0 to 1.
