@@ -14,7 +14,7 @@ use tests::bench::cost::{Tree, checkpoint, microseconds};
 use tests::bench::light_fleet::{LightFleet, PATIENCE, at_a_rate};
 use tests::bench::mean_host;
 use tests::bench::table::{Keep, Limit, Table};
-use tests::server::Server;
+use tests::server::{Server, eventually};
 use tests::truth::database;
 
 /// Of server and Postgres together, at 10,000 hosts.
@@ -68,7 +68,13 @@ async fn measure(hosts: usize, rounds: u64) -> Result<Measured> {
     let pool = database(&server).await?;
     let fleet = LightFleet::settled(&server, hosts, mean_host::SOCKETS).await?;
 
-    // As after a while: statistics are there, and dirty pages have been written.
+    // As after a while: the ports of the fleet are counted, which a server does five minutes after its start and every six
+    // hours, statistics are there, and dirty pages have been written.
+    eventually("the ports of the fleet are counted", PATIENCE, async || {
+        let counted = sqlx::query_scalar("select exists (select from learned_port)").fetch_one(&pool).await?;
+        Ok(bool::then_some(counted, ()))
+    })
+    .await?;
     sqlx::query("analyze").execute(&pool).await?;
     checkpoint(&pool).await?;
     let (own, postgres) = (Tree(server.process()?), Tree(u32::try_from(server.postmaster()?.as_raw())?));
