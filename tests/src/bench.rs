@@ -1,6 +1,6 @@
-//! What the benches share: [`table`] holds figures against their limits, [`report`] tells them, [`cost`] reads what processes and Postgres spent,
-//! [`service_fleet`] is a fleet of services that report through the real door, [`light_fleet`] one of ten thousand
-//! connections, [`store_fleet`] one of sockets.
+//! What the benches share: [`table`] holds figures against their limits, [`report`] tells them, [`cost`] reads what
+//! processes and Postgres spent, [`service_fleet`] is a fleet of services that report through the real door,
+//! [`light_fleet`] one of ten thousand connections, [`store_fleet`] one of sockets.
 
 pub mod cost;
 
