@@ -25,8 +25,9 @@ const WAITING: usize = 4_000;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Room for parts of reports that are not complete, of all streams together: four of the longest.
 const PARTS_KIBIBYTES: usize = 64 * 1024;
-/// Agents that come back in a second when the server says so. Each costs a handshake and an opening, about 1.5 ms.
-const RETURNS_PER_SECOND: u32 = 400;
+/// Agents that come back in a second when the server says so: as many as two processors open, load and hear again. Whoever
+/// comes sooner is sent away, which costs a handshake more.
+const RETURNS_PER_SECOND: u32 = 250;
 /// Whoever is sent away comes back within a time between these.
 const SOONEST: Duration = Duration::from_secs(1);
 const LATEST: Duration = Duration::from_mins(5);
@@ -155,7 +156,7 @@ mod tests {
     #[test]
     fn a_fleet_comes_back_spread_and_a_few_at_once() {
         assert_eq!(spread(0), Duration::from_secs(1));
-        assert_eq!(spread(10_000), Duration::from_secs(25));
+        assert_eq!(spread(10_000), Duration::from_secs(40));
         assert_eq!(spread(usize::MAX), Duration::from_mins(5));
     }
 
@@ -173,7 +174,7 @@ mod tests {
         let all = admission.0.waiting.try_acquire_many(4_000).expect("nobody waits");
         let refusal = admission.open().await.expect_err("there is no room");
         assert_eq!(crate::coded::code_of(&refusal), Some("server.busy"));
-        assert_eq!(refusal.metadata().get(crate::coded::RETRY_TRAILER).expect("a time"), "20000");
+        assert_eq!(refusal.metadata().get(crate::coded::RETRY_TRAILER).expect("a time"), "32000");
         drop(all);
         assert!(admission.open().await.is_ok());
     }
