@@ -3,7 +3,7 @@
 const MIB: u64 = 1 << 20;
 /// What Postgres works well with on the smallest machine …
 const LEAST: u64 = 128 * MIB;
-/// … and what the tables of ten thousand hosts have room in.
+/// … and what leaves ten thousand hosts, with their server, within 4 GB (`bench_streams`, `bench_scale`).
 const MOST: u64 = 1536 * MIB;
 
 /// `shared_buffers`, in MiB: an eighth of the memory that there is, so that the server and the file cache have the rest.
