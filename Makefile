@@ -1,11 +1,11 @@
 # Portreeve's commands. `make run` and `make test` are all that a fresh clone needs; both set up what is missing on a
 # Debian machine (as root or with sudo), and say what they do while they do it.
 #
-# Everything that Cargo builds goes to one folder, and in one profile but for what is measured; set CARGO_TARGET_DIR to
+# Everything that Cargo builds goes to one folder, and in one profile but for what is measured or shipped; set CARGO_TARGET_DIR to
 # have it elsewhere, and PORTREEVE_DATA_DIR to keep the data of `make run` elsewhere than ./data.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check gen web agent-windows agent-msi bench bench-agent bench-rules
+.PHONY: help run test check gen web server agent-windows agent-msi bench bench-agent bench-rules
 .NOTPARALLEL:
 
 step := tools/step.sh
@@ -50,6 +50,11 @@ web: ## Build the dashboard; the next build of the server embeds it
 	@tools/setup.sh run
 	@$(step) 'Build the dashboard' tools/web.sh build
 
+server: ## Build portreeve-server as it is shipped (a quarter of an hour at first)
+	@tools/setup.sh server
+	@$(step) 'Build the dashboard' tools/web.sh build
+	@$(step) 'Build the server, optimised as one whole' tools/build-server.sh
+
 agent-windows: ## Build portreeve-agent.exe (Server 2008 R2 and later)
 	@tools/setup.sh agent-windows
 	@$(step) 'Build the Windows agent' tools/build-agent-windows.sh
@@ -59,10 +64,11 @@ agent-msi: ## Build portreeve-agent.msi, which installs it as a service
 	@$(step) 'Build the Windows agent' tools/build-agent-windows.sh
 	@$(step) 'Build its package' tools/build-agent-msi.sh
 
-bench: ## Measure everything that docs/benchmarks.md tells, beside Zabbix and Prometheus (half an hour)
+bench: ## Measure everything that docs/benchmarks.md tells, beside Zabbix and Prometheus (an hour and a half)
 	@tools/setup.sh bench
 	@$(step) 'Build the dashboard' tools/web.sh build
-	@$(step) 'Build what is measured, optimised' tools/cargo.sh build --locked --workspace --bins --release
+	@$(step) 'Build the benches' tools/cargo.sh build --locked --workspace --bins --release
+	@$(step) 'Build the server as it is shipped' tools/build-server.sh
 	@$(step) 'Measure' tools/bench.sh
 
 bench-agent: ## Measure what the agent costs against its budgets, and Zabbix agent 2 beside it

@@ -1,5 +1,5 @@
 #!/bin/sh
-# usage: tools/setup.sh run|test|check|gen|agent-windows|agent-msi|bench|bench-agent|bench-rules
+# usage: tools/setup.sh run|test|check|gen|server|agent-windows|agent-msi|bench|bench-agent|bench-rules
 # Installs exactly what the command needs and this machine lacks. Without root and sudo it names that and stops.
 set -eu
 cd "$(dirname "$0")/.."
@@ -59,7 +59,7 @@ needs_peers() {
 }
 
 case $purpose in
-    run) needs_server ;;
+    run | server) needs_server ;;
     gen) needs_server ;;
     check) needs_server && needs_windows_agent ;;
     test) needs_server && needs_windows_agent && needs_agent_package && needs_doors ;;
@@ -68,7 +68,7 @@ case $purpose in
     bench) needs_server && needs_peers ;;
     bench-rules) needs_rust ;;
     bench-agent) needs_server && needs_windows_agent && needs_doors && needs_comparison ;;
-    *) echo "usage: tools/setup.sh run|test|check|gen|agent-windows|agent-msi|bench|bench-agent|bench-rules" >&2; exit 2 ;;
+    *) echo "usage: tools/setup.sh run|test|check|gen|server|agent-windows|agent-msi|bench|bench-agent|bench-rules" >&2; exit 2 ;;
 esac
 
 if [ -n "$packages" ]; then

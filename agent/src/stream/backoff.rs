@@ -13,7 +13,7 @@ pub struct Pacing {
     /// Longest time that a server may name; also between two renewals of a certificate.
     pub later: Duration,
     /// A session that lived longer than `settled` ended because the server went away, for all agents at once: they come
-    /// back spread evenly over `spread`.
+    /// back spread evenly over `spread`: the time that a server which stops names to ten thousand.
     pub settled: Duration,
     pub spread: Duration,
     /// Between two attempts of an agent that waits for a person.
@@ -29,7 +29,7 @@ impl Default for Pacing {
             cap: Duration::from_secs(45),
             later: Duration::from_mins(5),
             settled: Duration::from_mins(5),
-            spread: Duration::from_secs(30),
+            spread: Duration::from_secs(40),
             denied: Duration::from_hours(1),
             heartbeat: Duration::from_mins(1),
         }
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn spreads_the_fleet_after_a_long_session() {
         let (mut backoff, pacing) = (Backoff { failures: 9 }, Pacing::default());
-        assert_eq!(backoff.after(Ending::Lost, Some(301 * SECOND), 0.5, &pacing), 15 * SECOND);
+        assert_eq!(backoff.after(Ending::Lost, Some(301 * SECOND), 0.5, &pacing), 20 * SECOND);
         assert_eq!(backoff.after(Ending::Lost, None, 1.0, &pacing), SECOND);
     }
 

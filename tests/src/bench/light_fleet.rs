@@ -1,6 +1,6 @@
 //! Ten thousand agents in one process: real connections, certificates and messages, and of each agent only what the wire
-//! needs. They come back as real ones do. Their certificates are signed here, because the real door admits one host a second
-//! from one address.
+//! needs. They come back as real ones do whose sessions lasted for hours. Their certificates are signed here, because the
+//! real door admits one host a second from one address.
 //!
 //! All hosts hold the same facts, in one of two states, so that what they say is made once.
 
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use hyper_util::rt::TokioIo;
+use portreeve_agent::stream::Pacing;
 use portreeve_server::cli::open::Opened;
 use portreeve_server::config::Place;
 use portreeve_server::db::identity::{NewCertificate, TokenSite, insert_certificate, insert_host};
@@ -44,8 +45,6 @@ pub const CONNECT_A_SECOND: f64 = 400.0;
 pub const FULL_A_SECOND: f64 = 60.0;
 pub const PATIENCE: Duration = Duration::from_mins(15);
 
-/// A host waits at most this long before it tries again.
-const LONGEST_WAIT: Duration = Duration::from_secs(45);
 const HEARTBEAT: Duration = Duration::from_mins(1);
 /// How long it waits for its connection, and for its Welcome.
 const OPENED_WITHIN: Duration = Duration::from_secs(30);
@@ -256,6 +255,7 @@ struct LightHost {
 
 impl LightHost {
     async fn live(mut self, first: Duration) {
+        let pacing = Pacing::default();
         let mut wait = first;
         let mut failures = 0_u32;
         loop {
@@ -267,11 +267,12 @@ impl LightHost {
             let named =
                 status.and_then(|status| status.metadata().get(coded::RETRY_TRAILER)?.to_str().ok()?.parse().ok());
             let window = match named {
-                Some(milliseconds) => Duration::from_millis(milliseconds),
-                None => Duration::from_secs(1) * 2_u32.saturating_pow(failures.min(16)),
+                Some(milliseconds) => Duration::from_millis(milliseconds).min(pacing.later),
+                None if failures == 0 => pacing.spread,
+                None => pacing.base.saturating_mul(2_u32.saturating_pow((failures - 1).min(16))).min(pacing.cap),
             };
             failures += 1;
-            wait = window.min(LONGEST_WAIT).mul_f64(rand_part());
+            wait = window.mul_f64(rand_part());
         }
     }
 

@@ -45,7 +45,7 @@ fn head() -> Result<String> {
     let processors = std::thread::available_parallelism()?;
     Ok(format!(
         "# Benchmarks\n\n`make bench` measures all of this again and writes this page; each part can be run alone with the command \
-         beside it, out of the folder of release builds.\n\nMeasured on {processors} processors, everything on one machine: server, Postgres, agents and peers. \
+         beside it, out of the folder `measured`, where `make bench` puts the benches and the server as it is shipped.\n\nMeasured on {processors} processors, everything on one machine: server, Postgres, agents and peers. \
          Such machines are noisy, so limits are ratios of one run wherever a yardstick runs beside; a bench fails past twice its limit.\n"
     ))
 }
