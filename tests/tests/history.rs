@@ -5,6 +5,7 @@
 
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
+use portreeve_server::db::{Scope, history};
 use portreeve_server::people::Role;
 use portreeve_server::{clock, learned_ports};
 use proto::wire::Report;
@@ -180,6 +181,33 @@ async fn what_ran_well_is_noted_once_and_by_client() -> Result<()> {
     let mut agent = host.connect(&hello(1)).await?;
     tell(&mut agent, 5, None, &later).await?;
     assert_eq!(host.texts(rows).await?, noted);
+    Ok(())
+}
+
+/// When `ErpServer` last ran, as one remembers it who reads in this boot.
+async fn last_ran(host: &Host, boot: &str) -> Result<String> {
+    let client_id = host.site.client_id;
+    let mut transaction = host.db().begin(&Scope::of(client_id)).await?;
+    let remembered = history::remembered(&mut transaction, (client_id, host.host_id), Some(boot)).await?;
+    let ran = &remembered.get("erpserver").expect("it ran well").ran;
+    Ok(ran.at.expect("a time").format("%F %T").to_string())
+}
+
+#[tokio::test]
+async fn a_service_ran_until_it_stopped_in_an_earlier_boot() -> Result<()> {
+    let host = Host::new("ERP1").await?;
+    let (mut agent, third) = three_boots(&host).await?;
+    let mut stopped = document(3);
+    failed(&mut stopped, 0, 3);
+    stopped["services"]["known"][0]["state_since"] = json!(at(3, 40));
+    stopped["collected_at"] = json!(at(3, 41));
+    tell(&mut agent, 4, Some(&third), &facts(stopped)).await?;
+
+    let noted = "select to_char(noted_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') from service_good where key = 'erpserver'";
+    assert_eq!(host.texts(noted).await?, [last_ran(&host, "boot 3").await?]);
+    let ended = "select to_char(at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') from boot_entry where number = 3 and kind in (4, 5)";
+    assert_eq!(host.texts(ended).await?, [last_ran(&host, "boot 4").await?]);
+    assert_ne!(last_ran(&host, "boot 3").await?, last_ran(&host, "boot 4").await?);
     Ok(())
 }
 

@@ -162,17 +162,22 @@ pub async fn remembered(
         settings.into_iter().map(|row| (row.setting_id, Arc::new(row.facts.0))).collect();
     let rows = sqlx::query!(
         r#"
+        with ends as materialized (
+          select entry.number, lower(entry.services[1]) as key, entry.at
+          from boot_entry as entry
+          where entry.client_id = $1 and entry.host_id = $2 and entry.kind in (4, 5) and entry.number in (
+            select good.boot
+            from service_good as good
+            join boot on boot.client_id = $1 and boot.host_id = $2 and boot.number = good.boot
+            where good.client_id = $1 and good.host_id = $2 and boot.boot_id is distinct from $3)
+        )
         select good.key, good.name, good.setting_id, good.noted_at, good.setup as "setup: Json<Setup>", good.ports,
           boot.booted_at as "booted_at?", boot.boot_id is not distinct from $3 and $3::text is not null as "is_present!",
-          coalesce(ended.at, boot.last_seen_at) as "ran_until"
+          coalesce(
+            (select min(ends.at) from ends where ends.number = good.boot and ends.key = good.key and ends.at > good.noted_at),
+            boot.last_seen_at) as "ran_until"
         from service_good as good
         left join boot on boot.client_id = $1 and boot.host_id = $2 and boot.number = good.boot
-        left join lateral (
-          select min(entry.at) as at
-          from boot_entry as entry
-          where entry.client_id = $1 and entry.host_id = $2 and entry.number = good.boot and entry.kind in (4, 5)
-            and lower(entry.services[1]) = good.key and entry.at > good.noted_at
-        ) as ended on true
         where good.client_id = $1 and good.host_id = $2
         "#,
         client_id,

@@ -133,8 +133,8 @@ impl Db {
     }
 
     /// As [`Db::begin`], for statements that look rows up by their keys and are asked again and again: they are planned
-    /// once for each connection, since planning would take longer than writing.
-    pub async fn begin_writing(&self, scope: &Scope) -> sqlx::Result<Transaction<'static, Postgres>> {
+    /// once for each connection, since planning would take longer than what they do.
+    pub async fn begin_planned(&self, scope: &Scope) -> sqlx::Result<Transaction<'static, Postgres>> {
         self.begin_with(scope, "; set local plan_cache_mode = force_generic_plan").await
     }
 

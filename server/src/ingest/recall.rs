@@ -19,12 +19,13 @@ pub async fn recall(
     facts: &Facts,
     catalog: &Catalog,
 ) -> sqlx::Result<Memory> {
-    Ok(read(connection, host, ledger::boot_of(facts).map(Text::as_str)).await?.memory(facts, catalog))
+    Ok(read(connection, host, ledger::boot_of(facts)).await?.memory(facts, catalog))
 }
 
 /// Rows of what is remembered.
 #[derive(Debug)]
 pub(super) struct Recalled {
+    boot: Option<Text>,
     past: Past,
     services: BTreeMap<String, Remembered>,
 }
@@ -33,15 +34,20 @@ pub(super) struct Recalled {
 pub(super) async fn read(
     connection: &mut PgConnection,
     host: (i32, i64),
-    boot: Option<&str>,
+    boot: Option<&Text>,
 ) -> sqlx::Result<Recalled> {
-    let past = history::past(connection, host, boot).await?;
-    let services = history::remembered(connection, host, boot).await?;
-    Ok(Recalled { past, services })
+    let named = boot.map(Text::as_str);
+    let past = history::past(connection, host, named).await?;
+    let services = history::remembered(connection, host, named).await?;
+    Ok(Recalled { boot: boot.cloned(), past, services })
 }
 
 impl Recalled {
+    pub(super) fn is_of(&self, boot: Option<&Text>) -> bool {
+        self.boot.as_ref() == boot
+    }
+
     pub(super) fn memory(self, facts: &Facts, catalog: &Catalog) -> Memory {
-        Memory::new(ledger::boot_of(facts).cloned(), &self.past, self.services, facts, catalog)
+        Memory::new(self.boot, &self.past, self.services, facts, catalog)
     }
 }

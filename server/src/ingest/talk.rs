@@ -34,7 +34,7 @@ use crate::ingest::ledger::{self, Extent};
 use crate::ingest::memory::Memory;
 use crate::ingest::opening::{self, Greeting, Opened};
 use crate::ingest::outgoing::{Gone, Outgoing};
-use crate::ingest::recall;
+use crate::ingest::recall::{self, Recalled};
 use crate::ingest::session::{
     HEARTBEAT, SILENCE, Session, fenced, message, refused, silent, store_unavailable, undecodable,
 };
@@ -192,7 +192,7 @@ impl<'a> Talk<'a> {
         let Received { mut report, dropped_rows } = received;
         self.place.share(&mut report.delta);
         let seq = report.seq;
-        let mut state = self.take_state().await?;
+        let (mut state, recalled) = self.take_state().await?;
         let told_at = report.wall_clock.and_then(|time| self.clock.correct(time));
         let sections: Vec<Section> = report.digests.keys().copied().collect();
         let boot_before = ledger::boot_of(state.facts()).cloned();
@@ -204,7 +204,7 @@ impl<'a> Talk<'a> {
             }
         };
         let rulebook = self.session.ingest.app.rulebook.load_full();
-        let mut memory = self.take_memory(state.facts(), &rulebook.catalog).await?;
+        let mut memory = self.take_memory(recalled, state.facts(), &rulebook.catalog).await?;
         let client_id = self.cursor.client_id;
         let judgement = rulebook.judge(client_id, state.facts(), memory.history(state.facts()), now);
         let basis = rulebook.basis(client_id, now);
@@ -275,11 +275,11 @@ impl<'a> Talk<'a> {
     ) -> Result<(), Status> {
         let now = (self.session.clock)();
         self.assembly = Assembly::default();
-        let mut state = self.take_state().await?;
+        let (mut state, recalled) = self.take_state().await?;
         let reason = Text::new(&format!("the last report was rejected ({code})"));
         state.reject(sections, &reason);
         let rulebook = self.session.ingest.app.rulebook.load_full();
-        let mut memory = self.take_memory(state.facts(), &rulebook.catalog).await?;
+        let mut memory = self.take_memory(recalled, state.facts(), &rulebook.catalog).await?;
         let client_id = self.cursor.client_id;
         let judgement = rulebook.judge(client_id, state.facts(), memory.history(state.facts()), now);
         let basis = rulebook.basis(client_id, now);
@@ -379,37 +379,53 @@ impl<'a> Talk<'a> {
         }
     }
 
-    async fn take_state(&mut self) -> Result<Box<HostState>, Status> {
+    /// What is stored of the host, and what is remembered of the boot that it is in by that, where neither is at hand: most
+    /// reports go on with that boot.
+    async fn take_state(&mut self) -> Result<(Box<HostState>, Option<Recalled>), Status> {
         if let Some(state) = self.state.take() {
-            return Ok(state);
+            return Ok((state, None));
         }
         let (client_id, host_id) = (self.cursor.client_id, self.cursor.host_id);
+        let recalls = self.memory.is_none();
         let _place = self.session.ingest.admission.load().await;
         let desk = &self.session.ingest.desk;
         let db = desk.db.clone();
         let load = async move {
-            let mut transaction = db.begin(&Scope::of(client_id)).await?;
+            let mut transaction = db.begin_planned(&Scope::of(client_id)).await?;
             let state = Box::new(facts::load(&mut transaction, client_id, host_id).await?);
+            let recalled = match ledger::boot_of(state.facts()).filter(|_| recalls) {
+                Some(boot) => Some(recall::read(&mut transaction, (client_id, host_id), Some(boot)).await?),
+                None => None,
+            };
             transaction.commit().await?;
-            Ok(state)
+            Ok((state, recalled))
         };
-        let mut state = desk.ask(load).await.map_err(|error| store_unavailable(&error))?;
+        let (mut state, recalled) = desk.ask(load).await.map_err(|error| store_unavailable(&error))?;
         self.place.share_state(&mut state);
-        Ok(state)
+        Ok((state, recalled))
     }
 
     /// Read anew when a boot begins: then the one before is the past.
-    async fn take_memory(&mut self, facts: &Facts, catalog: &Catalog) -> Result<Box<Memory>, Status> {
+    async fn take_memory(
+        &mut self,
+        recalled: Option<Recalled>,
+        facts: &Facts,
+        catalog: &Catalog,
+    ) -> Result<Box<Memory>, Status> {
         let boot = ledger::boot_of(facts);
         if let Some(memory) = self.memory.take().filter(|memory| memory.is_of(boot)) {
             return Ok(memory);
         }
+        if let Some(recalled) = recalled.filter(|recalled| recalled.is_of(boot)) {
+            return Ok(Box::new(recalled.memory(facts, catalog)));
+        }
         let host = (self.cursor.client_id, self.cursor.host_id);
+        let _place = self.session.ingest.admission.load().await;
         let desk = &self.session.ingest.desk;
         let (db, of) = (desk.db.clone(), boot.cloned());
         let read = async move {
-            let mut transaction = db.begin(&Scope::of(host.0)).await?;
-            let recalled = recall::read(&mut transaction, host, of.as_deref()).await?;
+            let mut transaction = db.begin_planned(&Scope::of(host.0)).await?;
+            let recalled = recall::read(&mut transaction, host, of.as_ref()).await?;
             transaction.commit().await?;
             Ok(recalled)
         };

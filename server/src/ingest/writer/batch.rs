@@ -20,7 +20,7 @@ pub(super) async fn write(store: &Store, jobs: &[Job], now: DateTime<Utc>) -> sq
     }
     let numbers = store.numbers(&words).await?;
 
-    let mut transaction = store.db.begin_writing(&Scope::of(client_id)).await?;
+    let mut transaction = store.db.begin_planned(&Scope::of(client_id)).await?;
     let steps: Vec<_> = jobs.iter().map(|job| (job.session, job.step)).collect();
     let told = stream::advance(&mut transaction, client_id, &steps, now).await?;
     let own = || jobs.iter().zip(&told).filter_map(|(job, at)| Some((job, (*at)?)));
